@@ -1,0 +1,61 @@
+// File descriptors that close themselves, whole small files, and files that appear only when complete.
+//
+// FileDescriptor owns its descriptor and is movable, not copyable. ReplacingFile writes beside its final path and
+// renames on commit(), so a failed run leaves nothing half-written; where the path is not a regular file (a pipe,
+// /dev/null, a terminal) it writes straight to it. Neither is synchronised.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <weir/base/bytes.h>
+#include <weir/base/error.h>
+
+namespace weir {
+
+class FileDescriptor {
+ public:
+  FileDescriptor() = default;
+  explicit FileDescriptor(int descriptor) : descriptor_(descriptor) {}
+  FileDescriptor(FileDescriptor&& other) noexcept : descriptor_(other.release()) {}
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept;
+  ~FileDescriptor();
+
+  int get() const { return descriptor_; }
+  explicit operator bool() const { return descriptor_ >= 0; }
+  int release();
+
+ private:
+  int descriptor_ = -1;
+};
+
+// Opens for reading; "-" is standard input (a duplicate of descriptor 0).
+Result<FileDescriptor> open_for_reading(const std::string& path);
+
+// Writes all bytes, resuming after short writes and signals. `name` is used in the error.
+Status write_all(int descriptor, ByteSpan bytes, std::string_view name);
+
+// Reads a whole file of at most `limit` bytes; "-" is standard input.
+Result<std::string> read_whole_file(const std::string& path, std::size_t limit = 256u << 20);
+
+class ReplacingFile {
+ public:
+  // "-" is standard output. Nothing exists at `path` until commit().
+  static Result<ReplacingFile> create(const std::string& path);
+  ReplacingFile(ReplacingFile&&) noexcept;
+  ReplacingFile& operator=(ReplacingFile&&) noexcept;
+  ~ReplacingFile();  // without commit(): removes what was written beside
+
+  int descriptor() const { return descriptor_.get(); }
+  const std::string& path() const { return path_; }
+  Status commit();
+
+ private:
+  ReplacingFile() = default;
+  void discard();
+  FileDescriptor descriptor_;
+  std::string path_;
+  std::string beside_;  // the temporary path; empty when written in place
+};
+
+}  // namespace weir

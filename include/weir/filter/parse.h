@@ -1,0 +1,23 @@
+// Expression text to tree.
+//
+// The language is that of pcap-filter(7) as libpcap implements it: `and` and `or` have equal precedence and bind to the
+// left, `not` binds tighter, qualifiers are inherited by the identifiers that follow. Errors carry the span of the
+// first word that cannot stand there and, where one is near, what was probably meant.
+// Limit: parentheses and `not` nest at most kMaximumNesting deep. Thread-safe: no state.
+#pragma once
+
+#include <string_view>
+
+#include <weir/base/error.h>
+#include <weir/filter/ast.h>
+
+namespace weir::filter {
+
+inline constexpr std::uint32_t kMaximumNesting = 5000;
+
+Result<Ast> parse(std::string_view text);
+
+// The words of an expression with their classes, one a line: for `weir compile --emit tokens`.
+Result<std::string> write_tokens(std::string_view text);
+
+}  // namespace weir::filter

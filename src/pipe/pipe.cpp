@@ -1,0 +1,1 @@
+#include <weir/packet/packet.h>

@@ -1,0 +1,26 @@
+// The program weir: reads the command line, runs one verb, exits with its status.
+#include <csignal>
+#include <cstdio>
+
+#include <CLI/CLI.hpp>
+
+#include "terminal.h"
+#include "verbs.h"
+
+int main(int argc, char** argv) {
+  using namespace weir::tool;
+  // Writing to a closed pipe is an error value (EPIPE), not a death by signal.
+  std::signal(SIGPIPE, SIG_IGN);
+
+  int status = kYes;
+  CLI::App app{"weir: a toolkit for the Berkeley Packet Filter"};
+  app.set_version_flag("--version", "weir " WEIR_VERSION);
+  app.require_subcommand(1);
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kYes : kUsage;
+  }
+  return status;
+}

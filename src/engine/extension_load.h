@@ -1,0 +1,16 @@
+// What an extension load reads from a packet's metadata: one meaning for every engine.
+//
+// Source: net/core/filter.c, convert_bpf_extensions. A packet of a capture file has no metadata, and all reads give 0.
+// nla, nlan and poff need a dissector of the packet's own bytes and read 0 here; rand gives a new number each time.
+#pragma once
+
+#include <cstdint>
+
+#include <weir/cbpf/instruction.h>
+#include <weir/packet/packet.h>
+
+namespace weir::engine {
+
+std::uint32_t load_extension(cbpf::Extension extension, const packet::Packet& packet);
+
+}  // namespace weir::engine

@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
   CLI::App app{"weir: a toolkit for the Berkeley Packet Filter"};
   app.set_version_flag("--version", "weir " WEIR_VERSION);
   app.require_subcommand(1);
+  add_compile(app, status);
 
   try {
     app.parse(argc, argv);

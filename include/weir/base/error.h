@@ -57,8 +57,8 @@ enum class ErrorCode : std::uint8_t {
 struct Diagnostic {
   ErrorCode code = ErrorCode::kBadInput;
   Severity severity = Severity::kError;
-  std::string message;   // one line, lower case, no full stop: "unknown name 'pot'"
-  Place place;           // where; monostate when no place makes sense
+  std::string message{}; // one line, lower case, no full stop: "unknown name 'pot'"
+  Place place{};         // where; monostate when no place makes sense
   std::string source{};  // what the place is in: a file's name, "expression"; may be empty
   std::string hint{};    // what to do: "did you mean 'port'?"; may be empty
   int system_error = 0;  // errno, for kSystem

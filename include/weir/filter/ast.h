@@ -56,7 +56,7 @@ struct Id {
   std::string text;          // without a leading backslash
   std::string second;        // kIpv4Mask
   std::uint32_t number = 0;  // kNumber, kIpv4Prefix, kIpv6Prefix
-  Span span;
+  Span span{};
 };
 
 // Tests with a shape of their own. Operands are in Node::values, names in Node::name.
@@ -88,7 +88,7 @@ enum class NodeKind : std::uint8_t {
 
 struct Node {
   NodeKind kind = NodeKind::kEmpty;
-  Span span;                          // all words of the node
+  Span span{};                        // all words of the node
   std::vector<NodeId> children{};
   Qualifiers qualifiers{};
   Span qualifiers_span{};             // where the qualifiers were written (for an heir: at its ancestor)

@@ -13,7 +13,7 @@
 
 namespace weir::filter {
 
-inline constexpr std::uint32_t kMaximumNesting = 5000;
+inline constexpr std::uint32_t kMaximumNesting = 2000;
 
 Result<Ast> parse(std::string_view text);
 

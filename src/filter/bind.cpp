@@ -1,1 +1,126 @@
+// The walk over the tree. Exports bind.
+//
+// Leaves are bound from left to right, since `vlan` and its like change the layout for all leaves after them, whatever
+// connective stands between. The walk has its own stack, so a chain of any length and depth is bound.
 #include <weir/filter/bind.h>
+
+#include <fmt/format.h>
+
+#include "filter/binder.h"
+
+namespace weir::filter {
+
+Binder::Binder(const Ast& ast, const BindOptions& options)
+    : ast_(ast), options_(options), resolver_(options.resolver != nullptr ? *options.resolver : system_resolver()) {}
+
+Result<BindResult> Binder::run() {
+  const std::optional<Layout> layout = layout_of(options_.link_type);
+  if (!layout)
+    return fail(Error{.code = ErrorCode::kUnsupported,
+                      .message = fmt::format("unknown link type {}", static_cast<unsigned>(options_.link_type))});
+  layout_ = *layout;
+  if (has_variable_link_header(layout_.type)) layout_.link_header.variable = header_variable_ = new_variable();
+  if (has_variable_payload(layout_.type)) layout_.payload.variable = payload_variable_ = new_variable();
+  outer_link_header_ = layout_.link_header;
+
+  struct Frame {
+    NodeId node;
+    std::vector<FormulaId> bound;
+  };
+  std::vector<Frame> stack;
+  stack.push_back({ast_.root, {}});
+  FormulaId result = 0;
+  while (!stack.empty() && !error_) {
+    Frame& frame = stack.back();
+    const Node& node = ast_[frame.node];
+    const bool connective = node.kind == NodeKind::kAnd || node.kind == NodeKind::kOr || node.kind == NodeKind::kNot;
+    if (connective && frame.bound.size() < node.children.size()) {
+      const NodeId child = node.children[frame.bound.size()];
+      stack.push_back({child, {}});
+      continue;
+    }
+    if (!connective) result = leaf(node);
+    else if (node.kind == NodeKind::kNot) result = negate(frame.bound.front());
+    else result = connect(node.kind == NodeKind::kAnd ? FormulaKind::kAnd : FormulaKind::kOr, std::move(frame.bound));
+    stack.pop_back();
+    if (!stack.empty()) stack.back().bound.push_back(result);
+  }
+  if (error_) return fail(std::move(*error_));
+  bound_.root = ast_[ast_.root].kind == NodeKind::kEmpty ? result : prelude(result);
+  return BindResult{std::move(bound_), std::move(warnings_)};
+}
+
+FormulaId Binder::leaf(const Node& leaf_node) {
+  node_ = &leaf_node;
+  if (shift_ && !shift_reported_ && leaf_node.kind != NodeKind::kEmpty) note_shift();
+  const std::size_t first = bound_.nodes.size();
+  FormulaId result = 0;
+  switch (leaf_node.kind) {
+    case NodeKind::kEmpty: result = yes(); break;
+    case NodeKind::kPrimitive: result = primitive(); break;
+    case NodeKind::kProtocol: result = protocol_alone(leaf_node.qualifiers.protocol); break;
+    case NodeKind::kRelation: result = relation(); break;
+    default: result = special(); break;
+  }
+  const auto origin = static_cast<std::uint32_t>(node_ - ast_.nodes.data());
+  for (std::size_t i = first; i < bound_.nodes.size(); ++i) bound_.nodes[i].origin = origin;
+  return result;
+}
+
+FormulaId Binder::primitive() {
+  const Qualifiers& qualifiers = node().qualifiers;
+  const Id& id = node().id;
+  const bool address = qualifiers.type == Type::kDefault || qualifiers.type == Type::kHost;
+  switch (id.kind) {
+    case IdKind::kName:
+      if (qualifiers.protocol == Protocol::kDecnet)
+        return refuse("'decnet' takes an address, not a name", id.span, "as in 'decnet host 10.15'");
+      switch (qualifiers.type) {
+        case Type::kNet: return net_named();
+        case Type::kPort: return port_named();
+        case Type::kPortRange: return port_range_named();
+        case Type::kGateway: return gateway();
+        case Type::kProto:
+        case Type::kProtoChain: return proto_named();
+        case Type::kDefault:
+        case Type::kHost: break;
+      }
+      if (qualifiers.protocol == Protocol::kLink) return mac48_named(id.text, qualifiers.direction, "host");
+      // A link type that says nothing of what it carries has no ARP either.
+      if (layout_.type_field.constant == kNotThere && qualifiers.protocol == Protocol::kDefault)
+        return host_named(id.text, Protocol::kIp, Protocol::kIp6, qualifiers.direction);
+      return host_named(id.text, qualifiers.protocol, qualifiers.protocol, qualifiers.direction);
+    case IdKind::kNumber:
+      switch (qualifiers.type) {
+        case Type::kPort:
+        case Type::kPortRange: return port_number();
+        case Type::kProto: return proto(id.number, qualifiers.protocol);
+        case Type::kProtoChain: return proto_named();
+        default: return ipv4_id();
+      }
+    case IdKind::kIpv4:
+    case IdKind::kIpv4Prefix:
+    case IdKind::kIpv4Mask: return ipv4_id();
+    case IdKind::kIpv6:
+    case IdKind::kIpv6Prefix: return ipv6_id();
+    case IdKind::kMac48: {
+      if (!address || qualifiers.protocol != Protocol::kLink)
+        return refuse(fmt::format("the MAC address '{}' needs 'ether' before it", id.text), id.span,
+                      fmt::format("as in 'ether host {}'", id.text));
+      const auto mac = parse_mac48(id.text);
+      if (!mac) return refuse(fmt::format("'{}' is not a MAC address", id.text), id.span);
+      return mac48(*mac, qualifiers.direction, "host");
+    }
+    case IdKind::kMac8: {
+      if (!address || qualifiers.protocol != Protocol::kLink)
+        return refuse(fmt::format("the address '{}' needs 'link' before it", id.text), id.span,
+                      fmt::format("as in 'link host {}'", id.text));
+      return mac8(*parse_mac8(id.text), qualifiers.direction, "host");
+    }
+  }
+  return no();
+}
+
+Result<BindResult> bind(const Ast& ast, const BindOptions& options) { return Binder(ast, options).run(); }
+
+}  // namespace weir::filter

@@ -4,7 +4,6 @@
 // by the same load. Thread-safe as far as the resolver is.
 #pragma once
 
-#include <bit>
 #include <cstdint>
 #include <optional>
 
@@ -26,7 +25,8 @@ struct BindOptions {
   packet::LinkType link_type = packet::LinkType::kEthernet;
   Platform platform = Platform::kPortable;
   std::optional<std::uint32_t> netmask{};           // of the capturing interface, for `ip broadcast`; host byte order
-  std::endian capture_order = std::endian::native;  // byte order of the host that captured: NULL, ENC, PFLOG headers
+  bool capture_file = true;                         // address families of any system in either byte order (NULL, ENC,
+                                                    // PFLOG headers); false: only what Linux on this host writes
   Resolver* resolver = nullptr;                     // null: system_resolver()
 };
 

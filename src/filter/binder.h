@@ -1,0 +1,223 @@
+// The binder's state and rules: Binder turns one tree into one formula.
+//
+// bind.cpp walks the tree; bind_link.cpp tests what a link layer carries, bind_address.cpp hosts and nets,
+// bind_transport.cpp protocols and ports, bind_arithmetic.cpp relations, bind_encapsulation.cpp what shifts the layout
+// (vlan, mpls, pppoes, geneve, vxlan), bind_wlan.cpp 802.11, bind_special.cpp the rest.
+// The first error stops everything: rules return at once with some node when error_ is set.
+#pragma once
+
+#include <initializer_list>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <weir/filter/bind.h>
+
+#include "filter/layout.h"
+#include "filter/names.h"
+
+namespace weir::filter {
+
+class Binder {
+ public:
+  Binder(const Ast& ast, const BindOptions& options);
+  Result<BindResult> run();
+
+ private:
+  // --- terms and formulas
+  TermId constant(std::uint32_t k);
+  TermId variable(VariableId v) { return bound_.add({.op = TermOp::kVariable, .k = v}); }
+  TermId binary(TermOp op, TermId a, TermId b) { return bound_.add({.op = op, .a = a, .b = b}); }
+  TermId load_at(TermId base, std::uint32_t k, std::uint8_t size);
+  TermId load(const Offset& offset, std::uint32_t more, std::uint8_t size);
+  TermId extension(cbpf::Extension which);
+  FormulaId yes() { return bound_.add({.kind = FormulaKind::kTrue}); }
+  FormulaId no() { return bound_.add({.kind = FormulaKind::kFalse}); }
+  FormulaId both(std::initializer_list<FormulaId> children);
+  FormulaId either(std::initializer_list<FormulaId> children);
+  FormulaId connect(FormulaKind kind, std::vector<FormulaId> children);
+  FormulaId negate(FormulaId f);
+  FormulaId test(flow::Condition condition, TermId lhs, TermId rhs);
+  FormulaId equal(TermId lhs, std::uint32_t k) { return test(flow::Condition::kEqual, lhs, constant(k)); }
+  FormulaId masked(TermId lhs, std::uint32_t k, std::uint32_t mask);
+  FormulaId bits_set(TermId lhs, std::uint32_t bits) { return test(flow::Condition::kBitsSet, lhs, constant(bits)); }
+  FormulaId at_most(TermId lhs, std::uint32_t k) { return negate(test(flow::Condition::kGreater, lhs, constant(k))); }
+  FormulaId at_least(TermId lhs, std::uint32_t k) {
+    return test(flow::Condition::kGreaterOrEqual, lhs, constant(k));
+  }
+  FormulaId compare(Relation relation, TermId lhs, TermId rhs);
+  FormulaId assign(VariableId v, TermId value);
+  FormulaId bytes_equal(const Offset& offset, std::uint32_t more, std::span<const std::uint8_t> bytes);
+  VariableId new_variable() { return bound_.variable_count++; }
+
+  // --- places
+  TermId link(std::uint32_t more, std::uint8_t size) { return load(layout_.link_header, more, size); }
+  TermId llc(std::uint32_t more, std::uint8_t size) { return load(layout_.payload, more, size); }
+  TermId type_field(std::uint32_t more, std::uint8_t size) { return load(layout_.type_field, more, size); }
+  TermId network(std::uint32_t more, std::uint8_t size) {
+    return load(layout_.payload, layout_.network + more, size);
+  }
+  TermId network_no_snap(std::uint32_t more, std::uint8_t size) {
+    return load(layout_.payload, layout_.network_no_snap + more, size);
+  }
+  TermId ipv4_header_length();  // plus the variable part of the payload's offset
+  TermId transport4(std::uint32_t more, std::uint8_t size);
+  TermId transport6(std::uint32_t more, std::uint8_t size) { return network(40 + more, size); }
+  void use(const Offset& offset);
+  FormulaId prelude(FormulaId root);
+
+  // --- errors
+  FormulaId refuse(std::string message, Span span, std::string hint = {}, ErrorCode code = ErrorCode::kBadInput);
+  FormulaId not_on_this_link(std::string_view word);
+  FormulaId bad_qualifier(std::string_view qualifier, std::string_view word);
+  bool within(std::string_view what, std::uint32_t value, std::uint32_t most);
+  const Node& node() const { return *node_; }
+
+  // --- the walk
+  FormulaId leaf(const Node& node);
+  FormulaId primitive();
+  FormulaId special();
+  FormulaId relation();
+  FormulaId protocol_alone(Protocol protocol);
+
+  // --- link layer
+  FormulaId carries(std::uint32_t protocol);  // an EtherType, or an LLC SAP when at most 1500
+  FormulaId ethernet_carries(std::uint32_t protocol);
+  FormulaId sll_carries(std::uint32_t protocol);
+  FormulaId llc_carries(std::uint32_t protocol);
+  FormulaId loopback_carries(std::uint32_t protocol);
+  FormulaId ppp_carries(std::uint32_t protocol);
+  FormulaId arcnet_carries(std::uint32_t protocol);
+  FormulaId frame_relay_carries(std::uint32_t protocol);
+  FormulaId mpls_carries(std::uint32_t protocol);
+  FormulaId snap(std::uint32_t organisation, std::uint32_t type);
+  FormulaId has_ethernet();  // inside of Geneve or LANE: that there is an Ethernet header; kTrue elsewhere
+  FormulaId mac48(const Mac48& mac, Direction direction, std::string_view word);
+  FormulaId mac8(std::uint8_t mac, Direction direction, std::string_view word);
+  FormulaId mac48_named(const std::string& name, Direction direction, std::string_view word);
+  bool link_has_mac48() const;
+
+  // --- addresses
+  FormulaId host4(std::uint32_t address, std::uint32_t mask, Protocol protocol, Direction direction, Type type);
+  FormulaId host4_at(std::uint32_t address, std::uint32_t mask, Direction direction, std::uint32_t source,
+                     std::uint32_t destination);
+  FormulaId host6(const Ipv6Address& address, std::uint32_t prefix, Protocol protocol, Direction direction, Type type);
+  FormulaId host6_at(const Ipv6Address& address, std::uint32_t prefix, std::uint32_t offset);
+  FormulaId host_named(const std::string& name, Protocol protocol4, Protocol protocol6, Direction direction);
+  FormulaId decnet_at(std::uint32_t address, Direction direction);
+  FormulaId net_named();
+  FormulaId gateway();
+  FormulaId ipv4_id();
+  FormulaId ipv4_net(std::uint32_t address, int address_bits, std::uint32_t mask);
+  FormulaId ipv6_id();
+  template <typename One>
+  FormulaId directed(Direction direction, One one, std::string_view word);
+
+  // --- protocols and ports
+  FormulaId proto(std::uint32_t number, Protocol protocol);
+  FormulaId proto_named();
+  FormulaId ip_protocol(std::uint32_t number) { return equal(network(9, 1), number); }
+  FormulaId ip6_next_header(std::uint32_t number) { return equal(network(6, 1), number); }
+  FormulaId first_fragment();
+  FormulaId port(std::uint32_t first, std::uint32_t last, std::optional<std::uint32_t> transport,
+                 Direction direction, std::string_view word);
+  FormulaId port4(std::uint32_t first, std::uint32_t last, std::optional<std::uint32_t> transport,
+                  Direction direction, std::string_view word);
+  FormulaId port6(std::uint32_t first, std::uint32_t last, std::optional<std::uint32_t> transport,
+                  Direction direction, std::string_view word);
+  std::optional<std::optional<std::uint32_t>> transport_of(Protocol protocol, std::string_view word);
+  struct ResolvedPort {
+    std::uint32_t number = 0;
+    std::optional<std::uint32_t> transport{};
+  };
+  std::optional<ResolvedPort> resolve_port(const std::string& text);
+  FormulaId port_number();
+  FormulaId port_named();
+  FormulaId port_range_named();
+  FormulaId isis_types(std::initializer_list<std::uint32_t> types);
+
+  // --- arithmetic
+  struct Operand {
+    TermId term = kNoTerm;
+    std::optional<FormulaId> check{};  // the protocols that must be there
+  };
+  std::optional<Operand> arithmetic(NodeId root);
+  std::optional<Operand> combine(const Node& op, const std::vector<Operand>& operands);
+  std::optional<Operand> indexed(const Node& load, const Operand& index);
+  bool check_constant(const Node& op);
+
+  // --- encapsulation
+  FormulaId vlan();
+  FormulaId vlan_tagged(std::optional<std::uint32_t> id);
+  FormulaId vlan_linux(std::optional<std::uint32_t> id);
+  FormulaId vlan_type();
+  FormulaId mpls();
+  FormulaId pppoes();
+  FormulaId tunnel(bool geneve);
+  FormulaId tunnel_check(bool geneve, bool ipv6, std::optional<std::uint32_t> vni);
+  FormulaId lane();
+  void push_ethernet(VariableId header, VariableId type, VariableId payload);
+  std::optional<std::uint32_t> operand() const;
+  void note_shift();
+
+  // --- 802.11
+  FormulaId wlan_host(const Mac48& mac, Direction direction);
+  template <typename AddressTest>
+  FormulaId wlan_destination(AddressTest address);
+  FormulaId wlan_source(const Mac48& mac);
+  FormulaId wlan_payload_offset(VariableId header, VariableId payload);
+
+  // --- special
+  FormulaId broadcast();
+  FormulaId multicast();
+  FormulaId byte_test();
+  FormulaId inbound(bool outbound);
+  FormulaId ifindex();
+  FormulaId llc_kind();
+  FormulaId llc_frame();
+  FormulaId pf();
+  FormulaId wlan_field();
+  FormulaId atm();
+  FormulaId atm_type();
+  FormulaId ss7();
+
+  const Ast& ast_;
+  const BindOptions& options_;
+  Resolver& resolver_;
+  Bound bound_;
+  Layout layout_;
+  Offset outer_link_header_{};
+  std::optional<VariableId> header_variable_;   // of the radio header
+  std::optional<VariableId> payload_variable_;  // of the 802.11 or PFLOG header
+  bool header_used_ = false;
+  bool payload_used_ = false;
+  const Node* node_ = nullptr;  // the leaf being bound
+  std::optional<Span> shift_;   // the word that shifted the layout last
+  bool shift_reported_ = false;
+  Warnings warnings_;
+  std::optional<Error> error_;
+};
+
+// Binds `one(direction)` for source, destination, or both of them joined as the direction says.
+template <typename One>
+FormulaId Binder::directed(Direction direction, One one, std::string_view word) {
+  switch (direction) {
+    case Direction::kSource:
+    case Direction::kDestination:
+      return one(direction);
+    case Direction::kSourceAndDestination: {
+      const FormulaId source = one(Direction::kSource);
+      return both({source, one(Direction::kDestination)});
+    }
+    case Direction::kDefault:
+    case Direction::kSourceOrDestination: {
+      const FormulaId source = one(Direction::kSource);
+      return either({source, one(Direction::kDestination)});
+    }
+    default:
+      return bad_qualifier(name_of(direction), word);
+  }
+}
+
+}  // namespace weir::filter

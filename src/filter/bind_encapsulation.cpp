@@ -1,0 +1,211 @@
+// What changes the layout for all tests after it: vlan, mpls, pppoes, geneve, vxlan, lane.
+#include <fmt/format.h>
+
+#include "filter/binder.h"
+
+namespace weir::filter {
+
+using packet::LinkType;
+
+std::optional<std::uint32_t> Binder::operand() const {
+  if (node().values.empty()) return std::nullopt;
+  return node().values.front();
+}
+
+// People expect `vlan 5 or port 80` to test the port of untagged packets; it does not.
+void Binder::note_shift() {
+  shift_reported_ = true;
+  // A later test joined by `and` is what the shift is for; only an `or` or a `not` on the way surprises.
+  for (const Node& connective : ast_.nodes) {
+    if (connective.kind != NodeKind::kOr) continue;
+    for (std::size_t i = 1; i < connective.children.size(); ++i)
+      if (ast_[connective.children[i - 1]].span.begin <= shift_->begin && ast_[connective.children[i]].span.begin > shift_->begin) {
+        const std::string word = ast_.text.substr(shift_->begin, shift_->end - shift_->begin);
+        warnings_.push_back({.severity = Severity::kWarning,
+                             .message = fmt::format("all tests after '{}' look behind it, also those after 'or'", word),
+                             .place = *shift_,
+                             .hint = fmt::format("put the tests of packets without it before '{}'", word)});
+        return;
+      }
+  }
+  shift_reported_ = false;
+  shift_.reset();
+}
+
+FormulaId Binder::vlan_type() {
+  const FormulaId q = carries(kEther8021q);
+  const FormulaId ad = carries(kEther8021ad);
+  return either({q, ad, carries(kEther8021qinq)});
+}
+
+FormulaId Binder::vlan() {
+  if (layout_.label_depth > 0) return refuse("'vlan' cannot be found behind 'mpls'", node().span, {}, ErrorCode::kUnsupported);
+  const bool possible = layout_.family == LinkFamily::kEthernet ||
+                        (layout_.family == LinkFamily::kWlan && layout_.type != LinkType::kPpi);
+  if (!possible) return not_on_this_link("vlan");
+  const std::optional<std::uint32_t> id = operand();
+  if (id && !within("the VLAN identifier", *id, 0xfff)) return 0;
+  const bool outermost = layout_.type == LinkType::kEthernet && layout_.vlan_depth == 0 &&
+                         !layout_.link_header.variable &&
+                         layout_.link_header.constant == outer_link_header_.constant;
+  const FormulaId result =
+      options_.platform == Platform::kLinux && outermost ? vlan_linux(id) : vlan_tagged(id);
+  ++layout_.vlan_depth;
+  shift_ = node().span;
+  return result;
+}
+
+FormulaId Binder::vlan_tagged(std::optional<std::uint32_t> id) {
+  FormulaId result = vlan_type();
+  if (id) result = both({result, masked(network(0, 2), *id, 0x0fff)});
+  layout_.payload.constant += 4;
+  layout_.type_field.constant += 4;
+  return result;
+}
+
+// Linux takes the outer tag out of the packet and keeps it beside: then nothing shifts. A tag that is still in the
+// packet shifts at run time.
+FormulaId Binder::vlan_linux(std::optional<std::uint32_t> id) {
+  const VariableId payload = new_variable();
+  const VariableId type = new_variable();
+  const auto beside = [&] { return equal(extension(cbpf::Extension::kVlanPresent), 1); };
+  const FormulaId taken = beside();
+  const FormulaId shift_payload = assign(payload, binary(TermOp::kAdd, variable(payload), constant(4)));
+  const FormulaId shift_type = assign(type, binary(TermOp::kAdd, variable(type), constant(4)));
+  FormulaId result = either({taken, both({shift_payload, shift_type, vlan_type()})});
+  if (id) {
+    const FormulaId present = beside();
+    const FormulaId from_metadata = masked(extension(cbpf::Extension::kVlanTci), *id, 0x0fff);
+    const FormulaId absent = negate(beside());
+    const FormulaId from_packet = masked(network(0, 2), *id, 0x0fff);
+    result = both({result, either({both({present, from_metadata}), both({absent, from_packet})})});
+  }
+  layout_.payload.variable = payload;
+  layout_.type_field.variable = type;
+  return result;
+}
+
+FormulaId Binder::mpls() {
+  FormulaId result = 0;
+  if (layout_.label_depth > 0) {
+    result = masked(load(layout_.payload, layout_.network - 2, 1), 0, 0x01);  // the label before is not the last
+  } else if (layout_.family == LinkFamily::kCiscoHdlc || layout_.family == LinkFamily::kEthernet) {
+    result = carries(kEtherMpls);
+  } else if (layout_.type == LinkType::kPpp) {
+    result = carries(0x0281);  // PPP protocol number of MPLS unicast, RFC 3032
+  } else {
+    return not_on_this_link("mpls");
+  }
+  if (const std::optional<std::uint32_t> label = operand()) {
+    if (!within("the MPLS label", *label, 0xfffff)) return 0;
+    result = both({result, masked(network(0, 4), *label << 12, 0xfffff000)});
+  }
+  layout_.network += 4;
+  layout_.network_no_snap += 4;
+  ++layout_.label_depth;
+  shift_ = node().span;
+  return result;
+}
+
+FormulaId Binder::pppoes() {
+  FormulaId result = carries(kEtherPppoeSession);
+  if (const std::optional<std::uint32_t> session = operand()) {
+    if (!within("the PPPoE session", *session, 0xffff)) return 0;
+    result = both({result, equal(network(2, 2), *session)});
+  }
+  // A PPP packet without HDLC framing follows the 6 bytes of the PPPoE header.
+  layout_.previous_link_header = layout_.link_header;
+  layout_.link_header = {layout_.payload.variable, layout_.payload.constant + layout_.network + 6};
+  layout_.type = LinkType::kPpp;
+  layout_.family = LinkFamily::kPpp;
+  layout_.type_field = layout_.link_header;
+  layout_.payload.constant = layout_.link_header.constant + 2;
+  layout_.network = layout_.network_no_snap = 0;
+  shift_ = node().span;
+  return result;
+}
+
+void Binder::push_ethernet(VariableId header, VariableId type, VariableId payload) {
+  layout_.previous_link_header = layout_.link_header;
+  layout_.type = LinkType::kEthernet;
+  layout_.family = LinkFamily::kEthernet;
+  layout_.link_header = {header, 0};
+  layout_.type_field = {type, 0};
+  layout_.payload = {payload, 0};
+  layout_.network = 0;
+  layout_.encapsulated = true;
+  shift_ = node().span;
+}
+
+FormulaId Binder::tunnel_check(bool geneve, bool ipv6, std::optional<std::uint32_t> vni) {
+  constexpr std::uint32_t kGenevePort = 6081;  // RFC 8926
+  constexpr std::uint32_t kVxlanPort = 4789;   // RFC 7348
+  const std::uint32_t number = geneve ? kGenevePort : kVxlanPort;
+  const auto behind_udp = [&](std::uint32_t more, std::uint8_t size) {
+    return ipv6 ? transport6(8 + more, size) : transport4(8 + more, size);
+  };
+  std::vector<FormulaId> parts;
+  parts.push_back(ipv6 ? port6(number, number, kProtocolUdp, Direction::kDestination, "port")
+                       : port4(number, number, kProtocolUdp, Direction::kDestination, "port"));
+  parts.push_back(geneve ? masked(behind_udp(0, 1), 0, 0xc0) : equal(behind_udp(0, 1), 0x08));
+  if (vni) parts.push_back(masked(behind_udp(4, 4), *vni << 8, 0xffffff00));
+  return connect(FormulaKind::kAnd, std::move(parts));
+}
+
+// Geneve and VXLAN over UDP, IPv4 or IPv6. Where the inner headers start is known at run time only: the length of the
+// IP header varies, and Geneve has options and may carry packets without an Ethernet header.
+FormulaId Binder::tunnel(bool geneve) {
+  const std::optional<std::uint32_t> vni = operand();
+  if (vni && !within("the network identifier", *vni, 0xffffff)) return 0;
+  const VariableId ip_length = new_variable();
+  const VariableId header = new_variable();
+  const VariableId type = new_variable();
+  const VariableId payload = new_variable();
+
+  const FormulaId check4 = tunnel_check(geneve, false, vni);
+  const FormulaId length4 = assign(ip_length, ipv4_header_length());
+  const FormulaId check6 = tunnel_check(geneve, true, vni);
+  TermId fixed = constant(40);
+  if (layout_.payload.variable) fixed = binary(TermOp::kAdd, fixed, variable(*layout_.payload.variable));
+  const FormulaId length6 = assign(ip_length, fixed);
+  std::vector<FormulaId> steps;
+  steps.push_back(either({both({check4, length4}), both({check6, length6})}));
+
+  const std::uint32_t tunnel_header = layout_.payload.constant + layout_.network + 8;  // behind UDP, from ip_length
+  const auto plus = [&](VariableId v, std::uint32_t k) { return binary(TermOp::kAdd, variable(v), constant(k)); };
+  if (geneve) {
+    steps.push_back(assign(type, plus(ip_length, tunnel_header + 2)));
+    const TermId options = binary(TermOp::kAnd, load_at(variable(ip_length), tunnel_header, 1), constant(0x3f));
+    const TermId option_bytes = binary(TermOp::kMultiply, options, constant(4));
+    const TermId length = binary(TermOp::kAdd, option_bytes, constant(8));
+    steps.push_back(assign(header, binary(TermOp::kAdd, length, plus(ip_length, tunnel_header))));
+    const FormulaId ethernet = equal(load_at(variable(ip_length), tunnel_header + 2, 2), kEtherTransparentBridging);
+    const FormulaId inner_type = assign(type, plus(header, 12));
+    const FormulaId inner_payload = assign(payload, plus(header, 14));
+    const FormulaId no_ethernet = assign(payload, variable(header));
+    steps.push_back(either({both({ethernet, inner_type, inner_payload}), no_ethernet}));
+  } else {
+    steps.push_back(assign(header, plus(ip_length, tunnel_header + 8)));
+    steps.push_back(assign(type, plus(header, 12)));
+    steps.push_back(assign(payload, plus(header, 14)));
+  }
+  push_ethernet(header, type, payload);
+  return connect(FormulaKind::kAnd, std::move(steps));
+}
+
+// ATM LAN emulation: Ethernet behind a two-byte LANE header.
+FormulaId Binder::lane() {
+  const FormulaId result = masked(link(0, 1), 0x01, 0x0f);
+  layout_.previous_link_header = layout_.link_header;
+  layout_.type = LinkType::kEthernet;
+  layout_.family = LinkFamily::kEthernet;
+  layout_.link_header = {std::nullopt, 4 + 2};
+  layout_.type_field = {std::nullopt, 4 + 2 + 12};
+  layout_.payload = {std::nullopt, 4 + 2 + 14};
+  layout_.network = 0;
+  layout_.network_no_snap = 3;
+  layout_.lane = true;
+  return result;
+}
+
+}  // namespace weir::filter

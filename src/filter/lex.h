@@ -2,9 +2,12 @@
 //
 // Source: pcap-filter(7) and libpcap's scanner for which forms exist: the longest form at a place wins, so `len-2` and
 // `10.0.0.1-x` are single identifiers. Keywords are case-sensitive.
+// Lexing stops at the first place where no word can be read; the error is kept with the words before it, so that the
+// parser can report what is wrong first.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,6 +20,7 @@ namespace weir::filter {
 
 enum class TokenKind : std::uint8_t {
   kEnd,
+  kBad,     // no word: Words::error says why
   kName,    // an identifier that is no keyword; text without a leading backslash
   kNumber,  // value
   kIpv4,    // 10.0.0.1, 10.1
@@ -55,11 +59,27 @@ struct Token {
   const Keyword* keyword = nullptr;  // kKeyword
 };
 
-// The last token is kEnd, at the end of the text.
-Result<std::vector<Token>> lex(std::string_view text);
+struct Words {
+  std::vector<Token> tokens;   // the last is kEnd, at the end of the text, or kBad
+  std::optional<Error> error;  // set if the last is kBad
+};
+Words lex(std::string_view text);
 
+inline bool is_symbol(const Token& token, Symbol symbol) {
+  return token.kind == TokenKind::kSymbol && token.value == static_cast<std::uint32_t>(symbol);
+}
+inline bool is_keyword(const Token& token, KeywordKind kind) {
+  return token.kind == TokenKind::kKeyword && token.keyword->kind == kind;
+}
+
+const Keyword* find_keyword(std::string_view word);  // null: no keyword
+std::optional<std::uint32_t> find_number(std::string_view word);
+
+// Keywords, without the signs for and, or, not.
 std::span<const Keyword> keywords();
-// Keywords and named numbers, for suggestions.
+// Named numbers such as tcp-syn, for suggestions.
+std::span<const std::string_view> number_names();
+// Keywords and named numbers, for suggestions: the likelier first.
 std::span<const std::string_view> known_words();
 
 }  // namespace weir::filter

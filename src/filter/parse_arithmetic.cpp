@@ -1,162 +1,155 @@
-// Relations and arithmetic. Exports Parser::relation and what it is made of.
+// Operators, loads and relations. Exports the Parser's functions for them.
 //
-// Precedence from loose to tight: |, &, << >>, + -, * /, unary -. The operators % and ^ have none in the original
-// grammar, which makes them take what stands directly before them and everything that follows: `2 + 7 % 4 + 1` is
-// 2 + (7 % (4 + 1)). That meaning is kept.
-#include "filter/parser.h"
+// Operator precedence with two stacks. From loose to tight: |, &, << >>, + -, * /, unary -. The operators % and ^ have
+// no precedence in libpcap's grammar, which makes yacc shift: they bind what stands directly before them and everything
+// that follows: `2 + 7 % 4 + 1` is 2 + (7 % (4 + 1)), and `-7 % 3` is -(7 % 3).
+#include <fmt/format.h>
 
-#include <weir/filter/parse.h>
+#include "filter/parser.h"
 
 namespace weir::filter {
 namespace {
 
-struct Operator {
-  Symbol symbol;
-  ArithmeticOp op;
-  int precedence;  // kGreedy: takes everything that follows
-};
-constexpr int kGreedy = 100;
+constexpr int kShift = -1;  // of % and ^
 constexpr int kUnary = 6;
-constexpr Operator kOperators[] = {
-    {Symbol::kBar, ArithmeticOp::kOr, 1},         {Symbol::kAmpersand, ArithmeticOp::kAnd, 2},
-    {Symbol::kShiftLeft, ArithmeticOp::kShiftLeft, 3}, {Symbol::kShiftRight, ArithmeticOp::kShiftRight, 3},
-    {Symbol::kPlus, ArithmeticOp::kAdd, 4},       {Symbol::kMinus, ArithmeticOp::kSubtract, 4},
-    {Symbol::kStar, ArithmeticOp::kMultiply, 5},  {Symbol::kSlash, ArithmeticOp::kDivide, 5},
-    {Symbol::kPercent, ArithmeticOp::kModulo, kGreedy}, {Symbol::kCaret, ArithmeticOp::kXor, kGreedy},
-};
-
-const Operator* operator_of(const Token& token) {
-  if (token.kind != TokenKind::kSymbol) return nullptr;
-  for (const Operator& row : kOperators)
-    if (is_symbol(token, row.symbol)) return &row;
-  return nullptr;
-}
-
-bool is_comparison(const Token& token) {
-  return token.kind == TokenKind::kSymbol && token.value >= static_cast<std::uint32_t>(Symbol::kEqual);
-}
+constexpr int kEverything = 0;
 
 }  // namespace
 
-bool is_operator(const Token& token) { return operator_of(token) != nullptr || is_comparison(token); }
-
-bool Parser::starts_arithmetic() const {
-  const Token& token = peek();
-  if (token.kind == TokenKind::kNumber || is_symbol(token, Symbol::kMinus)) return true;
-  if (is_keyword(token, KeywordKind::kLength)) return true;
-  if (is_keyword(token, KeywordKind::kProtocol)) return is_symbol(tokens_[at_ + 1], Symbol::kOpenBracket);
-  return is_symbol(token, Symbol::kOpen) && closing_[at_] != kNoMatch && is_operator(tokens_[closing_[at_] + 1]);
-}
-
-bool Parser::relation_operator(Relation& relation) {
+const Parser::Operator* Parser::operator_of(const Token& token) {
   struct Row {
     Symbol symbol;
-    Relation relation;
+    Operator value;
   };
   static constexpr Row kRows[] = {
-      {Symbol::kEqual, Relation::kEqual},     {Symbol::kNotEqual, Relation::kNotEqual},
-      {Symbol::kGreater, Relation::kGreater}, {Symbol::kGreaterOrEqual, Relation::kGreaterOrEqual},
-      {Symbol::kLess, Relation::kLess},       {Symbol::kLessOrEqual, Relation::kLessOrEqual}};
-  for (const Row& row : kRows) {
-    if (!is_symbol(peek(), row.symbol)) continue;
-    relation = row.relation;
-    const Token& sign = next();
-    if (row.symbol == Symbol::kEqual && sign.text == "=" && is_symbol(peek(), Symbol::kGreater) &&
-        peek().span.begin == sign.span.end)
-      complain("'=>' is no comparison", cover(sign.span, peek().span), "did you mean '>='?");
-    return !error_;
-  }
-  complain("a comparison must follow", peek().span, "=, !=, <, <=, > or >=");
-  return false;
+      {Symbol::kBar, {ArithmeticOp::kOr, 1, 0}},
+      {Symbol::kAmpersand, {ArithmeticOp::kAnd, 2, 0}},
+      {Symbol::kShiftLeft, {ArithmeticOp::kShiftLeft, 3, 0}},
+      {Symbol::kShiftRight, {ArithmeticOp::kShiftRight, 3, 0}},
+      {Symbol::kPlus, {ArithmeticOp::kAdd, 4, 0}},
+      {Symbol::kMinus, {ArithmeticOp::kSubtract, 4, 0}},
+      {Symbol::kStar, {ArithmeticOp::kMultiply, 5, 0}},
+      {Symbol::kSlash, {ArithmeticOp::kDivide, 5, 0}},
+      {Symbol::kPercent, {ArithmeticOp::kModulo, kShift, 0}},
+      {Symbol::kCaret, {ArithmeticOp::kXor, kShift, 0}},
+  };
+  if (token.kind != TokenKind::kSymbol) return nullptr;
+  for (const Row& row : kRows)
+    if (is_symbol(token, row.symbol)) return &row.value;
+  return nullptr;
 }
 
-// relation := arithmetic comparison arithmetic
-NodeId Parser::relation() {
-  Node node{.kind = NodeKind::kRelation};
-  const NodeId left = arithmetic(1);
-  if (error_ || !relation_operator(node.relation)) return kNoNode;
-  const NodeId right = arithmetic(1);
-  if (error_) return kNoNode;
-  node.span = cover(ast_[left].span, ast_[right].span);
-  node.children = {left, right};
-  return add(std::move(node));
+std::optional<Relation> Parser::relation_of(const Token& token) {
+  if (token.kind != TokenKind::kSymbol) return std::nullopt;
+  switch (static_cast<Symbol>(token.value)) {
+    case Symbol::kEqual: return Relation::kEqual;
+    case Symbol::kNotEqual: return Relation::kNotEqual;
+    case Symbol::kGreater: return Relation::kGreater;
+    case Symbol::kGreaterOrEqual: return Relation::kGreaterOrEqual;
+    case Symbol::kLess: return Relation::kLess;
+    case Symbol::kLessOrEqual: return Relation::kLessOrEqual;
+    default: return std::nullopt;
+  }
 }
 
-NodeId Parser::arithmetic(int least_precedence) {
-  if (!enter()) return kNoNode;
-  NodeId left = operand();
-  while (!error_) {
-    const Operator* found = operator_of(peek());
-    if (found == nullptr || found->precedence < least_precedence) break;
-    ++at_;
-    const NodeId right = arithmetic(found->precedence == kGreedy ? 1 : found->precedence + 1);
-    if (error_) break;
-    left = add({.kind = NodeKind::kArithmetic, .span = cover(ast_[left].span, ast_[right].span),
-                .children = {left, right}, .arithmetic = found->op});
-  }
-  --depth_;
-  return left;
+void Parser::push_value(const Operand& operand) {
+  NodeId node = operand.node;
+  if (operand.phrase == Phrase::kNumber)
+    node = add({.kind = NodeKind::kArithmetic, .span = operand.span, .arithmetic = ArithmeticOp::kNumber,
+                .number = tokens_[operand.token].value});
+  values_.push_back(node);
 }
 
-NodeId Parser::operand() {
-  const Token& token = peek();
-  if (token.kind == TokenKind::kNumber) {
-    ++at_;
-    return add({.kind = NodeKind::kArithmetic, .span = token.span, .arithmetic = ArithmeticOp::kNumber, .number = token.value});
+// Applies the operators that wait for their right operand, back to one that binds less than `precedence`.
+void Parser::reduce(int precedence) {
+  while (operators_.size() > frame().operators_base) {
+    const Operator top = operators_.back();
+    if (precedence != kEverything && (precedence == kShift || top.precedence < precedence)) return;
+    operators_.pop_back();
+    const NodeId right = values_.back();
+    values_.pop_back();
+    Node node{.kind = NodeKind::kArithmetic, .span = ast_[right].span, .arithmetic = top.op};
+    if (top.op == ArithmeticOp::kNegate) {
+      node.span = cover(tokens_[top.token].span, node.span);
+      node.children = {right};
+    } else {
+      const NodeId left = values_.back();
+      values_.pop_back();
+      node.span = cover(ast_[left].span, node.span);
+      node.children = {left, right};
+    }
+    values_.push_back(add(std::move(node)));
   }
-  if (is_keyword(token, KeywordKind::kLength)) {
-    ++at_;
-    return add({.kind = NodeKind::kArithmetic, .span = token.span, .arithmetic = ArithmeticOp::kLength});
-  }
-  if (is_symbol(token, Symbol::kMinus)) {
-    ++at_;
-    const NodeId inner = arithmetic(kUnary);
-    if (error_) return kNoNode;
-    return add({.kind = NodeKind::kArithmetic, .span = cover(token.span, ast_[inner].span), .children = {inner},
-                .arithmetic = ArithmeticOp::kNegate});
-  }
-  if (is_symbol(token, Symbol::kOpen)) {
-    ++at_;
-    const NodeId inner = arithmetic(1);
-    if (error_ || !expect(Symbol::kClose, "')'", "for the '(' that is still open")) return kNoNode;
-    ast_.nodes[inner].span = cover(token.span, tokens_[at_ - 1].span);
-    return inner;
-  }
-  if (is_keyword(token, KeywordKind::kProtocol)) return load();
-  if (token.kind == TokenKind::kEnd) complain("the expression ends where a number should follow", token.span);
-  else if (token.kind == TokenKind::kName) unknown_word(token);
-  else complain("expected a number, 'len' or 'protocol[...]', not '" + std::string(token.text) + "'", token.span);
-  return kNoNode;
 }
 
-// load := protocol [ arithmetic { : size } ]
-NodeId Parser::load() {
-  const Token& word = next();
-  Node node{.kind = NodeKind::kArithmetic, .span = {}};
-  node.qualifiers.protocol = static_cast<Protocol>(word.keyword->value);
-  node.qualifiers_span = word.span;
-  node.arithmetic = ArithmeticOp::kLoad;
-  node.number = 1;
-  if (!expect(Symbol::kOpenBracket, "'['", "bytes are written as in 'tcp[13]'")) return kNoNode;
-  const NodeId offset = arithmetic(1);
-  if (error_) return kNoNode;
-  node.children = {offset};
+// Reads the operator at this place; a unary minus has no precedence towards what stands before it.
+bool Parser::push_operator(const Operator& found) {
+  if (!deeper()) return false;
+  const bool unary = found.op == ArithmeticOp::kNegate;
+  if (!unary) reduce(found.precedence);
+  operators_.push_back({found.op, unary ? kUnary : found.precedence, at_++});
+  frame().in_value = true;
+  return true;
+}
+
+bool Parser::push_relation(const Operand& left) {
+  Frame& f = frame();
+  push_value(left);
+  reduce(kEverything);
+  f.relation = relation_of(next());
+  f.left = values_.back();
+  values_.pop_back();
+  f.in_value = true;
+  return true;
+}
+
+// The end of arithmetic: a relation, or a value alone.
+Parser::Operand Parser::finish_value(const Operand& last) {
+  Frame& f = frame();
+  push_value(last);
+  reduce(kEverything);
+  NodeId node = values_.back();
+  values_.pop_back();
+  f.in_value = false;
+  if (!f.relation) return {.phrase = Phrase::kValue, .node = node};
+  node = add({.kind = NodeKind::kRelation, .span = cover(ast_[f.left].span, ast_[node].span),
+              .children = {f.left, node}, .relation = *f.relation});
+  f.inherited.reset();
+  return {.phrase = Phrase::kTest, .node = node};
+}
+
+// protocol [ offset ], protocol [ offset : size ]
+std::optional<Parser::Operand> Parser::close_brackets(const Operand& offset) {
+  std::uint32_t size = 1;
   if (is_symbol(peek(), Symbol::kColon)) {
     ++at_;
-    const Token& size = peek();
-    if (size.kind != TokenKind::kNumber) {
-      complain("a size must follow ':'", size.span, "1, 2 or 4 bytes");
-      return kNoNode;
+    const Token& word = peek();
+    if (word.kind == TokenKind::kBad) {
+      complain_of_operand();
+      return std::nullopt;
     }
-    if (size.value != 1 && size.value != 2 && size.value != 4) {
-      complain("the size of a load is 1, 2 or 4 bytes", size.span);
-      return kNoNode;
+    if (word.kind != TokenKind::kNumber || (word.value != 1 && word.value != 2 && word.value != 4)) {
+      complain(word.kind == TokenKind::kNumber ? fmt::format("{} bytes cannot be loaded at once", word.value)
+                                               : "a number of bytes must follow ':'",
+               word.span, "the size is 1, 2 or 4");
+      return std::nullopt;
     }
-    node.number = next().value;
+    size = next().value;
   }
-  if (!expect(Symbol::kCloseBracket, "']'")) return kNoNode;
-  node.span = cover(word.span, tokens_[at_ - 1].span);
-  return add(std::move(node));
+  if (!is_symbol(peek(), Symbol::kCloseBracket)) {
+    complain_after(offset);
+    return std::nullopt;
+  }
+  push_value(offset);
+  const NodeId child = values_.back();
+  values_.pop_back();
+  const Token& protocol = tokens_[frame().open];
+  frames_.pop_back();
+  return Operand{.phrase = Phrase::kValue,
+                 .node = add({.kind = NodeKind::kArithmetic, .span = cover(protocol.span, next().span),
+                              .children = {child},
+                              .qualifiers = {.protocol = static_cast<Protocol>(protocol.keyword->value)},
+                              .qualifiers_span = protocol.span, .arithmetic = ArithmeticOp::kLoad, .number = size})};
 }
 
 }  // namespace weir::filter

@@ -1,0 +1,26 @@
+// Words of assembler text.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include <weir/base/error.h>
+
+namespace weir::cbpf {
+
+enum class WordKind : std::uint8_t { kEnd, kName, kNumber, kSign };
+
+struct Word {
+  WordKind kind = WordKind::kEnd;
+  Span span{};
+  std::string_view text{};
+  std::uint32_t number = 0;  // kNumber; kSign: the character
+  bool first_on_line = false;
+};
+
+// The last word is kEnd. Comments are gone: /* */, ; and // to the end of the line, # at the start of a line when no
+// operand can follow it there.
+Result<std::vector<Word>> lex_assembly(std::string_view text);
+
+}  // namespace weir::cbpf

@@ -87,7 +87,7 @@ FormulaId Binder::inbound(bool outbound) {
     case LinkType::kPflog: return equal(link(60, 1), outbound ? 2 : 1);
     case LinkType::kPppPppd: return equal(link(0, 1), outbound ? 1 : 0);
     case LinkType::kDsaTagBrcm: return masked(link(12, 1), outbound ? 0x20 : 0x00, 0xe0);
-    case LinkType::kDsaTagDsa: return masked(link(12, 1), outbound ? 0x40 : 0x00, 0xc0);
+    case LinkType::kDsaTagDsa: return unless_outbound(bits_set(link(12, 1), 0x40));
     default: break;
   }
   if (layout_.family == LinkFamily::kJuniper) return masked(link(3, 1), outbound ? 0 : 1, 0x01);

@@ -20,13 +20,34 @@ TermId Binder::extension(cbpf::Extension which) {
   return bound_.add({.op = TermOp::kExtension, .k = static_cast<std::uint32_t>(which)});
 }
 
+// What is true or false whatever the packet decides at once, and what stands beside it is then not tested: so a link
+// type that carries nothing but IPv4 makes `igmp or ip` match every packet, however short. libpcap does the same.
 FormulaId Binder::connect(FormulaKind kind, std::vector<FormulaId> children) {
-  return bound_.add({.kind = kind, .children = std::move(children)});
+  const FormulaKind decides = kind == FormulaKind::kAnd ? FormulaKind::kFalse : FormulaKind::kTrue;
+  const FormulaKind changes_nothing = kind == FormulaKind::kAnd ? FormulaKind::kTrue : FormulaKind::kFalse;
+  std::vector<FormulaId> kept;
+  for (const FormulaId child : children) {
+    if (bound_.nodes[child].kind == decides) return child;
+    if (bound_.nodes[child].kind != changes_nothing) kept.push_back(child);
+  }
+  if (kept.empty()) return children.empty() ? bound_.add({.kind = changes_nothing}) : children.front();
+  if (kept.size() == 1) return kept.front();
+  return bound_.add({.kind = kind, .children = std::move(kept)});
 }
 
 FormulaId Binder::both(std::initializer_list<FormulaId> children) { return connect(FormulaKind::kAnd, children); }
 FormulaId Binder::either(std::initializer_list<FormulaId> children) { return connect(FormulaKind::kOr, children); }
-FormulaId Binder::negate(FormulaId f) { return connect(FormulaKind::kNot, {f}); }
+
+FormulaId Binder::negate(FormulaId f) {
+  if (bound_.nodes[f].kind == FormulaKind::kTrue) return no();
+  if (bound_.nodes[f].kind == FormulaKind::kFalse) return yes();
+  return bound_.add({.kind = FormulaKind::kNot, .children = {f}});
+}
+
+// Does its steps for what they assign, and is true either way.
+FormulaId Binder::attempt(FormulaId f) {
+  return bound_.add({.kind = FormulaKind::kOr, .children = {f, yes()}});
+}
 
 FormulaId Binder::test(flow::Condition condition, TermId lhs, TermId rhs) {
   return bound_.add({.kind = FormulaKind::kTest, .condition = condition, .lhs = lhs, .rhs = rhs});

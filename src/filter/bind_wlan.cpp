@@ -44,7 +44,7 @@ FormulaId Binder::wlan_payload_offset(VariableId header, VariableId payload) {
     const TermId rounded =
         binary(TermOp::kAnd, binary(TermOp::kAdd, variable(payload), constant(3)), constant(0xfffffffc));
     const FormulaId round = assign(payload, rounded);
-    data = both({data, either({both({flags, single, padded, round}), yes()})});
+    data = both({data, attempt(both({flags, single, padded, round}))});
   }
   return both({start, either({not_high, not_low, data})});
 }

@@ -38,6 +38,7 @@ class Binder {
   FormulaId either(std::initializer_list<FormulaId> children);
   FormulaId connect(FormulaKind kind, std::vector<FormulaId> children);
   FormulaId negate(FormulaId f);
+  FormulaId attempt(FormulaId f);
   FormulaId test(flow::Condition condition, TermId lhs, TermId rhs);
   FormulaId equal(TermId lhs, std::uint32_t k) { return test(flow::Condition::kEqual, lhs, constant(k)); }
   FormulaId masked(TermId lhs, std::uint32_t k, std::uint32_t mask);

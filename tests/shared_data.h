@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -47,6 +48,25 @@ inline std::vector<std::vector<std::string>> read_rows(const std::filesystem::pa
     rows.push_back(std::move(row));
   }
   return rows;
+}
+
+// The same, each row as a map from the names in the header to fields.
+using Row = std::map<std::string, std::string>;
+
+inline std::vector<Row> read_table(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::vector<std::string> columns;
+  std::string line;
+  std::getline(file, line);
+  std::istringstream header(line);
+  for (std::string column; std::getline(header, column, '\t');) columns.push_back(column);
+  std::vector<Row> table;
+  for (const std::vector<std::string>& fields : read_rows(path)) {
+    Row row;
+    for (std::size_t i = 0; i < columns.size(); ++i) row[columns[i]] = i < fields.size() ? fields[i] : "";
+    table.push_back(std::move(row));
+  }
+  return table;
 }
 
 }  // namespace weir::tests

@@ -1,4 +1,4 @@
-// Text to words. Exports lex.
+// Text to words. Exports lex and tidy.
 //
 // At each place every form that can start there is measured and the longest wins; of equal lengths the order is
 // keyword, MAC address, number, IPv4 address, IPv6 address, named number, identifier. That is how the scanner of
@@ -156,7 +156,7 @@ class Lexer {
 
   void bad(std::string message, std::size_t length, std::string hint = {}) {
     push({.kind = TokenKind::kBad}, length);
-    words_.error = Error{.message = std::move(message), .place = words_.tokens.back().span, .hint = std::move(hint)};
+    words_.error = Error{.message = tidy(std::move(message)), .place = words_.tokens.back().span, .hint = std::move(hint)};
   }
 
   void next() {
@@ -178,14 +178,15 @@ class Lexer {
     else if (mac == longest) push({.kind = TokenKind::kMac48}, longest);
     else if (number == longest) push_number(word);
     else if (dotted == longest) push({.kind = TokenKind::kIpv4}, longest);
-    else if (ipv6 == longest) push_ipv6(word, run_of(rest, is_address));
+    else if (ipv6 == longest) push_ipv6(word);
     else if (const auto named = find_number(word)) push({.kind = TokenKind::kNumber, .value = *named}, longest);
     else push({.kind = TokenKind::kName}, longest);
   }
 
-  void push_ipv6(std::string_view word, std::size_t run) {
+  void push_ipv6(std::string_view word) {
     unsigned char bytes[16];
     if (::inet_pton(AF_INET6, std::string(word).c_str(), bytes) == 1) return push({.kind = TokenKind::kIpv6}, word.size());
+    const std::size_t run = run_of(text_.substr(at_), is_address);
     bad(fmt::format("'{}' is no IPv6 address", text_.substr(at_, run)), run);
   }
 
@@ -268,6 +269,20 @@ class Lexer {
 };
 
 }  // namespace
+
+std::string tidy(std::string message) {
+  constexpr std::size_t kLongest = 160;
+  constexpr std::size_t kKept = 70;  // at each end
+  const auto continues = [](char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; };  // within a UTF-8 character
+  for (char& c : message)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  if (message.size() <= kLongest) return message;
+  std::size_t begin = kKept;
+  std::size_t end = message.size() - kKept;
+  while (begin > 0 && continues(message[begin])) --begin;
+  while (end < message.size() && continues(message[end])) ++end;
+  return message.substr(0, begin) + "..." + message.substr(end);
+}
 
 Words lex(std::string_view text) { return Lexer(text).run(); }
 

@@ -65,6 +65,9 @@ struct Words {
 };
 Words lex(std::string_view text);
 
+// A message that quotes words, fit for one line: without control characters and not longer than needed to recognise it.
+std::string tidy(std::string message);
+
 inline bool is_symbol(const Token& token, Symbol symbol) {
   return token.kind == TokenKind::kSymbol && token.value == static_cast<std::uint32_t>(symbol);
 }

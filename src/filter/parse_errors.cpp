@@ -55,7 +55,7 @@ std::string_view sign_of(ArithmeticOp op) { return op == ArithmeticOp::kOr ? "|"
 
 void Parser::complain(std::string message, Span span, std::string hint, ErrorCode code) {
   if (error_) return;
-  error_ = Error{.code = code, .message = std::move(message), .place = span, .hint = std::move(hint)};
+  error_ = Error{.code = code, .message = tidy(std::move(message)), .place = span, .hint = tidy(std::move(hint))};
 }
 
 std::string Parser::text_of(NodeId node) const {
@@ -119,6 +119,9 @@ void Parser::complain_of_operand() {
       is_connective(token))
     return complain_of_missing_operand();
   if (f.in_value || f.kind == FrameKind::kBrackets) return complain_in_value();
+  if (is_identifier(token) && f.inherited && f.kind == FrameKind::kParentheses)
+    return complain(fmt::format("'{}' cannot stand in parentheses of its own at the start of a list", token.text),
+                    token.span, "leave out the parentheses around it");
   if (is_identifier(token)) return complain_of_unqualified(token);
   if (token.kind == TokenKind::kKeyword && f.head != kNoToken && f.head_end == at_) return complain_of_keyword_as_name();
   if (token.kind == TokenKind::kKeyword && (f.expect & kTestHere) == 0 && !is_keyword(token, KeywordKind::kLength))
@@ -168,6 +171,13 @@ void Parser::complain_of_unqualified(const Token& word) {
     if (hint.empty()) hint = did_you_mean(word.text, known_words());
     if (hint.empty()) hint = fmt::format("if it is a name, say of what, as in 'host {}'", word.text);
     return unknown_word(word, std::move(hint));
+  }
+  if (find_number(word.text)) {
+    const std::string_view usual = word.text.substr(0, 3) == "tcp"     ? "tcp[tcpflags] & {} != 0"
+                                   : word.text.substr(0, 5) == "icmp6" ? "icmp6[icmp6type] = {}"
+                                                                       : "icmp[icmptype] = {}";
+    return complain(fmt::format("'{}' is a number, not a test", word.text), word.span,
+                    fmt::format("compare it, as in '{}'", fmt::format(fmt::runtime(usual), word.text)));
   }
   complain(fmt::format("'{}' needs a qualifier before it", word.text), word.span,
            fmt::format("such as '{} {}'", usual_qualifier(word), word.text));
@@ -226,7 +236,8 @@ void Parser::complain_after(const Operand& operand) {
   if (is_symbol(token, Symbol::kCloseBracket)) return complain("']' closes nothing", token.span);
   if (frame().kind == FrameKind::kBrackets)
     return complain(fmt::format("'{}' cannot stand in the brackets", token.text), token.span,
-                    "they hold an offset and a size, as in 'tcp[2:2]'");
+                    relation_of(token) || is_connective(token) ? "a ']' is missing before it"
+                                                               : "they hold an offset and a size, as in 'tcp[2:2]'");
   const Token& before = previous();
   if (is_symbol(token, Symbol::kAmpersand) || is_symbol(token, Symbol::kBar)) {
     const bool both = is_symbol(token, Symbol::kAmpersand);
@@ -247,6 +258,9 @@ void Parser::complain_after(const Operand& operand) {
     return complain("'mask' must follow an IPv4 address with dots", token.span, "as in 'net 10.0.0.0 mask 255.0.0.0'");
   if (is_symbol(token, Symbol::kOpenBracket))
     return complain(fmt::format("'{}' cannot be indexed", before.text), token.span, "only protocols have bytes, as in 'tcp[13]'");
+  if (is_symbol(token, Symbol::kMinus) && before.kind == TokenKind::kNumber && frame().inherited &&
+      frame().inherited->qualifiers.type == Type::kPortRange)
+    return complain("a range of ports is one word", token.span, fmt::format("write '{}-...' without blanks", before.text));
   if (relation_of(token) || operator_of(token) != nullptr)
     return complain(fmt::format("'{}' cannot follow a test", token.text), token.span,
                     operand.phrase == Phrase::kTest && before.kind == TokenKind::kKeyword
@@ -293,6 +307,8 @@ void Parser::complain_after_value(const Operand& operand) {
     return complain_of_unqualified(number);
   }
   if ((f.expect & (kTestHere | kValueHere)) == 0) return complain_after(operand);
+  if (token.kind == TokenKind::kEnd && (f.expect & kValueHere) != 0 && f.kind == FrameKind::kParentheses)
+    return complain_of_open_frame();
   const std::string value = text_of(operand.node);
   std::string hint = value.empty() ? "such as '!= 0'" : fmt::format("such as '{} != 0'", value);
   if (!f.relation && !(token.kind == TokenKind::kEnd || is_connective(token) || is_symbol(token, Symbol::kClose)))

@@ -67,7 +67,9 @@ bool Parser::optional_number(Node& node) {
   if (!required_number(node, "a number")) return false;
   for (std::size_t i = 0; i < open; ++i, ++at_) {
     if (is_symbol(peek(), Symbol::kClose)) continue;
-    complain("')' must follow the number", peek().span);
+    if (peek().kind == TokenKind::kEnd) complain("'(' is never closed", tokens_[start + open - 1 - i].span, "a ')' is missing");
+    else if (peek().kind == TokenKind::kBad) complain_of_operand();
+    else complain("')' must follow the number", peek().span);
     return false;
   }
   return true;

@@ -1,8 +1,9 @@
 // The tree of a filter expression, as written: what the parser makes and the binder reads.
 //
 // Nodes lie in one vector and name each other by index, so a tree of any depth or width is made, walked and dropped
-// without recursion. Every node has the span of its words. Qualifiers are complete: `host a or b` gives two primitives,
-// both with the qualifier host (the second inherited it). Nothing is resolved: names are still names.
+// without recursion; children stand before their parents. Every node has the span of its words. Qualifiers are complete:
+// `host a or b` gives two primitives, both with the qualifier host (the second inherited it). Nothing is resolved: names
+// are still names.
 // Values; not synchronised.
 #pragma once
 

@@ -3,7 +3,8 @@
 // The language is that of pcap-filter(7) as libpcap implements it: `and` and `or` have equal precedence and bind to the
 // left, `not` binds tighter, qualifiers are inherited by the identifiers that follow. Errors carry the span of the
 // first word that cannot stand there and, where one is near, what was probably meant.
-// Limit: parentheses and `not` nest at most kMaximumNesting deep. Thread-safe: no state.
+// Limits: parentheses, brackets, `not` and operators that wait for their right operand nest at most kMaximumNesting
+// deep together; a chain of operands has no limit. Time and memory are linear. Thread-safe: no state.
 #pragma once
 
 #include <string_view>
@@ -13,7 +14,7 @@
 
 namespace weir::filter {
 
-inline constexpr std::uint32_t kMaximumNesting = 2000;
+inline constexpr std::uint32_t kMaximumNesting = 5000;
 
 Result<Ast> parse(std::string_view text);
 

@@ -105,7 +105,7 @@ bool same_on_all(Comparison& comparison, const Bytes& bytes, bool truncate, cons
 
 // What a test of a slice of the rows found.
 struct Summary {
-  std::size_t rows = 0, packets = 0, edges = 0, edges_taken = 0, accepted = 0;
+  std::size_t rows = 0, miscompiled = 0, packets = 0, edges = 0, edges_taken = 0, accepted = 0;
 };
 
 void compare_row(const Row& row, RealPackets& real, Summary& summary) {
@@ -115,6 +115,14 @@ void compare_row(const Row& row, RealPackets& real, Summary& summary) {
   const auto compiled = filter::compile(row.at("expr"), options_of(row, resolver));
   if (!compiled) {
     ADD_FAILURE() << row.at("dlt") << " '" << row.at("expr") << "' is refused: " << compiled.error().message;
+    return;
+  }
+  const bool loops = row.at("expr").find("protochain") != std::string::npos;
+  if (!loops && !cbpf::check(*listing, {.target = cbpf::Target::kUser})) {
+    // libpcap's optimiser drops the store to a scratch word that a later block still reads (libpcap issue 1670).
+    EXPECT_EQ(row.at("optimise"), "1") << row.at("expr");
+    EXPECT_NE(row.at("expr").find("vxlan"), std::string::npos) << row.at("expr");
+    ++summary.miscompiled;
     return;
   }
   Comparison comparison(row, listing->instructions(), *compiled);
@@ -155,12 +163,14 @@ TEST_P(Accept, SameVerdictsAsLibpcap) {
     const std::string& dlt = row.at("dlt");
     const bool named = dlt == "EN10MB" || dlt == "IEEE802_11" || dlt == "RAW";
     if (group == "other" ? named : dlt != group) continue;
+    // Live programs of other systems, where address families have other numbers.
+    if (row.at("skip_reason").find("is not") == 0 || row.at("skip_reason") == "little-endian") continue;
     compare_row(row, real, summary);
   }
   RecordProperty("rows", static_cast<int>(summary.rows));
   RecordProperty("packets", static_cast<int>(summary.packets));
-  std::printf("%zu rows, %zu comparisons, %zu of %zu branch edges taken, %zu rows matched by some packet\n",
-              summary.rows, summary.packets, summary.edges_taken, summary.edges, summary.accepted);
+  std::printf("%zu rows (%zu more that libpcap compiles wrongly), %zu comparisons, %zu of %zu branch edges taken, %zu rows matched by some packet\n",
+              summary.rows, summary.miscompiled, summary.packets, summary.edges_taken, summary.edges, summary.accepted);
   EXPECT_GT(summary.rows, 0u);
   EXPECT_GT(summary.edges_taken, summary.edges * 9 / 10);
 }

@@ -32,8 +32,9 @@ class LibpcapTestNames : public StaticResolver {
               ipv4 ? four : std::vector<Ipv4Address>{},
               ipv6 ? std::vector<Ipv6Address>{kTwo, kThree} : std::vector<Ipv6Address>{});
         }
-    networks = {{"net-10-0-0-0.libpcap.test", 10}, {"net-10-20-0-0.libpcap.test", 10 << 8 | 20},
-                {"net-10-20-30-0.libpcap.test", 10 << 16 | 20 << 8 | 30}};
+    // The programs show that the numbers were whole: trailing zeroes were not dropped.
+    networks = {{"net-10-0-0-0.libpcap.test", 0x0a000000}, {"net-10-20-0-0.libpcap.test", 0x0a140000},
+                {"net-10-20-30-0.libpcap.test", 0x0a141e00}};
     services["smtp"] = {25, std::nullopt};
     services["domain"] = {53, 53};
     services["bootps"] = {std::nullopt, 67};

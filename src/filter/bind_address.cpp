@@ -168,16 +168,34 @@ FormulaId Binder::net_named() {
   return host4(address, mask, node().qualifiers.protocol, node().qualifiers.direction, Type::kNet);
 }
 
-// The packet passed the gateway: its Ethernet address, but not its IPv4 address.
+// The packet passed the gateway: one Ethernet address is its own, no IPv4 address is. Packets without IPv4 addresses
+// do not match.
 FormulaId Binder::gateway() {
   const Protocol protocol = node().qualifiers.protocol;
   if (protocol != Protocol::kDefault && protocol != Protocol::kIp && protocol != Protocol::kArp &&
       protocol != Protocol::kRarp)
     return bad_qualifier(name_of(protocol), "gateway");
-  const FormulaId through = mac48_named(node().id.text, Direction::kSourceOrDestination, "gateway");
+  const std::string& name = node().id.text;
+  const FormulaId through = mac48_named(name, Direction::kSourceOrDestination, "gateway");
   if (error_) return 0;
-  const FormulaId itself = host_named(node().id.text, protocol, Protocol::kIp, Direction::kSourceOrDestination);
-  return both({through, negate(itself)});
+  const std::optional<HostAddresses> addresses = resolver_.host(name);
+  if (!addresses || addresses->ipv4.empty())
+    return refuse(fmt::format("no IPv4 address is known for host '{}'", name), node().id.span);
+  std::vector<FormulaId> alternatives;
+  const auto carrier = [&](Protocol which, std::uint32_t ether, std::uint32_t source, std::uint32_t destination) {
+    if (protocol != Protocol::kDefault && protocol != which) return;
+    const FormulaId carried = carries(ether);
+    std::vector<FormulaId> itself;
+    for (const Ipv4Address address : addresses->ipv4)
+      itself.push_back(host4_at(address, 0xffffffff, Direction::kSourceOrDestination, source, destination));
+    alternatives.push_back(both({carried, negate(connect(FormulaKind::kOr, std::move(itself)))}));
+  };
+  carrier(Protocol::kIp, kEtherIp, 12, 16);
+  if (protocol != Protocol::kDefault || layout_.label_depth == 0) {
+    carrier(Protocol::kArp, kEtherArp, 14, 24);
+    carrier(Protocol::kRarp, kEtherRarp, 14, 24);
+  }
+  return both({through, connect(FormulaKind::kOr, std::move(alternatives))});
 }
 
 // Data packets with a long or short header, with no padding or one byte of it. Addresses are little-endian.

@@ -62,9 +62,7 @@ FormulaId Binder::proto_named() {
   if (!number)
     return refuse(fmt::format("unknown protocol '{}'", id.text), id.span,
                   qualifiers.protocol == Protocol::kIsis ? "'isis proto' takes a number" : "");
-  if (qualifiers.type == Type::kProtoChain)
-    return refuse("'protochain' needs a loop, which classic programs do not have", node().span,
-                  "name the headers one by one, as in 'ip6[6] = 0 and ip6[40] = 6'", ErrorCode::kUnsupported);
+  if (qualifiers.type == Type::kProtoChain) return protocol_chain(*number, qualifiers.protocol);
   return proto(*number, qualifiers.protocol);
 }
 

@@ -1,7 +1,7 @@
 // The binder's state and rules: Binder turns one tree into one formula.
 //
 // bind.cpp walks the tree; bind_link.cpp tests what a link layer carries, bind_address.cpp hosts and nets,
-// bind_transport.cpp protocols and ports, bind_arithmetic.cpp relations, bind_encapsulation.cpp what shifts the layout
+// bind_transport.cpp protocols and ports, bind_protocol_chain.cpp chains of IP headers, bind_arithmetic.cpp relations, bind_encapsulation.cpp what shifts the layout
 // (vlan, mpls, pppoes, geneve, vxlan), bind_wlan.cpp 802.11, bind_special.cpp the rest.
 // The first error stops everything: rules return at once with some node when error_ is set.
 #pragma once
@@ -118,6 +118,8 @@ class Binder {
   // --- protocols and ports
   FormulaId proto(std::uint32_t number, Protocol protocol);
   FormulaId proto_named();
+  FormulaId protocol_chain(std::uint32_t number, Protocol protocol);
+  FormulaId rest_of_chain(std::uint32_t number, bool ipv6, VariableId next, VariableId at);
   FormulaId ip_protocol(std::uint32_t number) { return equal(network(9, 1), number); }
   FormulaId ip6_next_header(std::uint32_t number) { return equal(network(6, 1), number); }
   FormulaId first_fragment();

@@ -56,28 +56,6 @@ Error too_many_words() {
                .hint = "split the expression, or nest its arithmetic less deeply"};
 }
 
-// Bit i: word i was written on every path. The graph's blocks in topological order, so one pass is enough.
-std::uint32_t words_read_unwritten(const Graph& graph, const Slots& slots) {
-  std::vector<std::uint32_t> written(graph.blocks.size(), 0xffffffff);
-  written[graph.entry] = 0;
-  std::uint32_t missing = 0;
-  for (const BlockId id : topological_order(graph)) {
-    std::uint32_t now = written[id];
-    const Block& block = graph.blocks[id];
-    for (const ValueId value_id : block.values) {
-      const Value& value = graph[value_id];
-      if (value.op != Op::kGetSlot && value.op != Op::kSetSlot) continue;
-      const std::uint32_t word = slots.word[value.k];
-      if (word == kNone) continue;
-      if (value.op == Op::kSetSlot) now |= 1u << word;
-      else missing |= ~now & (1u << word);
-    }
-    for (const BlockId next : {block.exit.if_true.target, block.exit.if_false.target})
-      if (next != kNone) written[next] &= now;
-  }
-  return missing;
-}
-
 }  // namespace
 
 Result<Slots> allocate_slots(const Graph& graph) {
@@ -91,9 +69,6 @@ Result<Slots> allocate_slots(const Graph& graph) {
       slots.word[value.k] = slots.used++;
     }
   }
-  const std::uint32_t missing = words_read_unwritten(graph, slots);
-  for (std::uint32_t word = 0; word < slots.used; ++word)
-    if ((missing & (1u << word)) != 0) slots.read_unwritten.push_back(word);
   return slots;
 }
 

@@ -14,7 +14,6 @@ namespace weir::flow {
 struct Slots {
   std::vector<std::uint32_t> word;            // by SlotId; kNone for a slot that is never read
   std::uint32_t used = 0;                     // words taken by slots; the words above are free for temporaries
-  std::vector<std::uint32_t> read_unwritten;  // words that some path reads before it writes: zeroed at the start
 };
 
 // Fails with kLimit when the graph reads more than sixteen slots.

@@ -36,6 +36,32 @@ Opcode branch_opcode(Condition condition, bool index) {
   return Opcode::kJeqK;
 }
 
+// Scratch words that a checker finds read before they were written on every path, one bit a word. It finds more than
+// there are: what follows a `ret` counts as if it followed from there (net/core/filter.c, check_load_and_stores).
+std::uint32_t words_read_unwritten(const std::vector<Instruction>& code) {
+  std::vector<std::uint32_t> written(code.size() + 1, 0xffffffff);
+  std::uint32_t now = 0;
+  std::uint32_t missing = 0;
+  for (std::size_t at = 0; at < code.size(); ++at) {
+    const Instruction& instruction = code[at];
+    now &= written[at];
+    const Opcode opcode = instruction.opcode();
+    if (opcode == Opcode::kSt || opcode == Opcode::kStx) {
+      now |= 1u << instruction.k;
+    } else if (opcode == Opcode::kLdScratch || opcode == Opcode::kLdxScratch) {
+      missing |= ~now & (1u << instruction.k);
+    } else if (opcode == Opcode::kJa) {
+      written[at + 1 + instruction.k] &= now;
+      now = 0xffffffff;
+    } else if ((instruction.code & 0x07) == 0x05) {  // the conditional jumps
+      written[at + 1 + instruction.jt] &= now;
+      written[at + 1 + instruction.jf] &= now;
+      now = 0xffffffff;
+    }
+  }
+  return missing;
+}
+
 // A place in the code is named by how many instructions lie from it to the end, itself included.
 using FromEnd = std::uint32_t;
 
@@ -47,10 +73,13 @@ class Emitter {
     WEIR_TRY(slots_, allocate_slots(graph_));
     std::vector<BlockId> order = topological_order(graph_);
     for (auto block = order.rbegin(); block != order.rend(); ++block) WEIR_CHECK(emit_block(*block));
-    for (auto word = slots_.read_unwritten.rbegin(); word != slots_.read_unwritten.rend(); ++word)
-      push(cbpf::make(Opcode::kSt, *word));
-    if (!slots_.read_unwritten.empty()) push(cbpf::make(Opcode::kLdImmediate, 0));
     std::reverse(code_.begin(), code_.end());
+    const std::uint32_t unwritten = words_read_unwritten(code_);
+    std::vector<Instruction> zeroes;
+    if (unwritten != 0) zeroes.push_back(cbpf::make(Opcode::kLdImmediate, 0));
+    for (std::uint32_t word = 0; word < cbpf::kScratchWords; ++word)
+      if ((unwritten & (1u << word)) != 0) zeroes.push_back(cbpf::make(Opcode::kSt, word));
+    code_.insert(code_.begin(), zeroes.begin(), zeroes.end());
     return cbpf::Program(std::move(code_));
   }
 

@@ -16,7 +16,10 @@ int main(int argc, char** argv) {
   CLI::App app{"weir: a toolkit for the Berkeley Packet Filter"};
   app.set_version_flag("--version", "weir " WEIR_VERSION);
   app.require_subcommand(1);
+  add_filter(app, status);
+  add_info(app, status);
   add_compile(app, status);
+  add_program_verbs(app, status);
 
   try {
     app.parse(argc, argv);

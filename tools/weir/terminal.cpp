@@ -37,6 +37,8 @@ void report_all(const Warnings& warnings, std::string_view text) {
   for (const Diagnostic& warning : warnings) report(warning, text);
 }
 
+void say(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stderr); }
+
 int print(std::string_view text) {
   const ByteSpan bytes{reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
   const Status status = write_all(STDOUT_FILENO, bytes, "-");

@@ -24,5 +24,7 @@ void report_all(const Warnings& warnings, std::string_view text = {});
 // Writes to standard output, all of it or an error (a full disk). A closed pipe is a quiet success: whoever read has
 // seen enough.
 int print(std::string_view text);
+// Writes to standard error as it is.
+void say(std::string_view text);
 
 }  // namespace weir::tool

@@ -1,6 +1,5 @@
 // weir compile: an expression as a classic program, in the forms that tcpdump prints and more.
 #include <bit>
-#include <iostream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -44,14 +43,7 @@ Result<filter::CompileOptions> compile_options(const Options& options) {
                       .message = "unknown link type '" + options.link_type + "'",
                       .hint = "EN10MB, RAW, LINUX_SLL2, ...: see weir-filter(7)"});
   out.bind.link_type = *link_type;
-  if (!options.netmask.empty()) {
-    in_addr mask{};
-    if (::inet_pton(AF_INET, options.netmask.c_str(), &mask) != 1)
-      return fail(Error{.code = ErrorCode::kUsage,
-                        .message = "'" + options.netmask + "' is not a network mask",
-                        .hint = "write it as 255.255.255.0"});
-    out.bind.netmask = ntohl(mask.s_addr);
-  }
+  WEIR_TRY(out.bind.netmask, parse_netmask(options.netmask));
   out.bind.platform = options.platform == "linux" ? filter::Platform::kLinux : filter::Platform::kPortable;
   out.bind.resolver = &filter::system_resolver({.allow_dns = !options.no_dns});
   out.snap_length = options.snap_length;
@@ -114,6 +106,16 @@ std::optional<cbpf::Format> format_named(const std::string& name) {
   if (name == "asm") return cbpf::Format::kAssembly;
   if (name == "bytecode") return cbpf::Format::kBytecode;
   return std::nullopt;
+}
+
+Result<std::optional<std::uint32_t>> parse_netmask(const std::string& text) {
+  if (text.empty()) return std::optional<std::uint32_t>{};
+  in_addr mask{};
+  if (::inet_pton(AF_INET, text.c_str(), &mask) != 1)
+    return fail(Error{.code = ErrorCode::kUsage,
+                      .message = "'" + text + "' is not a network mask",
+                      .hint = "write it as 255.255.255.0"});
+  return std::optional<std::uint32_t>{ntohl(mask.s_addr)};
 }
 
 void add_compile(CLI::App& app, int& status) {

@@ -6,13 +6,20 @@
 
 #include <CLI/CLI.hpp>
 
+#include <weir/base/error.h>
 #include <weir/cbpf/text.h>
 
 namespace weir::tool {
 
+void add_filter(CLI::App& app, int& status);
+void add_info(CLI::App& app, int& status);
 void add_compile(CLI::App& app, int& status);
+void add_program_verbs(CLI::App& app, int& status);  // asm, disasm, check
 
 // The form of a program that `--to` names; empty when there is none of this name.
 std::optional<cbpf::Format> format_named(const std::string& name);
+
+// A network mask as 255.255.255.0, in host byte order; none for the empty text.
+Result<std::optional<std::uint32_t>> parse_netmask(const std::string& text);
 
 }  // namespace weir::tool

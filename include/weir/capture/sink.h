@@ -1,0 +1,36 @@
+// Captures to write: pcap and pcapng.
+//
+// A file appears under its name only when commit() succeeds; "-" is standard output, written as it goes. Records of a
+// source in the same format are copied byte for byte (pcapng with its sections, interfaces and other blocks), others are
+// written anew with their timestamps at the source's resolution. Not synchronised.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include <weir/base/error.h>
+#include <weir/capture/source.h>
+
+namespace weir::capture {
+
+struct SinkOptions {
+  Format format = Format::kPcap;
+  bool nanoseconds = false;  // pcap only: timestamps in nanoseconds; pcapng keeps the source's resolution
+};
+
+class Sink {
+ public:
+  virtual ~Sink() = default;
+  // Before the first write from each source.
+  virtual Status begin(const Source& source) = 0;
+  // Writes the packets of the batch whose verdict is not 0, and all its blocks that the format can hold.
+  virtual Status write(const RecordBatch& batch, std::span<const std::uint32_t> verdicts) = 0;
+  // Everything is on its way to the disk and the file has its name.
+  virtual Status commit() = 0;
+};
+
+Result<std::unique_ptr<Sink>> create(const std::string& path, const SinkOptions& options);
+
+}  // namespace weir::capture

@@ -1,0 +1,50 @@
+// Buffered output to a file that gets its name at the end.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <weir/base/bytes.h>
+#include <weir/base/file.h>
+
+namespace weir::capture {
+
+class Output {
+ public:
+  explicit Output(ReplacingFile file) : file_(std::move(file)) { buffer_.reserve(kCapacity); }
+
+  Status append(ByteSpan bytes) {
+    if (bytes.size() > kCapacity - buffer_.size()) {
+      WEIR_CHECK(flush());
+      if (bytes.size() >= kCapacity) return write_all(file_.descriptor(), bytes, file_.path());
+    }
+    buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+    return {};
+  }
+
+  Status flush() {
+    const Status status = write_all(file_.descriptor(), buffer_, file_.path());
+    buffer_.clear();
+    return status;
+  }
+
+  Status commit() {
+    WEIR_CHECK(flush());
+    return file_.commit();
+  }
+
+ private:
+  static constexpr std::size_t kCapacity = 256 * 1024;
+  ReplacingFile file_;
+  std::vector<std::uint8_t> buffer_;
+};
+
+// Numbers appended to bytes, in the byte order of this host: what both formats are written in.
+template <typename T>
+void append_number(std::vector<std::uint8_t>& to, T value) {
+  std::uint8_t bytes[sizeof value];
+  store(bytes, value, std::endian::native);
+  to.insert(to.end(), bytes, bytes + sizeof value);
+}
+
+}  // namespace weir::capture

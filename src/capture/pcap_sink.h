@@ -1,0 +1,15 @@
+// Writers of the two formats.
+#pragma once
+
+#include <memory>
+
+#include <weir/capture/sink.h>
+
+#include "capture/output.h"
+
+namespace weir::capture {
+
+std::unique_ptr<Sink> make_pcap_sink(Output output, bool nanoseconds);
+std::unique_ptr<Sink> make_pcapng_sink(Output output);
+
+}  // namespace weir::capture

@@ -56,12 +56,27 @@ class RealPackets {
   std::map<packet::LinkType, std::vector<Bytes>> packets_;
 };
 
+// Whether a loop of `protochain` went on behind an Authentication Header. libpcap continues at the length of that header
+// instead of behind it (gen_protochain; its comment there says what was meant), so its verdict means nothing then.
+bool walked_behind_ah(const reference::Trace& trace) {
+  bool behind = false;
+  for (const reference::Decision& decision : trace.decisions) {
+    if (!decision.taken) continue;
+    const bool walks = decision.operand == 0 || decision.operand == 43 || decision.operand == 44 ||
+                       decision.operand == 51 || decision.operand == 60;
+    if (behind && walks) return true;
+    behind = behind || decision.operand == 51;
+  }
+  return false;
+}
+
 class Comparison {
  public:
   Comparison(const Row& row, std::span<const cbpf::Instruction> theirs, const Compiled& ours)
       : row_(row), theirs_(theirs),
         ours_(ours.program.program().instructions().begin(), ours.program.program().instructions().end()),
-        optimised_(row.at("optimise") == "1") {}
+        optimised_(row.at("optimise") == "1"),
+        loops_(row.at("expr").find("protochain") != std::string::npos) {}
 
   std::span<const cbpf::Instruction> ours() const { return ours_; }
 
@@ -72,6 +87,7 @@ class Comparison {
     const reference::Trace actual = reference::run(ours_, packet);
     if (expected.verdict == actual.verdict) return true;
     if (optimised_ && (expected.left_outside || actual.left_outside)) return true;
+    if (loops_ && walked_behind_ah(expected)) return true;
     std::string dump;
     for (std::uint32_t i = 0; i < std::min(packet.length, 80u); ++i) {
       char text[4];
@@ -91,6 +107,7 @@ class Comparison {
   std::span<const cbpf::Instruction> theirs_;
   std::vector<cbpf::Instruction> ours_;
   bool optimised_;
+  bool loops_;
   std::size_t count_ = 0;
 };
 

@@ -26,8 +26,9 @@ FormulaId Binder::protocol_chain(std::uint32_t number, Protocol protocol) {
                   "802.11, 'geneve' and 'vxlan' have such headers", ErrorCode::kUnsupported);
   const bool ipv6 = protocol == Protocol::kIp6;
   const FormulaId carried = carries(ipv6 ? kEtherIp6 : kEtherIp);
-  const VariableId next = new_variable();
-  const VariableId at = new_variable();
+  // One pair serves all chains of a filter, as the classic machine has but sixteen scratch words.
+  if (!chain_) chain_ = {new_variable(), new_variable()};
+  const auto [next, at] = *chain_;
   const FormulaId first = assign(next, network(ipv6 ? 6 : 9, 1));
   const FormulaId start = assign(at, ipv6 ? constant(40) : ipv4_header_length());
   return both({carried, first, start, rest_of_chain(number, ipv6, next, at)});

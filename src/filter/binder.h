@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <weir/filter/bind.h>
@@ -193,6 +194,7 @@ class Binder {
   Offset outer_link_header_{};
   std::optional<VariableId> header_variable_;   // of the radio header
   std::optional<VariableId> payload_variable_;  // of the 802.11 or PFLOG header
+  std::optional<std::pair<VariableId, VariableId>> chain_;  // of protochain: the next header's number and place
   bool header_used_ = false;
   bool payload_used_ = false;
   const Node* node_ = nullptr;  // the leaf being bound

@@ -82,7 +82,9 @@ class Machine {
     const std::uint32_t a = a_.value;
     const Word before = a_;
     switch (instruction.code & 0xf0) {
-      case 0x00: a_ = {a + operand}; break;
+      case 0x00:
+        if (operand != 0) a_ = {a + operand};
+        break;
       case 0x10: a_ = {a - operand}; break;
       case 0x20: a_ = {a * operand}; break;
       case 0x30:

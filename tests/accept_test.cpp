@@ -34,6 +34,7 @@ CompileOptions options_of(const Row& row, filter::Resolver& resolver) {
   if (!row.at("snaplen").empty()) options.snap_length = static_cast<std::uint32_t>(std::stoul(row.at("snaplen")));
   if (!row.at("netmask").empty()) options.bind.netmask = ntohl(inet_addr(row.at("netmask").c_str()));
   if (!row.at("linuxext").empty()) options.bind.platform = filter::Platform::kLinux;
+  options.bind.allow_no_match = row.at("optimise") == "0";
   options.bind.capture_file = !row.at("offline_filter").empty();
   return options;
 }

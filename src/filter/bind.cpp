@@ -11,7 +11,9 @@
 namespace weir::filter {
 
 Binder::Binder(const Ast& ast, const BindOptions& options)
-    : ast_(ast), options_(options), resolver_(options.resolver != nullptr ? *options.resolver : system_resolver()) {}
+    : ast_(ast), options_(options), resolver_(options.resolver != nullptr ? *options.resolver : system_resolver()) {
+  no();  // node 0: what rules return after an error
+}
 
 Result<BindResult> Binder::run() {
   const std::optional<Layout> layout = layout_of(options_.link_type);
@@ -45,6 +47,7 @@ Result<BindResult> Binder::run() {
     stack.pop_back();
     if (!stack.empty()) stack.back().bound.push_back(result);
   }
+  if (!error_) refuse_no_match(result);
   if (error_) return fail(std::move(*error_));
   bound_.root = ast_[ast_.root].kind == NodeKind::kEmpty ? result : prelude(result);
   return BindResult{std::move(bound_), std::move(warnings_)};
@@ -62,9 +65,24 @@ FormulaId Binder::leaf(const Node& leaf_node) {
     case NodeKind::kRelation: result = relation(); break;
     default: result = special(); break;
   }
+  if (!error_ && bound_.nodes[result].kind == FormulaKind::kFalse) no_match_.push_back(leaf_node.span);
   const auto origin = static_cast<std::uint32_t>(node_ - ast_.nodes.data());
   for (std::size_t i = first; i < bound_.nodes.size(); ++i) bound_.nodes[i].origin = origin;
   return result;
+}
+
+// A test that cannot hold is nearly always a mistake; as the whole expression it would drop every packet.
+void Binder::refuse_no_match(FormulaId root) {
+  const auto message = [&](Span span) {
+    return fmt::format("'{}' matches no packet of link type {}", words_of(span), packet::name_of(options_.link_type));
+  };
+  if (bound_.nodes[root].kind == FormulaKind::kFalse && !options_.allow_no_match) {
+    const Span span = no_match_.empty() ? ast_[ast_.root].span : no_match_.front();
+    refuse(message(span), span, no_match_.empty() ? "" : "so the whole expression matches none");
+    return;
+  }
+  for (const Span span : no_match_)
+    warnings_.push_back({.severity = Severity::kWarning, .message = message(span), .place = span});
 }
 
 FormulaId Binder::primitive() {

@@ -87,7 +87,8 @@ FormulaId Binder::inbound(bool outbound) {
     case LinkType::kPflog: return equal(link(60, 1), outbound ? 2 : 1);
     case LinkType::kPppPppd: return equal(link(0, 1), outbound ? 1 : 0);
     case LinkType::kDsaTagBrcm: return masked(link(12, 1), outbound ? 0x20 : 0x00, 0xe0);
-    case LinkType::kDsaTagDsa: return unless_outbound(bits_set(link(12, 1), 0x40));
+    case LinkType::kDsaTagDsa:  // the tag's mode: 0 to the CPU, 1 from the CPU, 2 to a sniffer, 3 forwarded
+      return outbound ? masked(link(12, 1), 0x40, 0xc0) : negate(bits_set(link(12, 1), 0x40));
     default: break;
   }
   if (layout_.family == LinkFamily::kJuniper) return masked(link(3, 1), outbound ? 0 : 1, 0x01);

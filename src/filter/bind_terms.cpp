@@ -143,6 +143,10 @@ FormulaId Binder::prelude(FormulaId root) {
   return connect(FormulaKind::kAnd, std::move(steps));
 }
 
+std::string_view Binder::words_of(Span span) const {
+  return std::string_view(ast_.text).substr(span.begin, span.end - span.begin);
+}
+
 FormulaId Binder::refuse(std::string message, Span span, std::string hint, ErrorCode code) {
   if (!error_) error_ = Error{.code = code, .message = std::move(message), .place = span, .hint = std::move(hint)};
   return 0;

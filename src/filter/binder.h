@@ -75,8 +75,10 @@ class Binder {
   FormulaId bad_qualifier(std::string_view qualifier, std::string_view word);
   bool within(std::string_view what, std::uint32_t value, std::uint32_t most);
   const Node& node() const { return *node_; }
+  std::string_view words_of(Span span) const;  // as the user wrote them
 
   // --- the walk
+  void refuse_no_match(FormulaId root);
   FormulaId leaf(const Node& node);
   FormulaId primitive();
   FormulaId special();
@@ -198,6 +200,7 @@ class Binder {
   bool header_used_ = false;
   bool payload_used_ = false;
   const Node* node_ = nullptr;  // the leaf being bound
+  std::vector<Span> no_match_;  // leaves that no packet of the link type can match
   std::optional<Span> shift_;   // the word that shifted the layout last
   bool shift_reported_ = false;
   Warnings warnings_;

@@ -27,6 +27,8 @@ struct BindOptions {
   std::optional<std::uint32_t> netmask{};           // of the capturing interface, for `ip broadcast`; host byte order
   bool capture_file = true;                         // address families of any system in either byte order (NULL, ENC,
                                                     // PFLOG headers); false: only what Linux on this host writes
+  bool allow_no_match = false;                      // true: an expression that no packet of the link type can match is
+                                                    // bound (to false), as `tcpdump -O` has it; false: it is refused
   Resolver* resolver = nullptr;                     // null: system_resolver()
 };
 

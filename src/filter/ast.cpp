@@ -85,7 +85,8 @@ std::string_view name_of(Direction direction) {
 }
 
 std::string_view name_of(Type type) {
-  static constexpr std::string_view kNames[] = {"default", "host", "net", "port", "portrange", "gateway", "proto", "protochain"};
+  static constexpr std::string_view kNames[] = {"default",   "host",    "net",   "port",
+                                                "portrange", "gateway", "proto", "protochain"};
   return kNames[static_cast<std::size_t>(type)];
 }
 

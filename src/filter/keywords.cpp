@@ -1,4 +1,4 @@
-// The words of the language: keywords and named numbers. Exports find_keyword, find_number and the lists for suggestions.
+// The words of the language: keywords and named numbers. Exports find_keyword, find_number and lists of both.
 //
 // Source: pcap-filter(7) for the names; RFC 792, RFC 4443 with its IANA registry, and RFC 9293 for the numbers.
 #include <algorithm>

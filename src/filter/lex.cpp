@@ -156,7 +156,8 @@ class Lexer {
 
   void bad(std::string message, std::size_t length, std::string hint = {}) {
     push({.kind = TokenKind::kBad}, length);
-    words_.error = Error{.message = tidy(std::move(message)), .place = words_.tokens.back().span, .hint = std::move(hint)};
+    words_.error =
+        Error{.message = tidy(std::move(message)), .place = words_.tokens.back().span, .hint = std::move(hint)};
   }
 
   void next() {
@@ -185,7 +186,8 @@ class Lexer {
 
   void push_ipv6(std::string_view word) {
     unsigned char bytes[16];
-    if (::inet_pton(AF_INET6, std::string(word).c_str(), bytes) == 1) return push({.kind = TokenKind::kIpv6}, word.size());
+    if (::inet_pton(AF_INET6, std::string(word).c_str(), bytes) == 1)
+      return push({.kind = TokenKind::kIpv6}, word.size());
     const std::size_t run = run_of(text_.substr(at_), is_address);
     bad(fmt::format("'{}' is no IPv6 address", text_.substr(at_, run)), run);
   }
@@ -202,7 +204,8 @@ class Lexer {
     for (const char c : digits) {
       const std::uint64_t digit = static_cast<std::uint64_t>(is_digit(c) ? c - '0' : (c | 0x20) - 'a' + 10);
       if (digit >= base)
-        return bad(fmt::format("'{}' is not an octal number", word), word.size(), "a number that starts with 0 is octal");
+        return bad(fmt::format("'{}' is not an octal number", word), word.size(),
+                   "a number that starts with 0 is octal");
       value = value * base + digit;
       if (value > 0xffffffff)
         return bad(fmt::format("the number {} does not fit into 32 bits", word), word.size(),
@@ -273,14 +276,14 @@ class Lexer {
 std::string tidy(std::string message) {
   constexpr std::size_t kLongest = 160;
   constexpr std::size_t kKept = 70;  // at each end
-  const auto continues = [](char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; };  // within a UTF-8 character
+  const auto within_character = [](char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; };  // of UTF-8
   for (char& c : message)
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
   if (message.size() <= kLongest) return message;
   std::size_t begin = kKept;
   std::size_t end = message.size() - kKept;
-  while (begin > 0 && continues(message[begin])) --begin;
-  while (end < message.size() && continues(message[end])) ++end;
+  while (begin > 0 && within_character(message[begin])) --begin;
+  while (end < message.size() && within_character(message[end])) ++end;
   return message.substr(0, begin) + "..." + message.substr(end);
 }
 

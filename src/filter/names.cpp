@@ -75,23 +75,26 @@ std::optional<std::uint32_t> parse_decnet(std::string_view text) {
   return *area << 10 | *node;
 }
 
+// Six groups of one or two digits with one of : - . between them all, three groups of four with dots, or twelve digits.
 std::optional<Mac48> parse_mac48(std::string_view text) {
-  const bool grouped = text.find_first_of(":-.") != std::string_view::npos;
-  const bool bytes = grouped && text.find_first_of(":-.") <= 2;  // else groups of four digits, or none
+  const std::size_t first = text.find_first_of(":-.");
+  const bool bytes = first != std::string_view::npos && first <= 2;
+  const std::size_t group = bytes ? 2 : first == std::string_view::npos ? 12 : 4;
   Mac48 mac{};
   std::size_t count = 0;
   std::size_t at = 0;
+  std::size_t group_start = 0;
   while (at < text.size()) {
-    if (count == mac.size()) return std::nullopt;
-    if (hex_digit(text[at]) < 0) {
-      ++at;
-      continue;
-    }
+    if (count == mac.size() || hex_digit(text[at]) < 0) return std::nullopt;
     int value = hex_digit(text[at++]);
-    const bool second = at < text.size() && hex_digit(text[at]) >= 0;
-    if (second) value = value * 16 + hex_digit(text[at++]);
+    if (at < text.size() && hex_digit(text[at]) >= 0) value = value * 16 + hex_digit(text[at++]);
     else if (!bytes) return std::nullopt;
     mac[count++] = static_cast<std::uint8_t>(value);
+    const bool complete = bytes || at - group_start == group;
+    if (!complete || at == text.size()) continue;
+    if (first == std::string_view::npos || text[at] != (bytes ? text[first] : '.')) return std::nullopt;
+    if (++at == text.size()) return std::nullopt;
+    group_start = at;
   }
   if (count != mac.size()) return std::nullopt;
   return mac;

@@ -44,8 +44,8 @@ NodeId Parser::add(Node node) {
 // Whether one more parenthesis, bracket, `not` or operator may wait for its end.
 bool Parser::deeper() {
   if (frames_.size() + nots_.size() + operators_.size() <= kMaximumNesting) return true;
-  complain(fmt::format("parentheses, 'not' and operators are nested more than {} deep", kMaximumNesting), peek().span, {},
-           ErrorCode::kLimit);
+  complain(fmt::format("parentheses, 'not' and operators are nested more than {} deep", kMaximumNesting), peek().span,
+           {}, ErrorCode::kLimit);
   return false;
 }
 
@@ -78,10 +78,13 @@ std::optional<Parser::Operand> Parser::read_operand() {
       case TokenKind::kNumber:
         ++at_;
         return Operand{.phrase = Phrase::kNumber, .token = at_ - 1, .span = token.span};
-      case TokenKind::kName: case TokenKind::kIpv4: case TokenKind::kIpv6: case TokenKind::kMac48: case TokenKind::kMac8:
+      case TokenKind::kName: case TokenKind::kIpv4: case TokenKind::kIpv6:
+      case TokenKind::kMac48: case TokenKind::kMac8: {
         if (!allows(kIdentifierHere | kListStart)) break;
-        if (const NodeId node = identifier(); node != kNoNode) return Operand{.phrase = Phrase::kIdentifier, .node = node};
-        return std::nullopt;
+        const NodeId node = identifier();
+        if (node == kNoNode) return std::nullopt;
+        return Operand{.phrase = Phrase::kIdentifier, .node = node};
+      }
       case TokenKind::kSymbol:
         if (is_symbol(token, Symbol::kOpen)) {
           Expect content = 0;
@@ -209,7 +212,7 @@ std::optional<Parser::Operand> Parser::follow(Operand operand) {
 
 // A number that may be an identifier here is one. Arithmetic that is compared with nothing is an error.
 bool Parser::settle(Operand& operand) {
-  if (operand.phrase == Phrase::kNumber && (frame().expect & (kIdentifierHere | kListStart)) != 0 && !frame().in_value) {
+  if (operand.phrase == Phrase::kNumber && allows(kIdentifierHere | kListStart)) {
     operand.node = number_identifier(operand);
     operand.phrase = Phrase::kIdentifier;
     if (operand.node == kNoNode) return false;

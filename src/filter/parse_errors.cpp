@@ -1,7 +1,7 @@
 // What to say of a word that cannot stand where it stands. Exports the Parser's complain functions.
 //
-// The place of an error is the first word that cannot stand there, except that a name before it that is nearly a keyword
-// is blamed instead: in `host a and pot 80` the name `pot` is a possible host, only `80` after it is impossible.
+// The place of an error is the first word that cannot stand there, except that a name before it that is nearly a
+// keyword is blamed instead: in `host a and pot 80` the name `pot` is a possible host, only `80` after it is not.
 #include <fmt/format.h>
 
 #include <weir/base/suggest.h>
@@ -123,10 +123,11 @@ void Parser::complain_of_operand() {
     return complain(fmt::format("'{}' cannot stand in parentheses of its own at the start of a list", token.text),
                     token.span, "leave out the parentheses around it");
   if (is_identifier(token)) return complain_of_unqualified(token);
-  if (token.kind == TokenKind::kKeyword && f.head != kNoToken && f.head_end == at_) return complain_of_keyword_as_name();
+  if (token.kind == TokenKind::kKeyword && f.head != kNoToken && f.head_end == at_)
+    return complain_of_keyword_as_name();
   if (token.kind == TokenKind::kKeyword && (f.expect & kTestHere) == 0 && !is_keyword(token, KeywordKind::kLength))
     return complain(fmt::format("'{}' cannot stand in a list of names or numbers", token.text), token.span,
-                    fmt::format("write '\\{}' if it is a name", token.text));
+                    fmt::format("a list holds no tests; if it is a name, write '\\{}'", token.text));
   std::string hint;
   if (is_keyword(token, KeywordKind::kMask)) hint = "it stands between addresses: 'net 10.0.0.0 mask 255.0.0.0'";
   else if (is_keyword(token, KeywordKind::kLength) || is_symbol(token, Symbol::kMinus))
@@ -239,28 +240,29 @@ void Parser::complain_after(const Operand& operand) {
                     relation_of(token) || is_connective(token) ? "a ']' is missing before it"
                                                                : "they hold an offset and a size, as in 'tcp[2:2]'");
   const Token& before = previous();
+  const bool follows_slash = at_ > 1 && is_symbol(tokens_[at_ - 2], Symbol::kSlash);
   if (is_symbol(token, Symbol::kAmpersand) || is_symbol(token, Symbol::kBar)) {
     const bool both = is_symbol(token, Symbol::kAmpersand);
     return complain(fmt::format("'{}' joins numbers, not tests", token.text), token.span,
                     both ? "write 'and' or '&&'" : "write 'or' or '||'");
   }
   if (is_symbol(token, Symbol::kColon)) {
-    const bool address = before.kind == TokenKind::kIpv4 || before.kind == TokenKind::kName;
-    return complain(fmt::format("':' cannot follow '{}'", before.text), token.span,
-                    before.kind == TokenKind::kIpv4 ? fmt::format("for a port, write 'host {} and port ...'", before.text)
-                    : address ? "a MAC address has six groups, an IPv6 address eight or '::'"
-                              : "");
+    std::string hint;
+    if (before.kind == TokenKind::kIpv4) hint = fmt::format("for a port, write 'host {} and port ...'", before.text);
+    else if (before.kind == TokenKind::kName) hint = "a MAC address has six groups, an IPv6 address eight or '::'";
+    return complain(fmt::format("':' cannot follow '{}'", before.text), token.span, std::move(hint));
   }
-  if (is_symbol(token, Symbol::kSlash) && before.kind == TokenKind::kNumber)
+  if (is_symbol(token, Symbol::kSlash) && before.kind == TokenKind::kNumber && !follows_slash)
     return complain("a prefix length must follow an address with dots", token.span,
                     fmt::format("as in 'net {}.0.0.0/8'", before.text));
   if (is_keyword(token, KeywordKind::kMask))
     return complain("'mask' must follow an IPv4 address with dots", token.span, "as in 'net 10.0.0.0 mask 255.0.0.0'");
   if (is_symbol(token, Symbol::kOpenBracket))
-    return complain(fmt::format("'{}' cannot be indexed", before.text), token.span, "only protocols have bytes, as in 'tcp[13]'");
+    return complain("'[' must follow a protocol", token.span, "only protocols have bytes, as in 'tcp[13]'");
   if (is_symbol(token, Symbol::kMinus) && before.kind == TokenKind::kNumber && frame().inherited &&
       frame().inherited->qualifiers.type == Type::kPortRange)
-    return complain("a range of ports is one word", token.span, fmt::format("write '{}-...' without blanks", before.text));
+    return complain("a range of ports is one word", token.span,
+                    fmt::format("write '{}-...' without blanks", before.text));
   if (relation_of(token) || operator_of(token) != nullptr)
     return complain(fmt::format("'{}' cannot follow a test", token.text), token.span,
                     operand.phrase == Phrase::kTest && before.kind == TokenKind::kKeyword

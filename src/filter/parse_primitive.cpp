@@ -95,7 +95,8 @@ NodeId Parser::number_identifier(const Operand& number) {
     complain_of_unqualified(token);
     return kNoNode;
   }
-  Id id{.kind = IdKind::kNumber, .text = std::string(token.text), .second = {}, .number = token.value, .span = token.span};
+  Id id{.kind = IdKind::kNumber, .text = std::string(token.text), .second = {}, .number = token.value,
+        .span = token.span};
   return add({.kind = NodeKind::kPrimitive, .span = number.span, .qualifiers = f.inherited->qualifiers,
               .qualifiers_span = f.inherited->span, .id = std::move(id)});
 }

@@ -67,7 +67,8 @@ bool Parser::optional_number(Node& node) {
   if (!required_number(node, "a number")) return false;
   for (std::size_t i = 0; i < open; ++i, ++at_) {
     if (is_symbol(peek(), Symbol::kClose)) continue;
-    if (peek().kind == TokenKind::kEnd) complain("'(' is never closed", tokens_[start + open - 1 - i].span, "a ')' is missing");
+    if (peek().kind == TokenKind::kEnd)
+      complain("'(' is never closed", tokens_[start + open - 1 - i].span, "a ')' is missing");
     else if (peek().kind == TokenKind::kBad) complain_of_operand();
     else complain("')' must follow the number", peek().span);
     return false;
@@ -212,8 +213,13 @@ bool Parser::wlan_subtype(Node& node, std::optional<std::uint32_t> type) {
 }
 
 bool Parser::wlan_direction(Node& node) {
-  if (peek().kind == TokenKind::kNumber) return required_number(node, "a direction");
   const Token& word = peek();
+  if (word.kind == TokenKind::kNumber) {
+    constexpr std::uint32_t kBoth = 3;  // to and from the distribution system
+    if (word.value <= kBoth) return required_number(node, "a direction");
+    complain(fmt::format("the 802.11 direction {} is greater than {}", word.value, kBoth), word.span);
+    return false;
+  }
   const SpecialName* direction = word.kind == TokenKind::kName ? find_name(wlan_directions(), word.text) : nullptr;
   if (word.kind == TokenKind::kBad) {
     complain_of_operand();

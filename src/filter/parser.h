@@ -6,8 +6,8 @@
 //   parse_errors.cpp      what to say of a word that cannot stand where it stands
 //
 // The grammar of pcap-filter is LALR(1), not LL(1): after '(' may come an expression, a list of identifiers that share
-// the qualifiers before it, or arithmetic, and only a later word tells. So each place where an operand may stand carries
-// the set of what may stand there (Expect), each operand that was read says what it is (Phrase), and the set is narrowed
+// the qualifiers before it, or arithmetic, and only a later word tells. So each place where an operand may stand has
+// the set of what may stand there (Expect), each operand that was read says what it is (Phrase), and the set narrows
 // as words come. There is no look-ahead beyond one word and no recursion; parentheses are frames on a stack.
 // Rules return false (or kNoNode) after complain(); the first error stops everything.
 #pragma once

@@ -1,8 +1,9 @@
 // Names through the operating system. Exports system_resolver and StaticResolver.
 //
-// Services and protocols come from the system's files, with a small built-in table behind them, since containers often
-// lack /etc/services and /etc/protocols. Without DNS, hosts come from /etc/hosts alone, read here, so that nothing can
-// leave the machine.
+// With DNS allowed, hosts, services and protocols are asked of the C library, which follows the system's configuration;
+// without, /etc/hosts, /etc/services and /etc/protocols are read here, so that nothing can leave the machine. Networks
+// and Ethernet hosts are always read here. Behind services and protocols stands a small built-in table, since
+// containers often lack both files.
 #include <weir/filter/resolver.h>
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 #include "filter/names.h"
@@ -34,7 +36,8 @@ constexpr KnownService kServices[] = {
     {"tftp", 69, false, true}, {"http", 80, true, false}, {"www", 80, true, false}, {"kerberos", 88, true, true},
     {"pop3", 110, true, false}, {"sunrpc", 111, true, true}, {"ntp", 123, false, true}, {"imap2", 143, true, false},
     {"snmp", 161, true, true}, {"bgp", 179, true, false}, {"ldap", 389, true, true}, {"https", 443, true, true},
-    {"syslog", 514, false, true}, {"imaps", 993, true, false}, {"pop3s", 995, true, false}, {"radius", 1812, true, true}};
+    {"syslog", 514, false, true}, {"imaps", 993, true, false}, {"pop3s", 995, true, false},
+    {"radius", 1812, true, true}};
 
 struct KnownProtocol {
   std::string_view name;
@@ -67,6 +70,12 @@ bool holds(const std::vector<std::string>& names, const std::string& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
+// Names of hosts, networks and Ethernet hosts are alike whatever their case.
+bool holds_any_case(const std::vector<std::string>& names, const std::string& name) {
+  return std::any_of(names.begin(), names.end(),
+                     [&](const std::string& other) { return ::strcasecmp(other.c_str(), name.c_str()) == 0; });
+}
+
 template <typename T>
 void add_once(std::vector<T>& list, const T& value) {
   if (std::find(list.begin(), list.end(), value) == list.end()) list.push_back(value);
@@ -80,7 +89,7 @@ std::optional<HostAddresses> found(HostAddresses addresses) {
 std::optional<HostAddresses> host_from_file(const std::string& name) {
   HostAddresses addresses;
   for_each_line("/etc/hosts", [&](const std::string& address, const std::vector<std::string>& names) {
-    if (!holds(names, name)) return;
+    if (!holds_any_case(names, name)) return;
     if (const auto v6 = parse_ipv6(address)) add_once(addresses.ipv6, *v6);
     else if (const auto v4 = parse_ipv4(address); v4 && v4->bits == 32) add_once(addresses.ipv4, v4->value);
   });
@@ -119,6 +128,42 @@ std::optional<std::uint16_t> port_from_system(const std::string& name, const cha
   return ntohs(static_cast<std::uint16_t>(result->s_port));
 }
 
+// The lines of /etc/services are: name port/transport alias...
+ServicePorts ports_from_file(const std::string& name) {
+  ServicePorts ports;
+  for_each_line("/etc/services", [&](const std::string& first, const std::vector<std::string>& words) {
+    if (words.empty() || (first != name && !holds({words.begin() + 1, words.end()}, name))) return;
+    const std::size_t slash = words.front().find('/');
+    const auto port = parse_number(std::string_view(words.front()).substr(0, slash));
+    if (slash == std::string::npos || !port || *port > 0xffff) return;
+    const std::string transport = words.front().substr(slash + 1);
+    if (transport == "tcp" && !ports.tcp) ports.tcp = static_cast<std::uint16_t>(*port);
+    if (transport == "udp" && !ports.udp) ports.udp = static_cast<std::uint16_t>(*port);
+  });
+  return ports;
+}
+
+// The lines of /etc/protocols are: name number alias...
+std::optional<std::uint8_t> protocol_from_file(const std::string& name) {
+  std::optional<std::uint8_t> protocol;
+  for_each_line("/etc/protocols", [&](const std::string& first, const std::vector<std::string>& words) {
+    if (protocol || words.empty() || (first != name && !holds({words.begin() + 1, words.end()}, name))) return;
+    if (const auto number = parse_number(words.front()); number && *number <= 0xff)
+      protocol = static_cast<std::uint8_t>(*number);
+  });
+  return protocol;
+}
+
+std::optional<std::uint8_t> protocol_from_system(const std::string& name) {
+  protoent entry{};
+  protoent* result = nullptr;
+  char buffer[4096];
+  if (::getprotobyname_r(name.c_str(), &entry, buffer, sizeof buffer, &result) != 0 || result == nullptr)
+    return std::nullopt;
+  if (result->p_proto < 0 || result->p_proto > 0xff) return std::nullopt;
+  return static_cast<std::uint8_t>(result->p_proto);
+}
+
 class SystemResolver final : public Resolver {
  public:
   explicit SystemResolver(bool allow_dns) : allow_dns_(allow_dns) {}
@@ -132,7 +177,9 @@ class SystemResolver final : public Resolver {
     for_each_line("/etc/networks", [&](const std::string& first, const std::vector<std::string>& words) {
       // The line is: name number alias...
       if (network || words.empty()) return;
-      if (first != name && !holds({words.begin() + 1, words.end()}, name)) return;
+      std::vector<std::string> names(words.begin() + 1, words.end());
+      names.push_back(first);
+      if (!holds_any_case(names, name)) return;
       const auto address = parse_ipv4(words.front());
       if (!address) return;
       std::uint32_t value = address->value;
@@ -143,7 +190,8 @@ class SystemResolver final : public Resolver {
   }
 
   std::optional<ServicePorts> service(const std::string& name) override {
-    ServicePorts ports{port_from_system(name, "tcp"), port_from_system(name, "udp")};
+    ServicePorts ports = allow_dns_ ? ServicePorts{port_from_system(name, "tcp"), port_from_system(name, "udp")}
+                                    : ports_from_file(name);
     if (!ports.tcp && !ports.udp)
       for (const KnownService& row : kServices)
         if (row.name == name) {
@@ -155,11 +203,7 @@ class SystemResolver final : public Resolver {
   }
 
   std::optional<std::uint8_t> protocol(const std::string& name) override {
-    protoent entry{};
-    protoent* result = nullptr;
-    char buffer[4096];
-    if (::getprotobyname_r(name.c_str(), &entry, buffer, sizeof buffer, &result) == 0 && result != nullptr)
-      return static_cast<std::uint8_t>(result->p_proto);
+    if (const auto known = allow_dns_ ? protocol_from_system(name) : protocol_from_file(name)) return known;
     for (const KnownProtocol& row : kProtocols)
       if (row.name == name) return row.number;
     return std::nullopt;
@@ -168,7 +212,7 @@ class SystemResolver final : public Resolver {
   std::optional<Mac48> ether_host(const std::string& name) override {
     std::optional<Mac48> mac;
     for_each_line("/etc/ethers", [&](const std::string& address, const std::vector<std::string>& names) {
-      if (!mac && holds(names, name)) mac = parse_mac48(address);
+      if (!mac && holds_any_case(names, name)) mac = parse_mac48(address);
     });
     return mac;
   }

@@ -14,7 +14,7 @@ if(NOT TARGET tl::expected)
   target_include_directories(tl::expected INTERFACE ${TL_EXPECTED_INCLUDE_DIR})
 endif()
 
-if(WEIR_BUILD_TOOLS)
+if(WEIR_BUILD_TOOLS OR WEIR_BUILD_TESTS)
   find_package(CLI11 REQUIRED)
   find_package(nlohmann_json REQUIRED)
 endif()

@@ -62,7 +62,8 @@ FormulaId Binder::host6(const Ipv6Address& address, std::uint32_t prefix, Protoc
   const FormulaId carried = carries(kEtherIp6);
   if (prefix == 0) return carried;
   const FormulaId hosts = directed(
-      direction, [&](Direction side) { return host6_at(address, prefix, side == Direction::kSource ? 8 : 24); }, "host");
+      direction, [&](Direction side) { return host6_at(address, prefix, side == Direction::kSource ? 8 : 24); },
+      "host");
   return both({carried, hosts});
 }
 
@@ -103,7 +104,7 @@ FormulaId Binder::ipv4_id() {
   }
   if (id.kind == IdKind::kNumber) {
     if (qualifiers.protocol == Protocol::kLink)
-      return refuse(fmt::format("'{}' is not a link-layer address", id.text), id.span, "as in 'ether host 00:11:22:33:44:55'");
+      return not_a_link_address();
     std::uint32_t address = id.number;
     std::uint32_t mask = 0xffffffff;
     // `net 10` is 10.0.0.0/8: leading zero octets are shifted out.
@@ -117,7 +118,7 @@ FormulaId Binder::ipv4_id() {
   const std::uint32_t value = missing == 0 ? address->value : address->value << missing;
   if (id.kind == IdKind::kIpv4) {
     if (qualifiers.protocol == Protocol::kLink)
-      return refuse(fmt::format("'{}' is not a link-layer address", id.text), id.span, "as in 'ether host 00:11:22:33:44:55'");
+      return not_a_link_address();
     return host4(value, 0xffffffffu << missing, qualifiers.protocol, qualifiers.direction, qualifiers.type);
   }
   std::uint32_t mask = id.number == 0 ? 0 : ~static_cast<std::uint32_t>(0xffffffffULL >> id.number);

@@ -65,7 +65,7 @@ std::optional<Binder::Operand> Binder::arithmetic(NodeId root) {
   }
 }
 
-// What is wrong whatever the packet: refused at once. Only a number written there counts, not a sum that happens to be 0.
+// What is wrong whatever the packet: refused at once. Only a number written there counts, not a sum that is 0.
 bool Binder::check_constant(const Node& op) {
   const Node& right = ast_[op.children[1]];
   if (right.arithmetic != ArithmeticOp::kNumber) return true;
@@ -86,7 +86,8 @@ std::optional<Binder::Operand> Binder::combine(const Node& op, const std::vector
   switch (op.arithmetic) {
     case ArithmeticOp::kNumber: return Operand{constant(op.number)};
     case ArithmeticOp::kLength: return Operand{bound_.add({.op = TermOp::kLength})};
-    case ArithmeticOp::kNegate: return Operand{bound_.add({.op = TermOp::kNegate, .a = operands[0].term}), operands[0].check};
+    case ArithmeticOp::kNegate:
+      return Operand{bound_.add({.op = TermOp::kNegate, .a = operands[0].term}), operands[0].check};
     case ArithmeticOp::kLoad: return indexed(op, operands[0]);
     default:
       if (!check_constant(op)) return std::nullopt;
@@ -130,7 +131,8 @@ std::optional<Binder::Operand> Binder::indexed(const Node& load_node, const Oper
       if (index.check) checks.push_back(*index.check);
       checks.push_back(protocol_alone(protocol));
       checks.push_back(first_fragment());
-      term = load_at(binary(TermOp::kAdd, index.term, ipv4_header_length()), layout_.payload.constant + layout_.network, size);
+      term = load_at(binary(TermOp::kAdd, index.term, ipv4_header_length()),
+                     layout_.payload.constant + layout_.network, size);
       break;
     case Protocol::kIcmp6:
       if (index.check) checks.push_back(*index.check);

@@ -39,7 +39,8 @@ FormulaId Binder::vlan_type() {
 }
 
 FormulaId Binder::vlan() {
-  if (layout_.label_depth > 0) return refuse("'vlan' cannot be found behind 'mpls'", node().span, {}, ErrorCode::kUnsupported);
+  if (layout_.label_depth > 0)
+    return refuse("'vlan' cannot be found behind 'mpls'", node().span, {}, ErrorCode::kUnsupported);
   const bool possible = layout_.family == LinkFamily::kEthernet ||
                         (layout_.family == LinkFamily::kWlan && layout_.type != LinkType::kPpi);
   if (!possible) return not_on_this_link("vlan");

@@ -1,10 +1,7 @@
 // Tests with a shape of their own: broadcast, less, greater, byte, inbound, ifindex, llc, pf, ATM, SS7.
-#include <algorithm>
 #include <span>
 
 #include <fmt/format.h>
-
-#include <weir/base/suggest.h>
 
 #include "filter/binder.h"
 
@@ -58,7 +55,8 @@ FormulaId Binder::broadcast() {
     const FormulaId zeroes = masked(network(16, 4), 0, host_bits);
     return both({ip, either({zeroes, masked(network(16, 4), host_bits, host_bits)})});
   }
-  if (protocol != Protocol::kDefault && protocol != Protocol::kLink) return bad_qualifier(name_of(protocol), "broadcast");
+  if (protocol != Protocol::kDefault && protocol != Protocol::kLink)
+    return bad_qualifier(name_of(protocol), "broadcast");
   if (layout_.family == LinkFamily::kArcnet) return mac8(0, Direction::kDestination, "broadcast");
   if (layout_.type == LinkType::kBacnetMsTp) return mac8(0xff, Direction::kDestination, "broadcast");
   return mac48({0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, Direction::kDestination, "broadcast");
@@ -134,51 +132,26 @@ FormulaId Binder::llc_kind() {
       {"ui", 0x03, 0xef}, {"ua", 0x63, 0xef}, {"disc", 0x43, 0xef}, {"dm", 0x0f, 0xef}, {"sabme", 0x6f, 0xef},
       {"test", 0xe3, 0xef}, {"xid", 0xaf, 0xef}, {"frmr", 0x87, 0xef}};
   const FormulaId frame = llc_frame();
-  std::string name = node().name;
-  std::transform(name.begin(), name.end(), name.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
+  const std::string& name = node().name;
   if (error_ || name.empty()) return frame;
-  if (name == "rulenum") name = "rnr";
   if (name == "i") return both({frame, negate(bits_set(llc(2, 1), 0x01))});
   for (const Kind& kind : kKinds)
     if (kind.name == name) return both({frame, masked(llc(2, 1), kind.bits, kind.mask)});
-  return refuse(fmt::format("'{}' is no kind of LLC frame", node().name), node().span,
-                "i, s, u, rr, rnr, rej, ui, ua, disc, dm, sabme, test, xid or frmr");
+  return refuse(fmt::format("'{}' is no kind of LLC frame", name), node().span);
 }
 
 // Fields of the header that pf(4) logs with. Source: <net/if_pflog.h>, struct pfloghdr.
 FormulaId Binder::pf() {
-  struct Name {
-    std::string_view text;
-    std::uint32_t number;
-  };
-  static constexpr Name kReasons[] = {
-      {"match", 0}, {"bad-offset", 1}, {"fragment", 2}, {"short", 3}, {"normalize", 4}, {"memory", 5},
-      {"bad-timestamp", 6}, {"congestion", 7}, {"ip-option", 8}, {"proto-cksum", 9}, {"state-mismatch", 10},
-      {"state-insert", 11}, {"state-limit", 12}, {"src-limit", 13}, {"synproxy", 14}};
-  static constexpr Name kActions[] = {
-      {"pass", 0}, {"accept", 0}, {"drop", 1}, {"block", 1}, {"scrub", 2}, {"noscrub", 3}, {"nat", 4}, {"nonat", 5},
-      {"binat", 6}, {"nobinat", 7}, {"rdr", 8}, {"nordr", 9}, {"synproxy-drop", 10}};
-  if (layout_.type != LinkType::kPflog) return not_on_this_link(ast_.text.substr(node().span.begin, node().span.end - node().span.begin));
+  if (layout_.type != LinkType::kPflog) return not_on_this_link(words_of(node().span));
   const auto text_field = [&](std::uint32_t at, std::size_t size) {
     const std::string& name = node().name;
     if (name.size() >= size)
       return refuse(fmt::format("'{}' is too long", name), node().span, fmt::format("at most {} characters", size - 1));
     return bytes_equal(layout_.link_header, at, {reinterpret_cast<const std::uint8_t*>(name.data()), name.size()});
   };
-  const auto named_field = [&](std::uint32_t at, std::span<const Name> names) {
-    if (!node().values.empty()) return equal(link(at, 1), node().values[0]);
-    std::vector<std::string_view> known;
-    for (const Name& name : names) {
-      known.push_back(name.text);
-      if (std::equal(name.text.begin(), name.text.end(), node().name.begin(), node().name.end(),
-                     [](char a, char b) { return a == (b >= 'A' && b <= 'Z' ? static_cast<char>(b | 0x20) : b); }))
-        return equal(link(at, 1), name.number);
-    }
-    return refuse(fmt::format("pf knows no '{}'", node().name), node().span, did_you_mean(node().name, known));
-  };
   switch (node().special) {
-    case Special::kPfAction: return named_field(2, kActions);
-    case Special::kPfReason: return named_field(3, kReasons);
+    case Special::kPfAction: return equal(link(2, 1), node().values[0]);
+    case Special::kPfReason: return equal(link(3, 1), node().values[0]);
     case Special::kPfIfname: return text_field(4, 16);
     case Special::kPfRuleset: return text_field(20, 16);
     case Special::kPfRulenum: return equal(link(36, 4), node().values[0]);
@@ -188,8 +161,8 @@ FormulaId Binder::pf() {
 
 // SunATM: byte 0 the payload's kind, byte 1 the VPI, bytes 2 and 3 the VCI, then the payload.
 FormulaId Binder::atm() {
-  if (options_.link_type != LinkType::kSunAtm || layout_.type != LinkType::kSunAtm)
-    return not_on_this_link(ast_.text.substr(node().span.begin, node().span.end - node().span.begin));
+  if (layout_.type != LinkType::kSunAtm)
+    return not_on_this_link(words_of(node().span));
   const auto vpi = [&](std::uint32_t value) { return equal(link(1, 1), value); };
   const auto vci = [&](std::uint32_t value) { return equal(link(2, 2), value); };
   const auto circuit = [&](std::uint32_t number) {
@@ -243,7 +216,7 @@ FormulaId Binder::ss7() {
     case LinkType::kMtp2: break;
     case LinkType::kMtp2WithPhdr: before = 4; break;
     case LinkType::kErf: before = 20; break;
-    default: return not_on_this_link(ast_.text.substr(node().span.begin, node().span.end - node().span.begin));
+    default: return not_on_this_link(words_of(node().span));
   }
   const auto raw = [&](std::uint32_t at, std::uint8_t size) { return load_at(kNoTerm, before + at, size); };
   const auto length = [&](bool high_speed) {

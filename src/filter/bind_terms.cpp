@@ -157,6 +157,11 @@ FormulaId Binder::not_on_this_link(std::string_view word) {
                 {}, ErrorCode::kUnsupported);
 }
 
+FormulaId Binder::not_a_link_address() {
+  return refuse(fmt::format("'{}' is not a link-layer address", node().id.text), node().id.span,
+                "as in 'ether host 00:11:22:33:44:55'");
+}
+
 FormulaId Binder::bad_qualifier(std::string_view qualifier, std::string_view word) {
   return refuse(fmt::format("'{}' cannot qualify '{}'", qualifier, word), node().qualifiers_span);
 }

@@ -115,8 +115,8 @@ FormulaId Binder::protocol_alone(Protocol protocol) {
     case Protocol::kIsisCsnp: return isis_types({kL1Csnp, kL2Csnp});
     case Protocol::kIsisPsnp: return isis_types({kL1Psnp, kL2Psnp});
     default:
-      return refuse(fmt::format("'{}' alone is no test", ast_.text.substr(node().span.begin, node().span.end - node().span.begin)),
-                    node().span, "add what it should be, as in 'ether host 00:11:22:33:44:55'");
+      return refuse(fmt::format("'{}' alone is no test", words_of(node().span)), node().span,
+                    "add what it should be, as in 'ether host 00:11:22:33:44:55'");
   }
 }
 
@@ -133,13 +133,19 @@ std::optional<std::optional<std::uint32_t>> Binder::transport_of(Protocol protoc
   }
 }
 
+// The transport asked for, or any that has ports.
+template <typename Test>
+FormulaId Binder::any_transport(std::optional<std::uint32_t> transport, Test carried) {
+  if (transport) return carried(*transport);
+  const FormulaId tcp = carried(kProtocolTcp);
+  const FormulaId udp = carried(kProtocolUdp);
+  return either({tcp, udp, carried(kProtocolSctp)});
+}
+
 FormulaId Binder::port4(std::uint32_t first, std::uint32_t last, std::optional<std::uint32_t> transport,
                         Direction direction, std::string_view word) {
   const FormulaId ip = carries(kEtherIp);
-  std::vector<FormulaId> transports;
-  if (transport) transports = {ip_protocol(*transport)};
-  else for (const std::uint32_t each : {kProtocolTcp, kProtocolUdp, kProtocolSctp}) transports.push_back(ip_protocol(each));
-  const FormulaId carried = connect(FormulaKind::kOr, std::move(transports));
+  const FormulaId carried = any_transport(transport, [&](std::uint32_t number) { return ip_protocol(number); });
   const FormulaId fragment = first_fragment();
   const FormulaId ports = directed(
       direction,
@@ -156,10 +162,7 @@ FormulaId Binder::port4(std::uint32_t first, std::uint32_t last, std::optional<s
 FormulaId Binder::port6(std::uint32_t first, std::uint32_t last, std::optional<std::uint32_t> transport,
                         Direction direction, std::string_view word) {
   const FormulaId ip6 = carries(kEtherIp6);
-  std::vector<FormulaId> transports;
-  if (transport) transports = {ip6_next_header(*transport)};
-  else for (const std::uint32_t each : {kProtocolTcp, kProtocolUdp, kProtocolSctp}) transports.push_back(ip6_next_header(each));
-  const FormulaId carried = connect(FormulaKind::kOr, std::move(transports));
+  const FormulaId carried = any_transport(transport, [&](std::uint32_t number) { return ip6_next_header(number); });
   const FormulaId ports = directed(
       direction,
       [&](Direction side) {
@@ -226,7 +229,8 @@ FormulaId Binder::port_range_named() {
   const auto asked = transport_of(qualifiers.protocol, "portrange");
   if (!asked) return 0;
   const std::size_t dash = text.find('-');
-  if (dash == std::string::npos || dash == 0 || dash + 1 == text.size() || text.find('-', dash + 1) != std::string::npos)
+  if (dash == std::string::npos || dash == 0 || dash + 1 == text.size() ||
+      text.find('-', dash + 1) != std::string::npos)
     return refuse(fmt::format("'{}' is not a range of ports", text), node().id.span, "as in 'portrange 6000-6008'");
   const std::optional<ResolvedPort> first = resolve_port(text.substr(0, dash));
   if (!first) return 0;

@@ -118,7 +118,8 @@ FormulaId Binder::wlan_host(const Mac48& mac, Direction direction) {
   }
   return directed(
       direction,
-      [&](Direction side) { return side == Direction::kSource ? wlan_source(mac) : wlan_destination(address); }, "host");
+      [&](Direction side) { return side == Direction::kSource ? wlan_source(mac) : wlan_destination(address); },
+      "host");
 }
 
 FormulaId Binder::wlan_field() {
@@ -139,7 +140,8 @@ FormulaId Binder::multicast() {
     const FormulaId ip6 = carries(kEtherIp6);
     return both({ip6, equal(network(24, 1), 255)});
   }
-  if (protocol != Protocol::kDefault && protocol != Protocol::kLink) return bad_qualifier(name_of(protocol), "multicast");
+  if (protocol != Protocol::kDefault && protocol != Protocol::kLink)
+    return bad_qualifier(name_of(protocol), "multicast");
   if (layout_.family == LinkFamily::kArcnet) return mac8(0, Direction::kDestination, "multicast");
   if (!link_has_mac48()) return not_on_this_link("multicast");
   if (layout_.family == LinkFamily::kWlan) return wlan_destination(group_bit);

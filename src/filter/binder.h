@@ -1,8 +1,9 @@
 // The binder's state and rules: Binder turns one tree into one formula.
 //
 // bind.cpp walks the tree; bind_link.cpp tests what a link layer carries, bind_address.cpp hosts and nets,
-// bind_transport.cpp protocols and ports, bind_protocol_chain.cpp chains of IP headers, bind_arithmetic.cpp relations, bind_encapsulation.cpp what shifts the layout
-// (vlan, mpls, pppoes, geneve, vxlan), bind_wlan.cpp 802.11, bind_special.cpp the rest.
+// bind_transport.cpp protocols and ports, bind_protocol_chain.cpp chains of IP headers, bind_arithmetic.cpp relations,
+// bind_encapsulation.cpp what shifts the layout (vlan, mpls, pppoes, geneve, vxlan), bind_wlan.cpp 802.11,
+// bind_special.cpp the rest.
 // The first error stops everything: rules return at once with some node when error_ is set.
 #pragma once
 
@@ -73,6 +74,7 @@ class Binder {
   FormulaId refuse(std::string message, Span span, std::string hint = {}, ErrorCode code = ErrorCode::kBadInput);
   FormulaId not_on_this_link(std::string_view word);
   FormulaId bad_qualifier(std::string_view qualifier, std::string_view word);
+  FormulaId not_a_link_address();
   bool within(std::string_view what, std::uint32_t value, std::uint32_t most);
   const Node& node() const { return *node_; }
   std::string_view words_of(Span span) const;  // as the user wrote them
@@ -128,6 +130,8 @@ class Binder {
   FormulaId first_fragment();
   FormulaId port(std::uint32_t first, std::uint32_t last, std::optional<std::uint32_t> transport,
                  Direction direction, std::string_view word);
+  template <typename Test>
+  FormulaId any_transport(std::optional<std::uint32_t> transport, Test carried);
   FormulaId port4(std::uint32_t first, std::uint32_t last, std::optional<std::uint32_t> transport,
                   Direction direction, std::string_view word);
   FormulaId port6(std::uint32_t first, std::uint32_t last, std::optional<std::uint32_t> transport,

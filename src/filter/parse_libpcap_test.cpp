@@ -193,7 +193,7 @@ TEST(ParseLibpcap, RandomSentencesAreAcceptedAndRefusedAlike) {
   Sentences sentences(20240501);
   std::size_t accepted = 0;
   std::size_t malformed = 0;
-  for (int i = 0; i < 20000; ++i) {
+  for (int i = 0; i < 8000; ++i) {
     const std::string text = sentences.next();
     const std::string theirs = libpcap_error(pcap, text);
     const auto ours = parse(text);
@@ -211,8 +211,8 @@ TEST(ParseLibpcap, RandomSentencesAreAcceptedAndRefusedAlike) {
     }
   }
   pcap_close(pcap);
-  EXPECT_GT(accepted, 1500u);
-  EXPECT_GT(malformed, 5000u);
+  EXPECT_GT(accepted, 600u);
+  EXPECT_GT(malformed, 2000u);
 }
 
 #else

@@ -345,7 +345,7 @@ TEST(Parse, NestingHasALimit) {
 TEST(Parse, TakesLinearTimeOnHostileText) {
   for (const std::string_view piece : {":", "a:", "a- ", "(", "1.", "$", "::", "a:b ", "ab:", "f", "\\a ", "!"}) {
     std::string text = "host ";
-    while (text.size() < 1000000) text += piece;
+    while (text.size() < 400000) text += piece;
     (void)parse(text);
   }
 }

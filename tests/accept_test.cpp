@@ -137,8 +137,8 @@ void compare_row(const Row& row, RealPackets& real, Summary& summary) {
   }
   const bool loops = row.at("expr").find("protochain") != std::string::npos;
   if (!loops && !cbpf::check(*listing, {.target = cbpf::Target::kUser})) {
-    // libpcap's optimiser drops the store to a scratch word that a later block still reads (libpcap issue 1670).
-    EXPECT_EQ(row.at("optimise"), "1") << row.at("expr");
+    // Behind a link-layer header of variable length `vxlan` makes libpcap store the length of the outer header in the
+    // scratch word of the inner one, and read the outer one's, never stored (libpcap issue 1670).
     EXPECT_NE(row.at("expr").find("vxlan"), std::string::npos) << row.at("expr");
     ++summary.miscompiled;
     return;

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Installs the built tree into an empty folder and builds a program against it, by find_package and by pkg-config.
+#
+# usage: run.sh BUILD_FOLDER CXX
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+cmake --install "$1" --prefix "$work/tree" >/dev/null
+cmake -S "$here" -B "$work/build" -G Ninja -DCMAKE_CXX_COMPILER="$2" -DCMAKE_PREFIX_PATH="$work/tree" \
+  -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS="${3:-}" >/dev/null
+cmake --build "$work/build" >/dev/null
+[[ $("$work/build/consumer") == 262144 ]] || { echo "find_package: wrong verdict"; exit 1; }
+
+pc=$(dirname "$(find "$work/tree" -name weir.pc)")
+sed -i "s,^prefix=.*,prefix=$work/tree," "$pc/weir.pc"
+export PKG_CONFIG_PATH=$pc
+"$2" -std=c++20 ${3:-} "$here/consumer.cpp" $(pkg-config --cflags --libs weir) -Wl,-rpath,"$(pkg-config --variable=libdir weir)" \
+  -o "$work/by-pkg-config"
+[[ $("$work/by-pkg-config") == 262144 ]] || { echo "pkg-config: wrong verdict"; exit 1; }
+
+"$work/tree/bin/weir" --version

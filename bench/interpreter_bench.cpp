@@ -1,8 +1,8 @@
 // weir's interpreter beside libpcap's bpf_filter: the same programs over the same packets, in one run.
 //
-// The programs are libpcap's own, optimised, so both run the same instructions. The packets are read from a capture (made
-// by make_capture, or any other): the first 16,384 of it. Times are of one pass over all packets; the ratio for each
-// filter is printed at the end, libpcap's time over weir's: above 1, weir is faster.
+// The programs are libpcap's own, optimised, so both run the same instructions. The packets are read from a capture
+// (made by make_capture, or any other): the first 16,384 of it. Times are of one pass over all packets; the ratio for
+// each filter is printed at the end, libpcap's time over weir's: above 1, weir is faster.
 #include <cmath>
 #include <cstdio>
 #include <map>
@@ -118,18 +118,21 @@ int main(int argc, char** argv) {
     const std::string name = cases()[i].name;
     Compiled& program = compiled[i];
     std::uint64_t theirs = 0;
-    for (const auto& packet : packets.packets) theirs += bpf_filter(program.theirs.bf_insns, packet.data, packet.wire_length, packet.length) != 0;
+    for (const auto& packet : packets.packets)
+      theirs += bpf_filter(program.theirs.bf_insns, packet.data, packet.wire_length, packet.length) != 0;
     program.ours->run(packets.packets, verdicts);
     std::uint64_t ours = 0;
     for (const std::uint32_t verdict : verdicts) ours += verdict != 0;
     if (ours != theirs) {
-      std::fprintf(stderr, "%s: %llu matches, libpcap %llu\n", name.c_str(), static_cast<unsigned long long>(ours), static_cast<unsigned long long>(theirs));
+      std::fprintf(stderr, "%s: %llu matches, libpcap %llu\n", name.c_str(), static_cast<unsigned long long>(ours),
+                   static_cast<unsigned long long>(theirs));
       return 1;
     }
     benchmark::RegisterBenchmark((name + "/libpcap").c_str(), [&program, &packets](benchmark::State& state) {
       for (auto _ : state) {
         u_int sum = 0;
-        for (const auto& packet : packets.packets) sum += bpf_filter(program.theirs.bf_insns, packet.data, packet.wire_length, packet.length);
+        for (const auto& packet : packets.packets)
+          sum += bpf_filter(program.theirs.bf_insns, packet.data, packet.wire_length, packet.length);
         benchmark::DoNotOptimize(sum);
       }
       state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(packets.packets.size()));

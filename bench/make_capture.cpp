@@ -2,9 +2,9 @@
 //
 // usage: make_capture FILE MEGABYTES mixed|small|large
 //
-// Ethernet frames as a busy link has them: TCP, UDP and some of everything else, IPv4 and IPv6, a few VLAN tags, ports and
-// addresses skewed as in real traffic, sizes by the third argument. Neighbouring packets belong to different flows, which
-// is the hard case for branch predictors.
+// Ethernet frames as a busy link has them: TCP, UDP and some of everything else, IPv4 and IPv6, a few VLAN tags, ports
+// and addresses skewed as in real traffic, sizes by the third argument. Neighbouring packets belong to different flows,
+// which is the hard case for branch predictors.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>

@@ -1,4 +1,5 @@
-// Programs of libpcap's own test suite: weir's program for the same expression gives the same verdict, packet by packet.
+// Programs of libpcap's own test suite: weir's program for the same expression gives the same verdict, packet by
+// packet.
 //
 // Unoptimised programs define the meaning, truncated packets included. Optimised ones are compared where no load leaves
 // the packet: libpcap's optimiser drops loads, and with them rejections.
@@ -22,10 +23,10 @@
 namespace weir {
 namespace {
 
+using filter::Compiled;
+using filter::CompileOptions;
 using reference::Bytes;
 using tests::Row;
-using filter::CompileOptions;
-using filter::Compiled;
 
 CompileOptions options_of(const Row& row, filter::Resolver& resolver) {
   CompileOptions options;
@@ -57,8 +58,9 @@ class RealPackets {
   std::map<packet::LinkType, std::vector<Bytes>> packets_;
 };
 
-// Whether a loop of `protochain` went on behind an Authentication Header. libpcap continues at the length of that header
-// instead of behind it (gen_protochain; its comment there says what was meant), so its verdict means nothing then.
+// Whether a loop of `protochain` went on behind an Authentication Header. libpcap continues at the length of that
+// header instead of behind it (gen_protochain; its comment there says what was meant), so its verdict means nothing
+// then.
 bool walked_behind_ah(const reference::Trace& trace) {
   bool behind = false;
   for (const reference::Decision& decision : trace.decisions) {
@@ -74,7 +76,8 @@ bool walked_behind_ah(const reference::Trace& trace) {
 class Comparison {
  public:
   Comparison(const Row& row, std::span<const cbpf::Instruction> theirs, const Compiled& ours)
-      : row_(row), theirs_(theirs),
+      : row_(row),
+        theirs_(theirs),
         ours_(ours.program.program().instructions().begin(), ours.program.program().instructions().end()),
         optimised_(row.at("optimise") == "1"),
         loops_(row.at("expr").find("protochain") != std::string::npos) {}
@@ -96,9 +99,10 @@ class Comparison {
       dump += text;
     }
     ADD_FAILURE() << row_.at("dlt") << " '" << row_.at("expr") << "' optimise=" << row_.at("optimise")
-                  << " ext=" << row_.at("linuxext") << " offline=" << row_.at("offline_filter") << ": libpcap's program says "
-                  << expected.verdict << (expected.left_outside ? " (outside)" : "") << ", weir's " << actual.verdict
-                  << (actual.left_outside ? " (outside)" : "") << " for " << packet.length << " bytes: " << dump;
+                  << " ext=" << row_.at("linuxext") << " offline=" << row_.at("offline_filter")
+                  << ": libpcap's program says " << expected.verdict << (expected.left_outside ? " (outside)" : "")
+                  << ", weir's " << actual.verdict << (actual.left_outside ? " (outside)" : "") << " for "
+                  << packet.length << " bytes: " << dump;
     return false;
   }
   std::size_t count() const { return count_; }
@@ -187,8 +191,10 @@ TEST_P(Accept, SameVerdictsAsLibpcap) {
   }
   RecordProperty("rows", static_cast<int>(summary.rows));
   RecordProperty("packets", static_cast<int>(summary.packets));
-  std::printf("%zu rows (%zu more that libpcap compiles wrongly), %zu comparisons, %zu of %zu branch edges taken, %zu rows matched by some packet\n",
-              summary.rows, summary.miscompiled, summary.packets, summary.edges_taken, summary.edges, summary.accepted);
+  std::printf(
+      "%zu rows (%zu more that libpcap compiles wrongly), %zu comparisons, %zu of %zu branch edges taken, %zu rows "
+      "matched by some packet\n",
+      summary.rows, summary.miscompiled, summary.packets, summary.edges_taken, summary.edges, summary.accepted);
   EXPECT_GT(summary.rows, 0u);
   EXPECT_GT(summary.edges_taken, summary.edges * 9 / 10);
 }

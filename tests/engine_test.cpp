@@ -1,5 +1,5 @@
-// Every engine against the naive reference: random programs and packets, all short programs over a reduced alphabet, and
-// packets that end where a page ends and nothing is mapped behind.
+// Every engine against the naive reference: random programs and packets, all short programs over a reduced alphabet,
+// and packets that end where a page ends and nothing is mapped behind.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -20,7 +20,8 @@ namespace {
 class PageEnd {
  public:
   PageEnd() : page_(static_cast<std::size_t>(::sysconf(_SC_PAGESIZE))) {
-    base_ = static_cast<std::uint8_t*>(::mmap(nullptr, 2 * page_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    base_ = static_cast<std::uint8_t*>(
+        ::mmap(nullptr, 2 * page_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     ::mprotect(base_ + page_, page_, PROT_NONE);
   }
   ~PageEnd() { ::munmap(base_, 2 * page_); }
@@ -46,12 +47,23 @@ TEST(Engine, AgreesWithTheReferenceOnRandomPrograms) {
     for (int p = 0; p < 4; ++p) {
       const std::uint32_t size = maker.below(72);
       std::uint8_t* bytes = memory.last(size);
-      for (std::uint32_t b = 0; b < size; ++b) bytes[b] = static_cast<std::uint8_t>(maker.below(3) == 0 ? maker.below(256) : maker.below(3));
-      packet::Metadata metadata{.protocol = 0x0800, .type = maker.below(5), .interface_index = 3, .mark = 9, .queue = 1,
-                                .hardware_type = 1, .receive_hash = 77, .cpu = 2, .vlan_tci = 5, .vlan_present = 1, .vlan_protocol = 0x8100};
+      for (std::uint32_t b = 0; b < size; ++b)
+        bytes[b] = static_cast<std::uint8_t>(maker.below(3) == 0 ? maker.below(256) : maker.below(3));
+      packet::Metadata metadata{.protocol = 0x0800,
+                                .type = maker.below(5),
+                                .interface_index = 3,
+                                .mark = 9,
+                                .queue = 1,
+                                .hardware_type = 1,
+                                .receive_hash = 77,
+                                .cpu = 2,
+                                .vlan_tci = 5,
+                                .vlan_present = 1,
+                                .vlan_protocol = 0x8100};
       packet::Packet packet{bytes, size, size + maker.below(9), maker.below(2) == 0 ? &metadata : nullptr};
       bool random_load = false;
-      for (const cbpf::Instruction& instruction : program->program()) random_load |= instruction.k == cbpf::kExtensionBase + 56;
+      for (const cbpf::Instruction& instruction : program->program())
+        random_load |= instruction.k == cbpf::kExtensionBase + 56;
       if (random_load) continue;
       const std::uint32_t expected = reference::run(program->program(), packet).verdict;
       ASSERT_EQ((*engine)->run(packet), expected) << cbpf::write(program->program(), cbpf::Format::kText);
@@ -70,21 +82,26 @@ TEST(Engine, AgreesOnAllProgramsOfThreeInstructionsOverAReducedAlphabet) {
   std::vector<cbpf::Instruction> alphabet;
   for (const cbpf::OpcodeInfo& info : cbpf::opcodes())
     for (const std::uint32_t k : {0u, 1u, 0xffffffffu}) {
-      const bool branch = info.shape == cbpf::OperandShape::kBranchConstant || info.shape == cbpf::OperandShape::kBranchIndex;
-      alphabet.push_back(branch ? cbpf::make_jump(info.opcode, k, static_cast<std::uint8_t>(k == 1), static_cast<std::uint8_t>(k == 0)) : cbpf::make(info.opcode, k));
+      const bool branch =
+          info.shape == cbpf::OperandShape::kBranchConstant || info.shape == cbpf::OperandShape::kBranchIndex;
+      alphabet.push_back(
+          branch ? cbpf::make_jump(info.opcode, k, static_cast<std::uint8_t>(k == 1), static_cast<std::uint8_t>(k == 0))
+                 : cbpf::make(info.opcode, k));
     }
   const std::uint8_t bytes[] = {0x45, 0x01, 0x80};
   int checked = 0;
   for (const cbpf::Instruction& first : alphabet)
     for (const cbpf::Instruction& second : alphabet)
       for (const Opcode last : {Opcode::kRetA, Opcode::kRetK}) {
-        const auto program = cbpf::check(cbpf::Program{first, second, cbpf::make(last, 5)}, {.target = cbpf::Target::kUser});
+        const auto program =
+            cbpf::check(cbpf::Program{first, second, cbpf::make(last, 5)}, {.target = cbpf::Target::kUser});
         if (!program) continue;
         ++checked;
         const auto engine = engine::load(*program);
         for (std::uint32_t size = 0; size <= 3; ++size) {
           const packet::Packet packet{bytes, size, 3, nullptr};
-          ASSERT_EQ((*engine)->run(packet), reference::run(program->program(), packet).verdict) << cbpf::write(program->program(), cbpf::Format::kText);
+          ASSERT_EQ((*engine)->run(packet), reference::run(program->program(), packet).verdict)
+              << cbpf::write(program->program(), cbpf::Format::kText);
         }
       }
   EXPECT_GT(checked, 15000);

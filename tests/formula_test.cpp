@@ -1,8 +1,9 @@
-// Random expressions on every link type: the emitted program gives the verdicts of the formula, evaluated by definition.
+// Random expressions on every link type: the emitted program gives the verdicts of the formula, evaluated by
+// definition.
 //
-// What an expression means is tested elsewhere (accept_test.cpp, libpcap_differential_test.cpp); this tests the way from
-// the formula through the graph to classic code, also for what no libpcap here compiles: metadata of Linux, variables
-// that were never assigned, conditions of all kinds on terms of any shape.
+// What an expression means is tested elsewhere (accept_test.cpp, libpcap_differential_test.cpp); this tests the way
+// from the formula through the graph to classic code, also for what no libpcap here compiles: metadata of Linux,
+// variables that were never assigned, conditions of all kinds on terms of any shape.
 #include <gtest/gtest.h>
 
 #include <weir/filter/compile.h>
@@ -50,7 +51,8 @@ bool compare(const filter::Bound& bound, std::mt19937& random, const std::string
       const std::uint32_t actual = reference::run(program->instructions(), packet).verdict;
       if (expected == actual) continue;
       ADD_FAILURE() << what << ": the formula says " << expected << ", its program " << actual << " for " << length
-                    << " bytes\n" << filter::write(bound);
+                    << " bytes\n"
+                    << filter::write(bound);
       return true;
     }
   }

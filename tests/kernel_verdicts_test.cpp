@@ -11,7 +11,8 @@ namespace {
 
 std::vector<std::uint8_t> from_hex(const std::string& text) {
   std::vector<std::uint8_t> bytes;
-  for (std::size_t i = 0; i + 1 < text.size(); i += 2) bytes.push_back(static_cast<std::uint8_t>(std::stoi(text.substr(i, 2), nullptr, 16)));
+  for (std::size_t i = 0; i + 1 < text.size(); i += 2)
+    bytes.push_back(static_cast<std::uint8_t>(std::stoi(text.substr(i, 2), nullptr, 16)));
   return bytes;
 }
 
@@ -25,9 +26,11 @@ TEST(KernelVerdicts, CheckerReferenceAndEngineAgreeInEveryRow) {
     const nlohmann::json row = nlohmann::json::parse(line);
     std::vector<cbpf::Instruction> instructions;
     for (const auto& i : row["insns"])
-      instructions.push_back({i[0].get<std::uint16_t>(), i[1].get<std::uint8_t>(), i[2].get<std::uint8_t>(), i[3].get<std::uint32_t>()});
+      instructions.push_back(
+          {i[0].get<std::uint16_t>(), i[1].get<std::uint8_t>(), i[2].get<std::uint8_t>(), i[3].get<std::uint32_t>()});
     const Result<cbpf::Checked> checked = cbpf::check(cbpf::Program(std::move(instructions)));
-    ASSERT_EQ(checked.has_value(), row["attach"] == 0) << "id " << row["id"] << (checked ? "" : ": " + checked.error().message);
+    ASSERT_EQ(checked.has_value(), row["attach"] == 0)
+        << "id " << row["id"] << (checked ? "" : ": " + checked.error().message);
     if (!checked) continue;
     const auto engine = engine::load(*checked);
     ASSERT_TRUE(engine);

@@ -57,10 +57,15 @@ constexpr Change kChanges[] = {
     {"byte ", "`byte N & V` and `byte N | V` tested what was in the accumulator, not byte N"},
     {"ip multicast", "240.0.0.0/4 counted as multicast"},
     {"isis", "the bits beside the type of an IS-IS PDU were compared too"},
-    {"l1", "as isis"}, {"l2", "as isis"}, {"iih", "as isis"}, {"lsp", "as isis"}, {"snp", "as isis"},
+    {"l1", "as isis"},
+    {"l2", "as isis"},
+    {"iih", "as isis"},
+    {"lsp", "as isis"},
+    {"snp", "as isis"},
     {"decnet", "masks for packets with padding were wrong"},
     {"ip6 net", "the words of a prefix were tested from the last to the first"},
-    {"ip6 src", "as ip6 net"}, {"ip6 dst", "as ip6 net"},
+    {"ip6 src", "as ip6 net"},
+    {"ip6 dst", "as ip6 net"},
     {"bound", "without a live capture, metadata that is not there was tested"},
 };
 
@@ -129,7 +134,10 @@ struct Tally {
 void compare_on(const packet::LinkTypeInfo& type, const std::string& expression, std::mt19937& random, Tally& tally) {
   tests::LibpcapTestNames resolver;
   filter::CompileOptions options;
-  options.bind = {.link_type = type.type, .netmask = kNetmask, .capture_file = false, .allow_no_match = true,
+  options.bind = {.link_type = type.type,
+                  .netmask = kNetmask,
+                  .capture_file = false,
+                  .allow_no_match = true,
                   .resolver = &resolver};
   const Theirs theirs = compile_theirs(type, expression);
   const auto ours = filter::compile(expression, options);
@@ -144,7 +152,8 @@ void compare_on(const packet::LinkTypeInfo& type, const std::string& expression,
     return;
   }
   if (refused || !ours) {
-    ADD_FAILURE() << what << (refused ? ": libpcap refuses: " + theirs.error : ": weir refuses: " + ours.error().message);
+    ADD_FAILURE() << what
+                  << (refused ? ": libpcap refuses: " + theirs.error : ": weir refuses: " + ours.error().message);
     return;
   }
   ++tally.compared;

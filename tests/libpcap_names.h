@@ -18,9 +18,12 @@ using filter::StaticResolver;
 class LibpcapTestNames : public StaticResolver {
  public:
   LibpcapTestNames() {
-    constexpr Ipv6Address kOne{0xfd, 0x00, 0xa1, 0xb2, 0xc3, 0xd4, 0, 0, 0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0x80};
-    constexpr Ipv6Address kTwo{0xfd, 0x00, 0xa1, 0xb2, 0xc3, 0xd4, 0, 0, 0xa0, 0xb0, 0xc0, 0xd0, 0xe0, 0xf0, 0x12, 0x78};
-    constexpr Ipv6Address kThree{0xfd, 0x00, 0xa1, 0xb2, 0xc3, 0xd4, 0, 0, 0xa0, 0xb0, 0xc0, 0xd0, 0xe0, 0xf0, 0x34, 0x56};
+    constexpr Ipv6Address kOne{0xfd, 0x00, 0xa1, 0xb2, 0xc3, 0xd4, 0,    0,
+                               0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70, 0x80};
+    constexpr Ipv6Address kTwo{0xfd, 0x00, 0xa1, 0xb2, 0xc3, 0xd4, 0,    0,
+                               0xa0, 0xb0, 0xc0, 0xd0, 0xe0, 0xf0, 0x12, 0x78};
+    constexpr Ipv6Address kThree{0xfd, 0x00, 0xa1, 0xb2, 0xc3, 0xd4, 0,    0,
+                                 0xa0, 0xb0, 0xc0, 0xd0, 0xe0, 0xf0, 0x34, 0x56};
     const std::vector<Ipv4Address> four{0xc0a8f103, 0xc0a8f204, 0xc0a8f301, 0xc0a8f402};
     for (const bool ethernet : {false, true})
       for (const bool ipv4 : {false, true})
@@ -33,15 +36,16 @@ class LibpcapTestNames : public StaticResolver {
               ipv6 ? std::vector<Ipv6Address>{kTwo, kThree} : std::vector<Ipv6Address>{});
         }
     // The programs show that the numbers were whole: trailing zeroes were not dropped.
-    networks = {{"net-10-0-0-0.libpcap.test", 0x0a000000}, {"net-10-20-0-0.libpcap.test", 0x0a140000},
+    networks = {{"net-10-0-0-0.libpcap.test", 0x0a000000},
+                {"net-10-20-0-0.libpcap.test", 0x0a140000},
                 {"net-10-20-30-0.libpcap.test", 0x0a141e00}};
     services["smtp"] = {25, std::nullopt};
     services["domain"] = {53, 53};
     services["bootps"] = {std::nullopt, 67};
     services["bootpc"] = {std::nullopt, 68};
     services["http"] = {80, std::nullopt};
-    protocols = {{"icmp", 1}, {"igmp", 2}, {"tcp", 6}, {"udp", 17}, {"esp", 50}, {"ah", 51}, {"pim", 103},
-                 {"vrrp", 112}, {"sctp", 132}};
+    protocols = {{"icmp", 1}, {"igmp", 2},  {"tcp", 6},    {"udp", 17},  {"esp", 50},
+                 {"ah", 51},  {"pim", 103}, {"vrrp", 112}, {"sctp", 132}};
   }
 
   std::optional<HostAddresses> host(const std::string& name) override { return StaticResolver::host(lower(name)); }

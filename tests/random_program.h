@@ -17,7 +17,8 @@ class ProgramMaker {
   std::uint32_t below(std::uint32_t limit) { return static_cast<std::uint32_t>(random_() % limit); }
 
   std::uint32_t constant() {
-    static constexpr std::uint32_t kOften[] = {0, 1, 2, 4, 14, 31, 32, 64, 255, 256, 0x800, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff};
+    static constexpr std::uint32_t kOften[] = {0,   1,   2,     4,      14,         31,         32,        64,
+                                               255, 256, 0x800, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff};
     switch (below(4)) {
       case 0: return kOften[below(std::size(kOften))];
       case 1: return below(40);
@@ -29,7 +30,8 @@ class ProgramMaker {
   cbpf::Program next() {
     const std::uint32_t length = 2 + below(24);
     std::vector<cbpf::Instruction> program;
-    for (std::uint32_t i = 0; i < cbpf::kScratchWords && below(3) != 0; ++i) program.push_back(cbpf::make(cbpf::Opcode::kSt, i));
+    for (std::uint32_t i = 0; i < cbpf::kScratchWords && below(3) != 0; ++i)
+      program.push_back(cbpf::make(cbpf::Opcode::kSt, i));
     while (program.size() + 1 < length) program.push_back(one(static_cast<std::uint32_t>(length - program.size())));
     program.push_back(below(2) == 0 ? cbpf::make(cbpf::Opcode::kRetA) : cbpf::make(cbpf::Opcode::kRetK, constant()));
     return cbpf::Program(std::move(program));

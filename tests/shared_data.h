@@ -1,5 +1,5 @@
-// Cases from real systems, kept outside of the repository: WEIR_SHARED names their folder (default: ../shared beside the
-// sources). Tests that need them skip, and say so, where they are absent.
+// Cases from real systems, kept outside of the repository: WEIR_SHARED names their folder (default: ../shared beside
+// the sources). Tests that need them skip, and say so, where they are absent.
 #pragma once
 
 #include <cstdlib>

@@ -43,7 +43,10 @@ TEST_F(FileTest, LeavesNothingWithoutCommit) {
 }
 
 TEST_F(FileTest, KeepsTheModeAndTheLink) {
-  { auto file = ReplacingFile::create(path("target")); ASSERT_TRUE(file->commit()); }
+  {
+    auto file = ReplacingFile::create(path("target"));
+    ASSERT_TRUE(file->commit());
+  }
   fs::permissions(path("target"), fs::perms::owner_read | fs::perms::owner_write);
   fs::create_symlink("target", path("link"));
   auto file = ReplacingFile::create(path("link"));

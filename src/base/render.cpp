@@ -91,7 +91,8 @@ void append_caret(std::string& out, const Diagnostic& diagnostic, Span span, std
   std::string_view line = text.substr(line_begin, line_end - line_begin);
   if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
   const std::size_t at = std::min(begin - line_begin, line.size());
-  const std::size_t stop = std::max<std::size_t>(at, std::min<std::size_t>(std::max(span.end, span.begin), line_end) - line_begin);
+  const std::size_t stop =
+      std::max<std::size_t>(at, std::min<std::size_t>(std::max(span.end, span.begin), line_end) - line_begin);
   const Window window = window_of(line, at, stop, style.width);
 
   const std::string_view left = window.cut_left ? "..." : "";
@@ -133,10 +134,8 @@ std::string render(const Diagnostic& diagnostic, std::string_view text, const Re
   out += printable(diagnostic.message);
   out += '\n';
   const auto* span = std::get_if<Span>(&diagnostic.place);
-  if (span != nullptr && !text.empty())
-    append_caret(out, diagnostic, *span, text, style, colors);
-  else if (!diagnostic.hint.empty())
-    out += std::string("  ") + colors.hint + diagnostic.hint + colors.off + '\n';
+  if (span != nullptr && !text.empty()) append_caret(out, diagnostic, *span, text, style, colors);
+  else if (!diagnostic.hint.empty()) out += std::string("  ") + colors.hint + diagnostic.hint + colors.off + '\n';
   return out;
 }
 

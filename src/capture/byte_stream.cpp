@@ -1,7 +1,7 @@
 // Byte streams. Exports open_stream, memory_stream and Window.
 //
-// The first bytes of a file tell its compression: gzip (RFC 1952), zstd (RFC 8878), lz4 frames. Several members or frames
-// one after another are one stream, as gzip -cd and zstd -cd read them.
+// The first bytes of a file tell its compression: gzip (RFC 1952), zstd (RFC 8878), lz4 frames. Several members or
+// frames one after another are one stream, as gzip -cd and zstd -cd read them.
 #include "capture/byte_stream.h"
 
 #include <algorithm>

@@ -12,7 +12,8 @@ __extension__ using Wide = unsigned __int128;  // products of 64-bit numbers
 
 class PcapSink final : public Sink {
  public:
-  PcapSink(Output output, bool nanoseconds) : output_(std::move(output)), ticks_per_second_(nanoseconds ? 1000000000 : 1000000) {}
+  PcapSink(Output output, bool nanoseconds)
+      : output_(std::move(output)), ticks_per_second_(nanoseconds ? 1000000000 : 1000000) {}
 
   Status begin(const Source& source) override {
     source_ = &source;
@@ -33,7 +34,8 @@ class PcapSink final : public Sink {
         continue;
       }
       ByteSpan run = record.raw;
-      while (i + 1 < verdicts.size() && verdicts[i + 1] != 0 && batch.records[i + 1].raw.data() == run.data() + run.size())
+      while (i + 1 < verdicts.size() && verdicts[i + 1] != 0 &&
+             batch.records[i + 1].raw.data() == run.data() + run.size())
         run = {run.data(), run.size() + batch.records[++i].raw.size()};
       WEIR_CHECK(output_.append(run));
     }
@@ -63,15 +65,18 @@ class PcapSink final : public Sink {
     }
     if (interface.link_type == link_type_) return {};
     return fail(Error{.code = ErrorCode::kUsage,
-                      .message = fmt::format("a pcap file holds one link type: {} does not fit to {}", packet::name_of(interface.link_type), packet::name_of(link_type_)),
+                      .message = fmt::format("a pcap file holds one link type: {} does not fit to {}",
+                                             packet::name_of(interface.link_type), packet::name_of(link_type_)),
                       .source = source_ != nullptr ? source_->name() : "",
                       .hint = "write pcapng with --format pcapng"});
   }
 
   Status write_anew(const packet::Packet& packet, const Record& record) {
     const Interface& interface = source_->interfaces()[record.interface];
-    const std::uint64_t seconds = record.ticks / interface.ticks_per_second + static_cast<std::uint64_t>(interface.offset_seconds);
-    const auto fraction = static_cast<std::uint64_t>(static_cast<Wide>(record.ticks % interface.ticks_per_second) * ticks_per_second_ / interface.ticks_per_second);
+    const std::uint64_t seconds =
+        record.ticks / interface.ticks_per_second + static_cast<std::uint64_t>(interface.offset_seconds);
+    const auto fraction = static_cast<std::uint64_t>(static_cast<Wide>(record.ticks % interface.ticks_per_second) *
+                                                     ticks_per_second_ / interface.ticks_per_second);
     std::vector<std::uint8_t> header;
     append_number<std::uint32_t>(header, static_cast<std::uint32_t>(seconds));
     append_number<std::uint32_t>(header, static_cast<std::uint32_t>(fraction));

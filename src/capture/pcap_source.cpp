@@ -36,8 +36,7 @@ std::optional<Magic> magic_of(ByteSpan start) {
 
 class PcapSource final : public Source {
  public:
-  PcapSource(std::unique_ptr<Window> window, Compression compression, std::string name)
-      : window_(std::move(window)) {
+  PcapSource(std::unique_ptr<Window> window, Compression compression, std::string name) : window_(std::move(window)) {
     compression_ = compression;
     name_ = std::move(name);
   }
@@ -46,7 +45,8 @@ class PcapSource final : public Source {
     WEIR_CHECK(window_->fill(kFileHeader));
     const ByteSpan header = window_->bytes();
     if (header.size() < kFileHeader)
-      return fail(error(fmt::format("the file header is cut short: {} of {} bytes", header.size(), kFileHeader), header.size()));
+      return fail(error(fmt::format("the file header is cut short: {} of {} bytes", header.size(), kFileHeader),
+                        header.size()));
     const Magic magic = *magic_of(header);
     order_ = magic.order;
     record_header_ = magic.number == kPatched ? kPatchedRecordHeader : kRecordHeader;
@@ -92,9 +92,13 @@ class PcapSource final : public Source {
 
   void truncated(std::size_t needed) {
     const std::size_t have = window_->bytes().size();
-    pending_error_ = have < record_header_
-                         ? error(fmt::format("the capture ends inside of a record header: {} of {} bytes", have, record_header_), have)
-                         : error(fmt::format("the capture ends inside of a packet: {} of {} bytes", have - record_header_, needed - record_header_), have);
+    pending_error_ =
+        have < record_header_
+            ? error(fmt::format("the capture ends inside of a record header: {} of {} bytes", have, record_header_),
+                    have)
+            : error(fmt::format("the capture ends inside of a packet: {} of {} bytes", have - record_header_,
+                                needed - record_header_),
+                    have);
   }
 
   // Takes all whole records of the window; returns how many bytes the next one needs.
@@ -116,7 +120,9 @@ class PcapSource final : public Source {
       ByteSpan raw = copyable_ ? bytes.subspan(at, needed) : ByteSpan{};
       if (captured > interface.snap_length) {
         if (warnings_.empty()) {
-          warnings_.push_back(error(fmt::format("a record of {} bytes is longer than the snap length of {}", captured, interface.snap_length), at + 8));
+          warnings_.push_back(error(
+              fmt::format("a record of {} bytes is longer than the snap length of {}", captured, interface.snap_length),
+              at + 8));
           warnings_.back().severity = Severity::kWarning;
           warnings_.back().hint = "such records are cut to the snap length";
         }

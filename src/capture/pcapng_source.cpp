@@ -1,8 +1,8 @@
 // pcapng files. Exports open_pcapng and is_pcapng.
 //
-// Source: draft-ietf-opsawg-pcapng. Blocks with their length before and behind; a section header sets the byte order and
-// forgets the interfaces of the section before. Packets come from enhanced, simple and obsolete packet blocks; all other
-// blocks are handed on as they are, in order.
+// Source: draft-ietf-opsawg-pcapng. Blocks with their length before and behind; a section header sets the byte order
+// and forgets the interfaces of the section before. Packets come from enhanced, simple and obsolete packet blocks; all
+// other blocks are handed on as they are, in order.
 #include <algorithm>
 #include <optional>
 
@@ -27,8 +27,7 @@ std::size_t padded(std::size_t size) { return (size + 3) & ~std::size_t{3}; }
 
 class PcapngSource final : public Source {
  public:
-  PcapngSource(std::unique_ptr<Window> window, Compression compression, std::string name)
-      : window_(std::move(window)) {
+  PcapngSource(std::unique_ptr<Window> window, Compression compression, std::string name) : window_(std::move(window)) {
     compression_ = compression;
     name_ = std::move(name);
   }
@@ -63,7 +62,8 @@ class PcapngSource final : public Source {
   Status read_header() {
     WEIR_CHECK(window_->fill(12));
     if (window_->bytes().size() < 12)
-      return fail(error(fmt::format("the section header is cut short: {} bytes", window_->bytes().size()), window_->bytes().size()));
+      return fail(error(fmt::format("the section header is cut short: {} bytes", window_->bytes().size()),
+                        window_->bytes().size()));
     if (!order_of(window_->bytes())) return fail(error("the byte-order magic of the section header is wrong", 8));
     return {};
   }
@@ -126,7 +126,8 @@ class PcapngSource final : public Source {
       needed = length;
       if (rest.size() < length) break;
       if (load<std::uint32_t>(rest.data() + length - 4, order) != length) {
-        pending_error_ = error(fmt::format("the length behind the block is not the {} before it", length), at + length - 4);
+        pending_error_ =
+            error(fmt::format("the length behind the block is not the {} before it", length), at + length - 4);
         break;
       }
       order_ = order;
@@ -179,7 +180,8 @@ class PcapngSource final : public Source {
       if (size > options.size() - i - 4) return refuse("an option reaches beyond its block", at + 16 + i);
       const std::uint8_t* value = options.data() + i + 4;
       if (code == 2) out.name.assign(reinterpret_cast<const char*>(value), size);
-      if (code == 9 && size == 1 && !resolution(*value, out)) return refuse(fmt::format("a timestamp resolution of {:#x} is impossible", *value), at + 20 + i);
+      if (code == 9 && size == 1 && !resolution(*value, out))
+        return refuse(fmt::format("a timestamp resolution of {:#x} is impossible", *value), at + 20 + i);
       if (code == 14 && size == 8) out.offset_seconds = static_cast<std::int64_t>(load<std::uint64_t>(value, order_));
       i += 4 + padded(size);
     }
@@ -206,7 +208,9 @@ class PcapngSource final : public Source {
               std::uint32_t captured, std::uint32_t wire, std::uint64_t ticks) {
     const std::size_t index = section_.first_interface + interface_number;
     if (index >= interfaces_.size())
-      return refuse(fmt::format("a packet of interface {}, but {} are described", interface_number, interfaces_.size() - section_.first_interface), at);
+      return refuse(fmt::format("a packet of interface {}, but {} are described", interface_number,
+                                interfaces_.size() - section_.first_interface),
+                    at);
     if (captured > block.size() - data - kBlockTrailer)
       return refuse(fmt::format("a packet of {} bytes reaches beyond its block", captured), at);
     const Interface& of = interfaces_[index];
@@ -215,7 +219,8 @@ class PcapngSource final : public Source {
     ByteSpan raw = block;
     if (captured > of.snap_length) {
       if (warnings_.empty()) {
-        warnings_.push_back(error(fmt::format("a record of {} bytes is longer than the snap length of {}", captured, of.snap_length), at));
+        warnings_.push_back(error(
+            fmt::format("a record of {} bytes is longer than the snap length of {}", captured, of.snap_length), at));
         warnings_.back().severity = Severity::kWarning;
         warnings_.back().hint = "such records are cut to the snap length";
       }
@@ -238,7 +243,8 @@ class PcapngSource final : public Source {
     constexpr std::size_t kData = 28;
     if (block.size() < kData + kBlockTrailer) return refuse("a packet block is too short", at);
     const std::uint64_t ticks = std::uint64_t{word(block, 12)} << 32 | word(block, 16);
-    return packet(block, at, batch, load<std::uint16_t>(block.data() + 8, order_), kData, word(block, 20), word(block, 24), ticks);
+    return packet(block, at, batch, load<std::uint16_t>(block.data() + 8, order_), kData, word(block, 20),
+                  word(block, 24), ticks);
   }
 
   // Without a captured length and a time: the first interface's snap length tells the one, the other is 0.
@@ -260,7 +266,9 @@ class PcapngSource final : public Source {
 
 }  // namespace
 
-bool is_pcapng(ByteSpan start) { return start.size() >= 4 && load<std::uint32_t>(start.data(), std::endian::big) == kSectionHeader; }
+bool is_pcapng(ByteSpan start) {
+  return start.size() >= 4 && load<std::uint32_t>(start.data(), std::endian::big) == kSectionHeader;
+}
 
 Result<std::unique_ptr<Source>> open_pcapng(std::unique_ptr<Window> window, Compression compression, std::string name) {
   auto source = std::make_unique<PcapngSource>(std::move(window), compression, std::move(name));

@@ -21,7 +21,9 @@ Result<std::unique_ptr<Source>> open_window(std::unique_ptr<Window> window, Comp
   return fail(Error{.message = "neither a pcap nor a pcapng file",
                     .place = OffsetPlace{0},
                     .source = std::move(name),
-                    .hint = start.size() < 4 ? "it has only a few bytes" : fmt::format("it starts with {:02x} {:02x} {:02x} {:02x}", start[0], start[1], start[2], start[3])});
+                    .hint = start.size() < 4 ? "it has only a few bytes"
+                                             : fmt::format("it starts with {:02x} {:02x} {:02x} {:02x}", start[0],
+                                                           start[1], start[2], start[3])});
 }
 
 }  // namespace

@@ -32,8 +32,8 @@ struct Alias {
   std::string_view mnemonic;
   bool inverted = false;  // true and false change places
 };
-constexpr Alias kAliases[] = {{"jmp", "ja"},        {"jne", "jeq", true}, {"jneq", "jeq", true},
-                              {"jlt", "jge", true}, {"jle", "jgt", true}, {"ldi", "ld"}, {"ldxi", "ldx"}};
+constexpr Alias kAliases[] = {{"jmp", "ja"},        {"jne", "jeq", true}, {"jneq", "jeq", true}, {"jlt", "jge", true},
+                              {"jle", "jgt", true}, {"ldi", "ld"},        {"ldxi", "ldx"}};
 constexpr Alias kExtensionAliases[] = {{"vlan_pr", "vlan_avail"}, {"random", "rand"}, {"vlanp", "vlan_avail"}};
 
 std::vector<std::string_view> mnemonics() {
@@ -97,7 +97,8 @@ class Assembler {
       return;
     }
     if (is(':', 1)) {
-      if (!labels_.emplace(word.text, program_.size()).second) complain(fmt::format("label '{}' is defined twice", word.text), word.span);
+      if (!labels_.emplace(word.text, program_.size()).second)
+        complain(fmt::format("label '{}' is defined twice", word.text), word.span);
       at_ += 2;
       if (peek().kind == WordKind::kEnd) complain("an instruction must follow the label", word.span);
       return;
@@ -144,15 +145,16 @@ class Assembler {
     if (mnemonic == "ret" && take_register('a')) return push(mnemonic, OperandShape::kAccumulator, 0, start);
     if (mnemonic == "ret" && (is_register('x') || is('%')))
       return complain("'ret x' is not an instruction of the kernel", start, "write 'txa' and 'ret a'");
-    if (has(mnemonic, OperandShape::kIndex) && take_register('x')) return push(mnemonic, OperandShape::kIndex, 0, start);
+    if (has(mnemonic, OperandShape::kIndex) && take_register('x'))
+      return push(mnemonic, OperandShape::kIndex, 0, start);
     if (is('[')) return packet_operand(mnemonic);
     if (peek().kind == WordKind::kNumber && peek().number == 4 && is('*', 1)) return header_length(mnemonic);
     if (is_register('m') && is('[', 1)) return scratch_operand(mnemonic);
     const bool hash = take('#');
     if (peek().kind == WordKind::kName) return extension(mnemonic);
     if (!hash && !immediate) {
-      complain(fmt::format("'{}' needs an operand{}", word.text, peek().kind == WordKind::kNumber ? " with '#'" : ""), peek().span,
-               peek().kind == WordKind::kNumber ? fmt::format("did you mean '#{}'?", peek().text) : "");
+      complain(fmt::format("'{}' needs an operand{}", word.text, peek().kind == WordKind::kNumber ? " with '#'" : ""),
+               peek().span, peek().kind == WordKind::kNumber ? fmt::format("did you mean '#{}'?", peek().text) : "");
       return;
     }
     const std::optional<std::uint32_t> k = number();
@@ -215,7 +217,8 @@ class Assembler {
     for (const ExtensionInfo& row : extensions()) {
       known.push_back(row.text);
       if (row.text == name)
-        return push(mnemonic, OperandShape::kAbsolute, kExtensionBase + static_cast<std::uint32_t>(row.extension), word.span);
+        return push(mnemonic, OperandShape::kAbsolute, kExtensionBase + static_cast<std::uint32_t>(row.extension),
+                    word.span);
     }
     complain(fmt::format("unknown operand '{}'", word.text), word.span, did_you_mean(name, known));
   }
@@ -271,10 +274,12 @@ class Assembler {
       if (found == labels_.end()) {
         std::vector<std::string_view> known;
         for (const auto& label : labels_) known.push_back(label.first);
-        return complain(fmt::format("there is no label '{}'", use.label.text), use.label.span, did_you_mean(use.label.text, known));
+        return complain(fmt::format("there is no label '{}'", use.label.text), use.label.span,
+                        did_you_mean(use.label.text, known));
       }
       if (found->second <= use.instruction)
-        return complain(fmt::format("jump backward to '{}'", use.label.text), use.label.span, "programs only jump forward");
+        return complain(fmt::format("jump backward to '{}'", use.label.text), use.label.span,
+                        "programs only jump forward");
       const std::size_t distance = found->second - use.instruction - 1;
       if (use.field != Field::kDistance && distance > 255)
         return complain(fmt::format("'{}' is {} instructions away", use.label.text, distance), use.label.span,

@@ -1,8 +1,8 @@
 // Assembler text to words. Exports lex_assembly.
 //
 // Source: Documentation/networking/filter.rst and the language that bpf_asm really takes. Numbers are decimal, 0 octal,
-// 0x hexadecimal, 0b binary; one that does not fit into 32 bits is an error. Line ends, tabs, form feeds and a byte order
-// mark are white space.
+// 0x hexadecimal, 0b binary; one that does not fit into 32 bits is an error. Line ends, tabs, form feeds and a byte
+// order mark are white space.
 #include "cbpf/assembly_lexer.h"
 
 #include <fmt/format.h>
@@ -20,7 +20,8 @@ class Lexer {
   Result<std::vector<Word>> run() {
     constexpr std::size_t kLongestText = 64u << 20;
     if (text_.size() > kLongestText)
-      return fail(Error{.code = ErrorCode::kLimit, .message = fmt::format("the text is longer than {} bytes", kLongestText)});
+      return fail(
+          Error{.code = ErrorCode::kLimit, .message = fmt::format("the text is longer than {} bytes", kLongestText)});
     if (text_.substr(0, 3) == "\xef\xbb\xbf") at_ = 3;
     for (;;) {
       WEIR_CHECK(skip());
@@ -99,9 +100,12 @@ class Lexer {
     }
     std::uint64_t value = 0;
     for (const char d : digits) {
-      const unsigned digit = is_digit(d) ? static_cast<unsigned>(d - '0') : is_letter(d) ? static_cast<unsigned>((d | 0x20) - 'a' + 10) : 99;
+      const unsigned digit = is_digit(d)    ? static_cast<unsigned>(d - '0')
+                             : is_letter(d) ? static_cast<unsigned>((d | 0x20) - 'a' + 10)
+                                            : 99;
       if (digit >= base || digits.empty())
-        return fail(fmt::format("'{}' is not a number", word), span(length), base == 8 ? "a number that starts with 0 is octal" : "");
+        return fail(fmt::format("'{}' is not a number", word), span(length),
+                    base == 8 ? "a number that starts with 0 is octal" : "");
       value = value * base + digit;
       if (value > 0xffffffff) return fail(fmt::format("the number {} does not fit into 32 bits", word), span(length));
     }

@@ -41,11 +41,11 @@ class Checker {
     }
     const std::uint32_t limit = options_.target == Target::kUser ? kUserMaximumLength : kMaximumLength;
     if (program_.size() > limit) {
-      errors_.push_back(Error{.code = ErrorCode::kLimit,
-                              .message = fmt::format("the program has {} instructions, {} takes at most {}",
-                                                     program_.size(),
-                                                     options_.target == Target::kUser ? "weir" : "the kernel", limit),
-                              .place = InstructionPlace{limit}});
+      errors_.push_back(
+          Error{.code = ErrorCode::kLimit,
+                .message = fmt::format("the program has {} instructions, {} takes at most {}", program_.size(),
+                                       options_.target == Target::kUser ? "weir" : "the kernel", limit),
+                .place = InstructionPlace{limit}});
       return false;
     }
     return true;
@@ -67,23 +67,16 @@ class Checker {
         if (instruction.k >= kScratchWords)
           complain(at, fmt::format("scratch word M[{}] does not exist", instruction.k), "there are M[0] to M[15]");
         break;
-      case OperandShape::kAbsolute:
-        check_absolute(at, instruction);
-        break;
-      case OperandShape::kConstant:
-        check_constant(at, instruction);
-        break;
+      case OperandShape::kAbsolute: check_absolute(at, instruction); break;
+      case OperandShape::kConstant: check_constant(at, instruction); break;
       case OperandShape::kJump:
         // 64 bits: k may be any number.
         if (std::uint64_t{at} + 1 + instruction.k >= program_.size())
           complain(at, jump_message(std::uint64_t{at} + 1 + instruction.k), jump_hint(instruction.k));
         break;
       case OperandShape::kBranchConstant:
-      case OperandShape::kBranchIndex:
-        check_branch(at, instruction);
-        break;
-      default:
-        break;
+      case OperandShape::kBranchIndex: check_branch(at, instruction); break;
+      default: break;
     }
   }
 
@@ -110,7 +103,8 @@ class Checker {
       return;
     }
     if (instruction.k >= kExtensionBase && find_extension(instruction.k) == nullptr)
-      complain(at, fmt::format("load at {:#x}: there is no extension {}", instruction.k, instruction.k - kExtensionBase));
+      complain(at,
+               fmt::format("load at {:#x}: there is no extension {}", instruction.k, instruction.k - kExtensionBase));
   }
 
   void check_constant(std::uint32_t at, const Instruction& instruction) {
@@ -123,8 +117,7 @@ class Checker {
       case Opcode::kRshK:
         if (instruction.k >= 32) complain(at, fmt::format("shift by {}", instruction.k), "at most 31");
         break;
-      default:
-        break;
+      default: break;
     }
   }
 
@@ -144,9 +137,7 @@ class Checker {
       now &= written[at];
       switch (instruction.opcode()) {
         case Opcode::kSt:
-        case Opcode::kStx:
-          now = static_cast<std::uint16_t>(now | (1u << instruction.k));
-          break;
+        case Opcode::kStx: now = static_cast<std::uint16_t>(now | (1u << instruction.k)); break;
         case Opcode::kLdScratch:
         case Opcode::kLdxScratch:
           if ((now & (1u << instruction.k)) == 0) {

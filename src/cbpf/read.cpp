@@ -96,7 +96,8 @@ class Reader {
       while (at_ < text_.size() && (is_blank(text_[at_]) || text_[at_] == ',')) ++at_;
       if (at_ == text_.size()) break;
       if (program.size() == count)
-        return fail(fmt::format("more instructions than the {} announced", count), here(), "the first number is the count");
+        return fail(fmt::format("more instructions than the {} announced", count), here(),
+                    "the first number is the count");
       WEIR_TRY(const Instruction instruction, fields(""));
       program.push_back(instruction);
       skip_blanks();
@@ -141,7 +142,8 @@ class Reader {
       WEIR_TRY(const Instruction instruction, listed(index));
       program.push_back(instruction);
       skip_blanks();
-      if (at_ < text_.size() && text_[at_] != '\n' && text_[at_] != '\r') return fail("expected the end of the line", here());
+      if (at_ < text_.size() && text_[at_] != '\n' && text_[at_] != '\r')
+        return fail("expected the end of the line", here());
     }
     return Program(std::move(program));
   }
@@ -172,7 +174,8 @@ class Reader {
       }
       return instruction;
     }
-    const bool known = std::any_of(opcodes().begin(), opcodes().end(), [&](const OpcodeInfo& row) { return row.mnemonic == mnemonic; });
+    const bool known = std::any_of(opcodes().begin(), opcodes().end(),
+                                   [&](const OpcodeInfo& row) { return row.mnemonic == mnemonic; });
     if (known) return fail(fmt::format("'{}' does not take this operand", mnemonic), operand_start);
     return fail(fmt::format("unknown instruction '{}'", mnemonic), start);
   }
@@ -243,7 +246,8 @@ class Reader {
 Result<Program> read(std::string_view text) {
   constexpr std::size_t kLongestText = 256u << 20;
   if (text.size() > kLongestText)
-    return fail(Error{.code = ErrorCode::kLimit, .message = fmt::format("the text is longer than {} bytes", kLongestText)});
+    return fail(
+        Error{.code = ErrorCode::kLimit, .message = fmt::format("the text is longer than {} bytes", kLongestText)});
   return Reader(text).run();
 }
 

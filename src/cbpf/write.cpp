@@ -75,10 +75,12 @@ std::string write(const Program& program, Format format) {
   std::string out;
   switch (format) {
     case Format::kText:
-      for (std::size_t i = 0; i < program.size(); ++i) out += fmt::format("({:03}) {}\n", i, write_instruction(program[i], i));
+      for (std::size_t i = 0; i < program.size(); ++i)
+        out += fmt::format("({:03}) {}\n", i, write_instruction(program[i], i));
       return out;
     case Format::kC:
-      for (const Instruction& i : program) out += fmt::format("{{ {:#x}, {}, {}, {:#010x} }},\n", i.code, i.jt, i.jf, i.k);
+      for (const Instruction& i : program)
+        out += fmt::format("{{ {:#x}, {}, {}, {:#010x} }},\n", i.code, i.jt, i.jf, i.k);
       return out;
     case Format::kDecimal:
       out = fmt::format("{}\n", program.size());

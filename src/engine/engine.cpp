@@ -8,8 +8,7 @@ namespace weir::engine {
 Result<std::unique_ptr<Engine>> load(const cbpf::Checked& program, const LoadOptions& options) {
   switch (options.kind) {
     case Kind::kAutomatic:
-    case Kind::kInterpreter:
-      return make_interpreter(program);
+    case Kind::kInterpreter: return make_interpreter(program);
   }
   return fail("no such engine");
 }

@@ -26,14 +26,15 @@ using cbpf::Opcode;
 
 // Steps beyond the opcodes themselves: loads by size of what is fused with the jump after them, and extension loads.
 // One list names them all; the dispatch table and the decoder are made from it.
-#define WEIR_STEPS(X)                                                                                              \
-  X(LdImmediate) X(LdWord) X(LdHalf) X(LdByte) X(LdWordIndirect) X(LdHalfIndirect) X(LdByteIndirect) X(LdScratch)  \
-  X(LdLength) X(LdExtension) X(LdXorX) X(LdOutside) X(LdxImmediate) X(LdxScratch) X(LdxLength) X(LdxHeaderLength)  \
-  X(St) X(Stx) X(AddK) X(AddX) X(SubK) X(SubX) X(MulK) X(MulX) X(DivK) X(DivX) X(OrK) X(OrX) X(AndK) X(AndX)       \
-  X(LshK) X(LshX) X(RshK) X(RshX) X(Neg) X(ModK) X(ModX) X(XorK) X(XorX) X(Ja) X(JeqK) X(JeqX) X(JgtK) X(JgtX)     \
-  X(JgeK) X(JgeX) X(JsetK) X(JsetX) X(RetK) X(RetA) X(Tax) X(Txa)                                                  \
-  X(LdWordJeq) X(LdWordJgt) X(LdWordJge) X(LdWordJset) X(LdHalfJeq) X(LdHalfJgt) X(LdHalfJge) X(LdHalfJset)        \
-  X(LdByteJeq) X(LdByteJgt) X(LdByteJge) X(LdByteJset) X(LdHalfIndirectJeq)
+#define WEIR_STEPS(X)                                                                                                  \
+  X(LdImmediate)                                                                                                       \
+  X(LdWord) X(LdHalf) X(LdByte) X(LdWordIndirect) X(LdHalfIndirect) X(LdByteIndirect) X(LdScratch) X(LdLength)         \
+      X(LdExtension) X(LdXorX) X(LdOutside) X(LdxImmediate) X(LdxScratch) X(LdxLength) X(LdxHeaderLength) X(St) X(Stx) \
+          X(AddK) X(AddX) X(SubK) X(SubX) X(MulK) X(MulX) X(DivK) X(DivX) X(OrK) X(OrX) X(AndK) X(AndX) X(LshK)        \
+              X(LshX) X(RshK) X(RshX) X(Neg) X(ModK) X(ModX) X(XorK) X(XorX) X(Ja) X(JeqK) X(JeqX) X(JgtK) X(JgtX)     \
+                  X(JgeK) X(JgeX) X(JsetK) X(JsetX) X(RetK) X(RetA) X(Tax) X(Txa) X(LdWordJeq) X(LdWordJgt)            \
+                      X(LdWordJge) X(LdWordJset) X(LdHalfJeq) X(LdHalfJgt) X(LdHalfJge) X(LdHalfJset) X(LdByteJeq)     \
+                          X(LdByteJgt) X(LdByteJge) X(LdByteJset) X(LdHalfIndirectJeq)
 
 enum class StepKind : std::uint8_t {
 #define WEIR_STEP(name) k##name,
@@ -65,14 +66,16 @@ StepKind kind_of(const cbpf::Instruction& instruction) {
     case Opcode::kLdByteAbsolute: return kind_of_absolute(instruction, StepKind::kLdByte);
 #define WEIR_SAME(name) \
   case Opcode::k##name: return StepKind::k##name;
-    WEIR_SAME(LdImmediate) WEIR_SAME(LdWordIndirect) WEIR_SAME(LdHalfIndirect) WEIR_SAME(LdByteIndirect)
-    WEIR_SAME(LdScratch) WEIR_SAME(LdLength) WEIR_SAME(LdxImmediate) WEIR_SAME(LdxScratch) WEIR_SAME(LdxLength)
-    WEIR_SAME(LdxHeaderLength) WEIR_SAME(St) WEIR_SAME(Stx) WEIR_SAME(AddK) WEIR_SAME(AddX) WEIR_SAME(SubK)
-    WEIR_SAME(SubX) WEIR_SAME(MulK) WEIR_SAME(MulX) WEIR_SAME(DivK) WEIR_SAME(DivX) WEIR_SAME(OrK) WEIR_SAME(OrX)
-    WEIR_SAME(AndK) WEIR_SAME(AndX) WEIR_SAME(LshK) WEIR_SAME(LshX) WEIR_SAME(RshK) WEIR_SAME(RshX) WEIR_SAME(Neg)
-    WEIR_SAME(ModK) WEIR_SAME(ModX) WEIR_SAME(XorK) WEIR_SAME(XorX) WEIR_SAME(Ja) WEIR_SAME(JeqK) WEIR_SAME(JeqX)
-    WEIR_SAME(JgtK) WEIR_SAME(JgtX) WEIR_SAME(JgeK) WEIR_SAME(JgeX) WEIR_SAME(JsetK) WEIR_SAME(JsetX)
-    WEIR_SAME(RetK) WEIR_SAME(RetA) WEIR_SAME(Tax) WEIR_SAME(Txa)
+      WEIR_SAME(LdImmediate)
+      WEIR_SAME(LdWordIndirect) WEIR_SAME(LdHalfIndirect) WEIR_SAME(LdByteIndirect) WEIR_SAME(LdScratch)
+          WEIR_SAME(LdLength) WEIR_SAME(LdxImmediate) WEIR_SAME(LdxScratch) WEIR_SAME(LdxLength)
+              WEIR_SAME(LdxHeaderLength) WEIR_SAME(St) WEIR_SAME(Stx) WEIR_SAME(AddK) WEIR_SAME(AddX) WEIR_SAME(SubK)
+                  WEIR_SAME(SubX) WEIR_SAME(MulK) WEIR_SAME(MulX) WEIR_SAME(DivK) WEIR_SAME(DivX) WEIR_SAME(OrK)
+                      WEIR_SAME(OrX) WEIR_SAME(AndK) WEIR_SAME(AndX) WEIR_SAME(LshK) WEIR_SAME(LshX) WEIR_SAME(RshK)
+                          WEIR_SAME(RshX) WEIR_SAME(Neg) WEIR_SAME(ModK) WEIR_SAME(ModX) WEIR_SAME(XorK) WEIR_SAME(XorX)
+                              WEIR_SAME(Ja) WEIR_SAME(JeqK) WEIR_SAME(JeqX) WEIR_SAME(JgtK) WEIR_SAME(JgtX)
+                                  WEIR_SAME(JgeK) WEIR_SAME(JgeX) WEIR_SAME(JsetK) WEIR_SAME(JsetX) WEIR_SAME(RetK)
+                                      WEIR_SAME(RetA) WEIR_SAME(Tax) WEIR_SAME(Txa)
 #undef WEIR_SAME
   }
   return StepKind::kRetK;
@@ -84,12 +87,18 @@ StepKind fuse(StepKind load, StepKind jump) {
     StepKind load, jump, fused;
   };
   static constexpr Pair kPairs[] = {
-      {StepKind::kLdWord, StepKind::kJeqK, StepKind::kLdWordJeq},   {StepKind::kLdWord, StepKind::kJgtK, StepKind::kLdWordJgt},
-      {StepKind::kLdWord, StepKind::kJgeK, StepKind::kLdWordJge},   {StepKind::kLdWord, StepKind::kJsetK, StepKind::kLdWordJset},
-      {StepKind::kLdHalf, StepKind::kJeqK, StepKind::kLdHalfJeq},   {StepKind::kLdHalf, StepKind::kJgtK, StepKind::kLdHalfJgt},
-      {StepKind::kLdHalf, StepKind::kJgeK, StepKind::kLdHalfJge},   {StepKind::kLdHalf, StepKind::kJsetK, StepKind::kLdHalfJset},
-      {StepKind::kLdByte, StepKind::kJeqK, StepKind::kLdByteJeq},   {StepKind::kLdByte, StepKind::kJgtK, StepKind::kLdByteJgt},
-      {StepKind::kLdByte, StepKind::kJgeK, StepKind::kLdByteJge},   {StepKind::kLdByte, StepKind::kJsetK, StepKind::kLdByteJset},
+      {StepKind::kLdWord, StepKind::kJeqK, StepKind::kLdWordJeq},
+      {StepKind::kLdWord, StepKind::kJgtK, StepKind::kLdWordJgt},
+      {StepKind::kLdWord, StepKind::kJgeK, StepKind::kLdWordJge},
+      {StepKind::kLdWord, StepKind::kJsetK, StepKind::kLdWordJset},
+      {StepKind::kLdHalf, StepKind::kJeqK, StepKind::kLdHalfJeq},
+      {StepKind::kLdHalf, StepKind::kJgtK, StepKind::kLdHalfJgt},
+      {StepKind::kLdHalf, StepKind::kJgeK, StepKind::kLdHalfJge},
+      {StepKind::kLdHalf, StepKind::kJsetK, StepKind::kLdHalfJset},
+      {StepKind::kLdByte, StepKind::kJeqK, StepKind::kLdByteJeq},
+      {StepKind::kLdByte, StepKind::kJgtK, StepKind::kLdByteJgt},
+      {StepKind::kLdByte, StepKind::kJgeK, StepKind::kLdByteJge},
+      {StepKind::kLdByte, StepKind::kJsetK, StepKind::kLdByteJset},
       {StepKind::kLdHalfIndirect, StepKind::kJeqK, StepKind::kLdHalfIndirectJeq},
   };
   for (const Pair& pair : kPairs)
@@ -120,77 +129,179 @@ std::uint32_t execute(const Step* steps, const packet::Packet* packet, const voi
   std::uint32_t x = 0;
   const Step* step = steps;
 
-#define NEXT() do { ++step; goto *step->code; } while (false)
-#define GO(target) do { step = steps + (target); goto *step->code; } while (false)
+#define NEXT()         \
+  do {                 \
+    ++step;            \
+    goto * step->code; \
+  } while (false)
+#define GO(target)           \
+  do {                       \
+    step = steps + (target); \
+    goto * step->code;       \
+  } while (false)
 #define BRANCH(condition) GO((condition) ? step->if_true : step->if_false)
-#define LOAD(offset, size, reader)             \
-  do {                                         \
-    const std::uint32_t at = (offset);         \
-    if (!inside(at, size, length)) return 0;   \
-    a = reader(data + at);                     \
+#define LOAD(offset, size, reader)           \
+  do {                                       \
+    const std::uint32_t at = (offset);       \
+    if (!inside(at, size, length)) return 0; \
+    a = reader(data + at);                   \
   } while (false)
 #define BYTE(p) (*(p))
 #define FUSED(name, offset, size, reader, condition) \
-  name: LOAD(offset, size, reader); BRANCH(condition);
+  name:                                              \
+  LOAD(offset, size, reader);                        \
+  BRANCH(condition);
 
-  goto *step->code;
+  goto * step->code;
 
-  LdImmediate: a = step->k; NEXT();
-  LdWord: LOAD(step->k, 4, load_be32); NEXT();
-  LdHalf: LOAD(step->k, 2, load_be16); NEXT();
-  LdByte: LOAD(step->k, 1, BYTE); NEXT();
-  // x + k wraps at 32 bits; what the kernel takes as negative lies beyond every packet.
-  LdWordIndirect: LOAD(x + step->k, 4, load_be32); NEXT();
-  LdHalfIndirect: LOAD(x + step->k, 2, load_be16); NEXT();
-  LdByteIndirect: LOAD(x + step->k, 1, BYTE); NEXT();
-  LdScratch: a = scratch[step->k]; NEXT();
-  LdLength: a = packet->wire_length; NEXT();
-  LdExtension: a = load_extension(static_cast<cbpf::Extension>(step->k - cbpf::kExtensionBase), *packet); NEXT();
-  LdXorX: a ^= x; NEXT();
-  LdOutside: return 0;
-  LdxImmediate: x = step->k; NEXT();
-  LdxScratch: x = scratch[step->k]; NEXT();
-  LdxLength: x = packet->wire_length; NEXT();
-  LdxHeaderLength:
-    if (!inside(step->k, 1, length)) return 0;
-    x = (data[step->k] & 0xfu) << 2;
-    NEXT();
-  St: scratch[step->k] = a; NEXT();
-  Stx: scratch[step->k] = x; NEXT();
-  AddK: a += step->k; NEXT();
-  AddX: a += x; NEXT();
-  SubK: a -= step->k; NEXT();
-  SubX: a -= x; NEXT();
-  MulK: a *= step->k; NEXT();
-  MulX: a *= x; NEXT();
-  DivK: a /= step->k; NEXT();
-  DivX: if (x == 0) return 0; a /= x; NEXT();
-  OrK: a |= step->k; NEXT();
-  OrX: a |= x; NEXT();
-  AndK: a &= step->k; NEXT();
-  AndX: a &= x; NEXT();
-  LshK: a <<= step->k; NEXT();
-  LshX: a <<= x & 31; NEXT();
-  RshK: a >>= step->k; NEXT();
-  RshX: a >>= x & 31; NEXT();
-  Neg: a = 0u - a; NEXT();
-  ModK: a %= step->k; NEXT();
-  ModX: if (x == 0) return 0; a %= x; NEXT();
-  XorK: a ^= step->k; NEXT();
-  XorX: a ^= x; NEXT();
-  Ja: GO(step->if_true);
-  JeqK: BRANCH(a == step->compare);
-  JeqX: BRANCH(a == x);
-  JgtK: BRANCH(a > step->compare);
-  JgtX: BRANCH(a > x);
-  JgeK: BRANCH(a >= step->compare);
-  JgeX: BRANCH(a >= x);
-  JsetK: BRANCH((a & step->compare) != 0);
-  JsetX: BRANCH((a & x) != 0);
-  RetK: return step->k;
-  RetA: return a;
-  Tax: x = a; NEXT();
-  Txa: a = x; NEXT();
+LdImmediate:
+  a = step->k;
+  NEXT();
+LdWord:
+  LOAD(step->k, 4, load_be32);
+  NEXT();
+LdHalf:
+  LOAD(step->k, 2, load_be16);
+  NEXT();
+LdByte:
+  LOAD(step->k, 1, BYTE);
+  NEXT();
+// x + k wraps at 32 bits; what the kernel takes as negative lies beyond every packet.
+LdWordIndirect:
+  LOAD(x + step->k, 4, load_be32);
+  NEXT();
+LdHalfIndirect:
+  LOAD(x + step->k, 2, load_be16);
+  NEXT();
+LdByteIndirect:
+  LOAD(x + step->k, 1, BYTE);
+  NEXT();
+LdScratch:
+  a = scratch[step->k];
+  NEXT();
+LdLength:
+  a = packet->wire_length;
+  NEXT();
+LdExtension:
+  a = load_extension(static_cast<cbpf::Extension>(step->k - cbpf::kExtensionBase), *packet);
+  NEXT();
+LdXorX:
+  a ^= x;
+  NEXT();
+LdOutside:
+  return 0;
+LdxImmediate:
+  x = step->k;
+  NEXT();
+LdxScratch:
+  x = scratch[step->k];
+  NEXT();
+LdxLength:
+  x = packet->wire_length;
+  NEXT();
+LdxHeaderLength:
+  if (!inside(step->k, 1, length)) return 0;
+  x = (data[step->k] & 0xfu) << 2;
+  NEXT();
+St:
+  scratch[step->k] = a;
+  NEXT();
+Stx:
+  scratch[step->k] = x;
+  NEXT();
+AddK:
+  a += step->k;
+  NEXT();
+AddX:
+  a += x;
+  NEXT();
+SubK:
+  a -= step->k;
+  NEXT();
+SubX:
+  a -= x;
+  NEXT();
+MulK:
+  a *= step->k;
+  NEXT();
+MulX:
+  a *= x;
+  NEXT();
+DivK:
+  a /= step->k;
+  NEXT();
+DivX:
+  if (x == 0) return 0;
+  a /= x;
+  NEXT();
+OrK:
+  a |= step->k;
+  NEXT();
+OrX:
+  a |= x;
+  NEXT();
+AndK:
+  a &= step->k;
+  NEXT();
+AndX:
+  a &= x;
+  NEXT();
+LshK:
+  a <<= step->k;
+  NEXT();
+LshX:
+  a <<= x & 31;
+  NEXT();
+RshK:
+  a >>= step->k;
+  NEXT();
+RshX:
+  a >>= x & 31;
+  NEXT();
+Neg:
+  a = 0u - a;
+  NEXT();
+ModK:
+  a %= step->k;
+  NEXT();
+ModX:
+  if (x == 0) return 0;
+  a %= x;
+  NEXT();
+XorK:
+  a ^= step->k;
+  NEXT();
+XorX:
+  a ^= x;
+  NEXT();
+Ja:
+  GO(step->if_true);
+JeqK:
+  BRANCH(a == step->compare);
+JeqX:
+  BRANCH(a == x);
+JgtK:
+  BRANCH(a > step->compare);
+JgtX:
+  BRANCH(a > x);
+JgeK:
+  BRANCH(a >= step->compare);
+JgeX:
+  BRANCH(a >= x);
+JsetK:
+  BRANCH((a & step->compare) != 0);
+JsetX:
+  BRANCH((a & x) != 0);
+RetK:
+  return step->k;
+RetA:
+  return a;
+Tax:
+  x = a;
+  NEXT();
+Txa:
+  a = x;
+  NEXT();
   FUSED(LdWordJeq, step->k, 4, load_be32, a == step->compare)
   FUSED(LdWordJgt, step->k, 4, load_be32, a > step->compare)
   FUSED(LdWordJge, step->k, 4, load_be32, a >= step->compare)

@@ -9,7 +9,7 @@ namespace weir::filter {
 namespace {
 
 constexpr std::string_view kRelationText[] = {"=", "!=", ">", ">=", "<", "<="};
-constexpr std::string_view kArithmeticText[] = {"number", "len", "load", "neg", "+", "-", "*",
+constexpr std::string_view kArithmeticText[] = {"number", "len", "load", "neg", "+", "-",  "*",
                                                 "/",      "%",   "&",    "|",   "^", "<<", ">>"};
 
 std::string_view name_of(Special special) {

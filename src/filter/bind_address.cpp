@@ -103,8 +103,7 @@ FormulaId Binder::ipv4_id() {
     return both({carried, decnet_at(*address, qualifiers.direction)});
   }
   if (id.kind == IdKind::kNumber) {
-    if (qualifiers.protocol == Protocol::kLink)
-      return not_a_link_address();
+    if (qualifiers.protocol == Protocol::kLink) return not_a_link_address();
     std::uint32_t address = id.number;
     std::uint32_t mask = 0xffffffff;
     // `net 10` is 10.0.0.0/8: leading zero octets are shifted out.
@@ -117,8 +116,7 @@ FormulaId Binder::ipv4_id() {
   const int missing = 32 - address->bits;
   const std::uint32_t value = missing == 0 ? address->value : address->value << missing;
   if (id.kind == IdKind::kIpv4) {
-    if (qualifiers.protocol == Protocol::kLink)
-      return not_a_link_address();
+    if (qualifiers.protocol == Protocol::kLink) return not_a_link_address();
     return host4(value, 0xffffffffu << missing, qualifiers.protocol, qualifiers.direction, qualifiers.type);
   }
   std::uint32_t mask = id.number == 0 ? 0 : ~static_cast<std::uint32_t>(0xffffffffULL >> id.number);
@@ -152,8 +150,7 @@ FormulaId Binder::ipv6_id() {
         return refuse("a prefix needs 'net' before it", id.span, fmt::format("as in 'net {}/{}'", id.text, prefix));
       break;
     case Type::kNet: break;
-    default:
-      return refuse(fmt::format("'{}' does not take an IPv6 address", name_of(qualifiers.type)), id.span);
+    default: return refuse(fmt::format("'{}' does not take an IPv6 address", name_of(qualifiers.type)), id.span);
   }
   return host6(*address, prefix, qualifiers.protocol, qualifiers.direction, qualifiers.type);
 }
@@ -209,18 +206,14 @@ FormulaId Binder::decnet_at(std::uint32_t address, Direction direction) {
         const std::uint32_t swapped = (address & 0xff) << 8 | address >> 8;
         const std::uint32_t short_at = to ? 1 : 3;
         const std::uint32_t long_at = to ? 7 : 15;
-        const FormulaId plain_short =
-            to ? masked(network(2, 4), 0x02000000 | swapped << 8, 0x07ffff00)
-               : [&] {
-                   const FormulaId flags = masked(network(2, 1), 0x02, 0x07);
-                   return both({flags, equal(network(2 + short_at, 2), swapped)});
-                 }();
-        const FormulaId padded_short =
-            to ? masked(network(2, 4), 0x81020000 | swapped, 0xff07ffff)
-               : [&] {
-                   const FormulaId flags = masked(network(2, 2), 0x8102, 0xff07);
-                   return both({flags, equal(network(3 + short_at, 2), swapped)});
-                 }();
+        const FormulaId plain_short = to ? masked(network(2, 4), 0x02000000 | swapped << 8, 0x07ffff00) : [&] {
+          const FormulaId flags = masked(network(2, 1), 0x02, 0x07);
+          return both({flags, equal(network(2 + short_at, 2), swapped)});
+        }();
+        const FormulaId padded_short = to ? masked(network(2, 4), 0x81020000 | swapped, 0xff07ffff) : [&] {
+          const FormulaId flags = masked(network(2, 2), 0x8102, 0xff07);
+          return both({flags, equal(network(3 + short_at, 2), swapped)});
+        }();
         const FormulaId plain_flags = masked(network(2, 1), 0x06, 0x07);
         const FormulaId plain_long = both({plain_flags, equal(network(2 + long_at, 2), swapped)});
         const FormulaId padded_flags = masked(network(2, 2), 0x8106, 0xff07);

@@ -118,21 +118,36 @@ std::optional<Binder::Operand> Binder::indexed(const Node& load_node, const Oper
       term = behind(layout_.link_header, 0);
       if (index.check) checks.push_back(*index.check);
       break;
-    case Protocol::kIp: case Protocol::kArp: case Protocol::kRarp: case Protocol::kAtalk: case Protocol::kDecnet:
-    case Protocol::kSca: case Protocol::kLat: case Protocol::kMoprc: case Protocol::kMopdl: case Protocol::kIp6:
+    case Protocol::kIp:
+    case Protocol::kArp:
+    case Protocol::kRarp:
+    case Protocol::kAtalk:
+    case Protocol::kDecnet:
+    case Protocol::kSca:
+    case Protocol::kLat:
+    case Protocol::kMoprc:
+    case Protocol::kMopdl:
+    case Protocol::kIp6:
       if (index.check) checks.push_back(*index.check);
       checks.push_back(protocol_alone(protocol));
       term = behind(layout_.payload, layout_.network);
       break;
-    case Protocol::kSctp: case Protocol::kTcp: case Protocol::kUdp: case Protocol::kIcmp: case Protocol::kIgmp:
-    case Protocol::kIgrp: case Protocol::kPim: case Protocol::kVrrp: case Protocol::kCarp:
+    case Protocol::kSctp:
+    case Protocol::kTcp:
+    case Protocol::kUdp:
+    case Protocol::kIcmp:
+    case Protocol::kIgmp:
+    case Protocol::kIgrp:
+    case Protocol::kPim:
+    case Protocol::kVrrp:
+    case Protocol::kCarp:
       // Over IPv4 only, and not in later fragments.
       checks.push_back(carries(kEtherIp));
       if (index.check) checks.push_back(*index.check);
       checks.push_back(protocol_alone(protocol));
       checks.push_back(first_fragment());
-      term = load_at(binary(TermOp::kAdd, index.term, ipv4_header_length()),
-                     layout_.payload.constant + layout_.network, size);
+      term = load_at(binary(TermOp::kAdd, index.term, ipv4_header_length()), layout_.payload.constant + layout_.network,
+                     size);
       break;
     case Protocol::kIcmp6:
       if (index.check) checks.push_back(*index.check);

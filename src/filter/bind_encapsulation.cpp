@@ -19,7 +19,8 @@ void Binder::note_shift() {
   for (const Node& connective : ast_.nodes) {
     if (connective.kind != NodeKind::kOr) continue;
     for (std::size_t i = 1; i < connective.children.size(); ++i)
-      if (ast_[connective.children[i - 1]].span.begin <= shift_->begin && ast_[connective.children[i]].span.begin > shift_->begin) {
+      if (ast_[connective.children[i - 1]].span.begin <= shift_->begin &&
+          ast_[connective.children[i]].span.begin > shift_->begin) {
         const std::string word = ast_.text.substr(shift_->begin, shift_->end - shift_->begin);
         warnings_.push_back({.severity = Severity::kWarning,
                              .message = fmt::format("all tests after '{}' look behind it, also those after 'or'", word),
@@ -47,10 +48,8 @@ FormulaId Binder::vlan() {
   const std::optional<std::uint32_t> id = operand();
   if (id && !within("the VLAN identifier", *id, 0xfff)) return 0;
   const bool outermost = layout_.type == LinkType::kEthernet && layout_.vlan_depth == 0 &&
-                         !layout_.link_header.variable &&
-                         layout_.link_header.constant == outer_link_header_.constant;
-  const FormulaId result =
-      options_.platform == Platform::kLinux && outermost ? vlan_linux(id) : vlan_tagged(id);
+                         !layout_.link_header.variable && layout_.link_header.constant == outer_link_header_.constant;
+  const FormulaId result = options_.platform == Platform::kLinux && outermost ? vlan_linux(id) : vlan_tagged(id);
   ++layout_.vlan_depth;
   shift_ = node().span;
   return result;

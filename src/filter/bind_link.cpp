@@ -11,9 +11,14 @@ using packet::LinkType;
 
 // LLC and SNAP headers in full: DSAP and SSAP SNAP, control UI, organisation, type.
 FormulaId Binder::snap(std::uint32_t organisation, std::uint32_t type) {
-  const std::uint8_t bytes[] = {kSapSnap, kSapSnap, 0x03, static_cast<std::uint8_t>(organisation >> 16),
-                                static_cast<std::uint8_t>(organisation >> 8), static_cast<std::uint8_t>(organisation),
-                                static_cast<std::uint8_t>(type >> 8), static_cast<std::uint8_t>(type)};
+  const std::uint8_t bytes[] = {kSapSnap,
+                                kSapSnap,
+                                0x03,
+                                static_cast<std::uint8_t>(organisation >> 16),
+                                static_cast<std::uint8_t>(organisation >> 8),
+                                static_cast<std::uint8_t>(organisation),
+                                static_cast<std::uint8_t>(type >> 8),
+                                static_cast<std::uint8_t>(type)};
   return bytes_equal(layout_.payload, 0, bytes);
 }
 
@@ -40,8 +45,7 @@ FormulaId Binder::ethernet_carries(std::uint32_t protocol) {
       const FormulaId length = is_length();
       return either({ethernet2, both({length, snap(protocol == kEtherAtalk ? 0x080007 : 0, protocol)})});
     }
-    default:
-      break;
+    default: break;
   }
   if (protocol > kLongestEtherLength) {
     if (!within("the EtherType", protocol, 0xffff)) return 0;
@@ -76,8 +80,7 @@ FormulaId Binder::sll_carries(std::uint32_t protocol) {
       const FormulaId in_llc = is_llc();
       return either({ethernet2, both({in_llc, snap(protocol == kEtherAtalk ? 0x080007 : 0, protocol)})});
     }
-    default:
-      break;
+    default: break;
   }
   if (protocol > kLongestEtherLength) {
     if (!within("the EtherType", protocol, 0xffff)) return 0;
@@ -120,7 +123,8 @@ FormulaId Binder::loopback_carries(std::uint32_t protocol) {
   for (const bool swapped : {false, true}) {
     if (swapped && !either_order) break;
     if (protocol == kEtherIp) families.push_back(family(2, swapped));
-    else for (const std::uint32_t value : {30u, 24u, 28u}) families.push_back(family(value, swapped));
+    else
+      for (const std::uint32_t value : {30u, 24u, 28u}) families.push_back(family(value, swapped));
   }
   return connect(FormulaKind::kOr, std::move(families));
 }
@@ -130,8 +134,8 @@ FormulaId Binder::ppp_carries(std::uint32_t protocol) {
     std::uint32_t ether, ppp;
   };
   // Source: IANA PPP protocol numbers.
-  static constexpr Pair kPairs[] = {{kEtherIp, 0x0021}, {kEtherIp6, 0x0057}, {kEtherDecnet, 0x0027},
-                                    {kEtherAtalk, 0x0029}, {kEtherNs, 0x0025}, {kSapIso, 0x0023},
+  static constexpr Pair kPairs[] = {{kEtherIp, 0x0021},         {kEtherIp6, 0x0057}, {kEtherDecnet, 0x0027},
+                                    {kEtherAtalk, 0x0029},      {kEtherNs, 0x0025},  {kSapIso, 0x0023},
                                     {kSapSpanningTree, 0x0031}, {kSapIpx, 0x002b}};
   if (layout_.family == LinkFamily::kPppBsdos && protocol == kEtherIp) {
     // Also IP with Van Jacobson's compression, both forms.
@@ -183,8 +187,8 @@ FormulaId Binder::mpls_carries(std::uint32_t protocol) {
 FormulaId Binder::has_ethernet() {
   if (layout_.encapsulated) {
     // Geneve may carry a packet without an Ethernet header: header and payload then start at the same place.
-    return negate(test(flow::Condition::kEqual, variable(*layout_.link_header.variable),
-                       variable(*layout_.payload.variable)));
+    return negate(
+        test(flow::Condition::kEqual, variable(*layout_.link_header.variable), variable(*layout_.payload.variable)));
   }
   if (layout_.lane)  // not an LE Control frame
     return negate(equal(load(layout_.previous_link_header, 4, 2), 0xff00));

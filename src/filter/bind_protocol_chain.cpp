@@ -1,7 +1,7 @@
 // `protochain`: a protocol anywhere in the chain of headers behind an IP header. Exports Binder::protocol_chain.
 //
-// libpcap makes a loop, which no kernel takes. Here the loop is unrolled: kLongestChain headers are walked; a packet with
-// more of them in front is rejected, as one whose chain leads out of the packet is. Headers walked, as in libpcap:
+// libpcap makes a loop, which no kernel takes. Here the loop is unrolled: kLongestChain headers are walked; a packet
+// with more of them in front is rejected, as one whose chain leads out of the packet is. Headers walked, as in libpcap:
 // over IPv6 hop-by-hop options, destination options, routing and fragment headers, over both Authentication Headers.
 // libpcap restarts at the length of an Authentication Header, not behind it, so that it misses what follows a second
 // one; what it documents is done here. Sources: RFC 8200, 4; RFC 4302, 2.

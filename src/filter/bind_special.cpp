@@ -27,20 +27,41 @@ FormulaId Binder::special() {
     case Special::kGeneve: return tunnel(true);
     case Special::kVxlan: return tunnel(false);
     case Special::kLlc: return llc_kind();
-    case Special::kPfIfname: case Special::kPfRuleset: case Special::kPfRulenum: case Special::kPfSubrulenum:
-    case Special::kPfReason: case Special::kPfAction:
-      return pf();
+    case Special::kPfIfname:
+    case Special::kPfRuleset:
+    case Special::kPfRulenum:
+    case Special::kPfSubrulenum:
+    case Special::kPfReason:
+    case Special::kPfAction: return pf();
     case Special::kWlanType:
     case Special::kWlanDirection: return wlan_field();
-    case Special::kAtmLane: case Special::kAtmMetac: case Special::kAtmBcc: case Special::kAtmSc:
-    case Special::kAtmIlmic: case Special::kAtmOam: case Special::kAtmOamf4: case Special::kAtmOamf4ec:
-    case Special::kAtmOamf4sc: case Special::kAtmConnectmsg: case Special::kAtmMetaconnect: case Special::kAtmVpi:
-    case Special::kAtmVci:
-      return atm();
-    case Special::kFisu: case Special::kLssu: case Special::kMsu: case Special::kHfisu: case Special::kHlssu:
-    case Special::kHmsu: case Special::kSio: case Special::kOpc: case Special::kDpc: case Special::kSls:
-    case Special::kHsio: case Special::kHopc: case Special::kHdpc: case Special::kHsls:
-      return ss7();
+    case Special::kAtmLane:
+    case Special::kAtmMetac:
+    case Special::kAtmBcc:
+    case Special::kAtmSc:
+    case Special::kAtmIlmic:
+    case Special::kAtmOam:
+    case Special::kAtmOamf4:
+    case Special::kAtmOamf4ec:
+    case Special::kAtmOamf4sc:
+    case Special::kAtmConnectmsg:
+    case Special::kAtmMetaconnect:
+    case Special::kAtmVpi:
+    case Special::kAtmVci: return atm();
+    case Special::kFisu:
+    case Special::kLssu:
+    case Special::kMsu:
+    case Special::kHfisu:
+    case Special::kHlssu:
+    case Special::kHmsu:
+    case Special::kSio:
+    case Special::kOpc:
+    case Special::kDpc:
+    case Special::kSls:
+    case Special::kHsio:
+    case Special::kHopc:
+    case Special::kHdpc:
+    case Special::kHsls: return ss7();
   }
   return no();
 }
@@ -128,8 +149,8 @@ FormulaId Binder::llc_kind() {
   };
   // Control field: IEEE 802.2, 5.4.
   static constexpr Kind kKinds[] = {
-      {"s", 0x01, 0x03}, {"u", 0x03, 0x03}, {"rr", 0x01, 0x0f}, {"rnr", 0x05, 0x0f}, {"rej", 0x09, 0x0f},
-      {"ui", 0x03, 0xef}, {"ua", 0x63, 0xef}, {"disc", 0x43, 0xef}, {"dm", 0x0f, 0xef}, {"sabme", 0x6f, 0xef},
+      {"s", 0x01, 0x03},    {"u", 0x03, 0x03},   {"rr", 0x01, 0x0f},   {"rnr", 0x05, 0x0f}, {"rej", 0x09, 0x0f},
+      {"ui", 0x03, 0xef},   {"ua", 0x63, 0xef},  {"disc", 0x43, 0xef}, {"dm", 0x0f, 0xef},  {"sabme", 0x6f, 0xef},
       {"test", 0xe3, 0xef}, {"xid", 0xaf, 0xef}, {"frmr", 0x87, 0xef}};
   const FormulaId frame = llc_frame();
   const std::string& name = node().name;
@@ -161,8 +182,7 @@ FormulaId Binder::pf() {
 
 // SunATM: byte 0 the payload's kind, byte 1 the VPI, bytes 2 and 3 the VCI, then the payload.
 FormulaId Binder::atm() {
-  if (layout_.type != LinkType::kSunAtm)
-    return not_on_this_link(words_of(node().span));
+  if (layout_.type != LinkType::kSunAtm) return not_on_this_link(words_of(node().span));
   const auto vpi = [&](std::uint32_t value) { return equal(link(1, 1), value); };
   const auto vci = [&](std::uint32_t value) { return equal(link(2, 2), value); };
   const auto circuit = [&](std::uint32_t number) {

@@ -45,9 +45,7 @@ FormulaId Binder::negate(FormulaId f) {
 }
 
 // Does its steps for what they assign, and is true either way.
-FormulaId Binder::attempt(FormulaId f) {
-  return bound_.add({.kind = FormulaKind::kOr, .children = {f, yes()}});
-}
+FormulaId Binder::attempt(FormulaId f) { return bound_.add({.kind = FormulaKind::kOr, .children = {f, yes()}}); }
 
 FormulaId Binder::test(flow::Condition condition, TermId lhs, TermId rhs) {
   return bound_.add({.kind = FormulaKind::kTest, .condition = condition, .lhs = lhs, .rhs = rhs});
@@ -91,8 +89,7 @@ FormulaId Binder::bytes_equal(const Offset& offset, std::uint32_t more, std::spa
 }
 
 TermId Binder::ipv4_header_length() {
-  const TermId length =
-      binary(TermOp::kShiftLeft, binary(TermOp::kAnd, network(0, 1), constant(0xf)), constant(2));
+  const TermId length = binary(TermOp::kShiftLeft, binary(TermOp::kAnd, network(0, 1), constant(0xf)), constant(2));
   if (!layout_.payload.variable) return length;
   return binary(TermOp::kAdd, length, variable(*layout_.payload.variable));
 }

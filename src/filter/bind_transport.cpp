@@ -52,7 +52,8 @@ FormulaId Binder::proto_named() {
   std::optional<std::uint32_t> number;
   if (id.kind == IdKind::kNumber) number = id.number;
   else if (qualifiers.protocol == Protocol::kDefault || qualifiers.protocol == Protocol::kIp ||
-           qualifiers.protocol == Protocol::kIp6) number = resolver_.protocol(id.text);
+           qualifiers.protocol == Protocol::kIp6)
+    number = resolver_.protocol(id.text);
   else if (qualifiers.protocol == Protocol::kLink) {
     number = ether_type_named(id.text);
     if (!number) number = llc_sap_named(id.text);
@@ -127,9 +128,7 @@ std::optional<std::optional<std::uint32_t>> Binder::transport_of(Protocol protoc
     case Protocol::kTcp: return kProtocolTcp;
     case Protocol::kUdp: return kProtocolUdp;
     case Protocol::kSctp: return kProtocolSctp;
-    default:
-      bad_qualifier(name_of(protocol), word);
-      return std::nullopt;
+    default: bad_qualifier(name_of(protocol), word); return std::nullopt;
   }
 }
 

@@ -21,8 +21,7 @@ constexpr std::uint32_t kFromDs = 0x02;
 FormulaId Binder::wlan_payload_offset(VariableId header, VariableId payload) {
   const bool radio = header_variable_.has_value();
   const auto frame_control = [&] { return load_at(radio ? variable(header) : kNoTerm, 0, 1); };
-  const FormulaId start =
-      assign(payload, radio ? binary(TermOp::kAdd, variable(header), constant(24)) : constant(24));
+  const FormulaId start = assign(payload, radio ? binary(TermOp::kAdd, variable(header), constant(24)) : constant(24));
   const FormulaId not_high = negate(bits_set(frame_control(), kDataFrame));
   const FormulaId not_low = bits_set(frame_control(), kControlFrame);
   const FormulaId no_qos = negate(bits_set(frame_control(), kQos));
@@ -30,9 +29,7 @@ FormulaId Binder::wlan_payload_offset(VariableId header, VariableId payload) {
   FormulaId data = either({no_qos, add_qos});
   if (options_.link_type == packet::LinkType::kIeee80211Radio) {
     // The first presence word, little-endian: TSFT 1, flags 2, another word follows 0x80000000. Only one word is read.
-    const auto present = [&](std::uint32_t bits) {
-      return bits_set(load_at(kNoTerm, 4, 4), __builtin_bswap32(bits));
-    };
+    const auto present = [&](std::uint32_t bits) { return bits_set(load_at(kNoTerm, 4, 4), __builtin_bswap32(bits)); };
     constexpr std::uint32_t kPadded = 0x20;
     const FormulaId flags = present(0x00000002);
     const FormulaId single = negate(present(0x80000000));

@@ -46,9 +46,7 @@ class Binder {
   FormulaId masked(TermId lhs, std::uint32_t k, std::uint32_t mask);
   FormulaId bits_set(TermId lhs, std::uint32_t bits) { return test(flow::Condition::kBitsSet, lhs, constant(bits)); }
   FormulaId at_most(TermId lhs, std::uint32_t k) { return negate(test(flow::Condition::kGreater, lhs, constant(k))); }
-  FormulaId at_least(TermId lhs, std::uint32_t k) {
-    return test(flow::Condition::kGreaterOrEqual, lhs, constant(k));
-  }
+  FormulaId at_least(TermId lhs, std::uint32_t k) { return test(flow::Condition::kGreaterOrEqual, lhs, constant(k)); }
   FormulaId compare(Relation relation, TermId lhs, TermId rhs);
   FormulaId assign(VariableId v, TermId value);
   FormulaId bytes_equal(const Offset& offset, std::uint32_t more, std::span<const std::uint8_t> bytes);
@@ -58,9 +56,7 @@ class Binder {
   TermId link(std::uint32_t more, std::uint8_t size) { return load(layout_.link_header, more, size); }
   TermId llc(std::uint32_t more, std::uint8_t size) { return load(layout_.payload, more, size); }
   TermId type_field(std::uint32_t more, std::uint8_t size) { return load(layout_.type_field, more, size); }
-  TermId network(std::uint32_t more, std::uint8_t size) {
-    return load(layout_.payload, layout_.network + more, size);
-  }
+  TermId network(std::uint32_t more, std::uint8_t size) { return load(layout_.payload, layout_.network + more, size); }
   TermId network_no_snap(std::uint32_t more, std::uint8_t size) {
     return load(layout_.payload, layout_.network_no_snap + more, size);
   }
@@ -128,14 +124,14 @@ class Binder {
   FormulaId ip_protocol(std::uint32_t number) { return equal(network(9, 1), number); }
   FormulaId ip6_next_header(std::uint32_t number) { return equal(network(6, 1), number); }
   FormulaId first_fragment();
-  FormulaId port(std::uint32_t first, std::uint32_t last, std::optional<std::uint32_t> transport,
-                 Direction direction, std::string_view word);
+  FormulaId port(std::uint32_t first, std::uint32_t last, std::optional<std::uint32_t> transport, Direction direction,
+                 std::string_view word);
   template <typename Test>
   FormulaId any_transport(std::optional<std::uint32_t> transport, Test carried);
-  FormulaId port4(std::uint32_t first, std::uint32_t last, std::optional<std::uint32_t> transport,
-                  Direction direction, std::string_view word);
-  FormulaId port6(std::uint32_t first, std::uint32_t last, std::optional<std::uint32_t> transport,
-                  Direction direction, std::string_view word);
+  FormulaId port4(std::uint32_t first, std::uint32_t last, std::optional<std::uint32_t> transport, Direction direction,
+                  std::string_view word);
+  FormulaId port6(std::uint32_t first, std::uint32_t last, std::optional<std::uint32_t> transport, Direction direction,
+                  std::string_view word);
   std::optional<std::optional<std::uint32_t>> transport_of(Protocol protocol, std::string_view word);
   struct ResolvedPort {
     std::uint32_t number = 0;
@@ -198,8 +194,8 @@ class Binder {
   Bound bound_;
   Layout layout_;
   Offset outer_link_header_{};
-  std::optional<VariableId> header_variable_;   // of the radio header
-  std::optional<VariableId> payload_variable_;  // of the 802.11 or PFLOG header
+  std::optional<VariableId> header_variable_;               // of the radio header
+  std::optional<VariableId> payload_variable_;              // of the 802.11 or PFLOG header
   std::optional<std::pair<VariableId, VariableId>> chain_;  // of protochain: the next header's number and place
   bool header_used_ = false;
   bool payload_used_ = false;
@@ -216,8 +212,7 @@ template <typename One>
 FormulaId Binder::directed(Direction direction, One one, std::string_view word) {
   switch (direction) {
     case Direction::kSource:
-    case Direction::kDestination:
-      return one(direction);
+    case Direction::kDestination: return one(direction);
     case Direction::kSourceAndDestination: {
       const FormulaId source = one(Direction::kSource);
       return both({source, one(Direction::kDestination)});
@@ -227,8 +222,7 @@ FormulaId Binder::directed(Direction direction, One one, std::string_view word) 
       const FormulaId source = one(Direction::kSource);
       return either({source, one(Direction::kDestination)});
     }
-    default:
-      return bad_qualifier(name_of(direction), word);
+    default: return bad_qualifier(name_of(direction), word);
   }
 }
 

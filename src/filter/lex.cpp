@@ -220,12 +220,28 @@ class Lexer {
       Symbol symbol;
     };
     static constexpr Sign kSigns[] = {
-        {">=", Symbol::kGreaterOrEqual}, {"<=", Symbol::kLessOrEqual}, {"!=", Symbol::kNotEqual},
-        {"==", Symbol::kEqual}, {"<<", Symbol::kShiftLeft}, {">>", Symbol::kShiftRight},
-        {"(", Symbol::kOpen}, {")", Symbol::kClose}, {"[", Symbol::kOpenBracket}, {"]", Symbol::kCloseBracket},
-        {":", Symbol::kColon}, {"/", Symbol::kSlash}, {"+", Symbol::kPlus}, {"-", Symbol::kMinus},
-        {"*", Symbol::kStar}, {"%", Symbol::kPercent}, {"&", Symbol::kAmpersand}, {"|", Symbol::kBar},
-        {"^", Symbol::kCaret}, {"=", Symbol::kEqual}, {">", Symbol::kGreater}, {"<", Symbol::kLess},
+        {">=", Symbol::kGreaterOrEqual},
+        {"<=", Symbol::kLessOrEqual},
+        {"!=", Symbol::kNotEqual},
+        {"==", Symbol::kEqual},
+        {"<<", Symbol::kShiftLeft},
+        {">>", Symbol::kShiftRight},
+        {"(", Symbol::kOpen},
+        {")", Symbol::kClose},
+        {"[", Symbol::kOpenBracket},
+        {"]", Symbol::kCloseBracket},
+        {":", Symbol::kColon},
+        {"/", Symbol::kSlash},
+        {"+", Symbol::kPlus},
+        {"-", Symbol::kMinus},
+        {"*", Symbol::kStar},
+        {"%", Symbol::kPercent},
+        {"&", Symbol::kAmpersand},
+        {"|", Symbol::kBar},
+        {"^", Symbol::kCaret},
+        {"=", Symbol::kEqual},
+        {">", Symbol::kGreater},
+        {"<", Symbol::kLess},
     };
     for (const Keyword* keyword : {&kAndSign, &kOrSign})
       if (rest.substr(0, 2) == keyword->text) return push({.kind = TokenKind::kKeyword, .keyword = keyword}, 2);
@@ -246,9 +262,8 @@ class Lexer {
 
   // \name: a name even where it is a keyword.
   void next_escaped(std::string_view rest) {
-    const std::size_t length = run_of(rest.substr(1), [](char c) {
-      return c != ' ' && c != '!' && c != '(' && c != ')' && c != '\n' && c != '\t';
-    });
+    const std::size_t length = run_of(
+        rest.substr(1), [](char c) { return c != ' ' && c != '!' && c != '(' && c != ')' && c != '\n' && c != '\t'; });
     if (length == 0) return bad("a name must follow '\\'", 1, "as in 'ip proto \\tcp'");
     push({.kind = TokenKind::kName, .text = rest.substr(1, length)}, 1 + length);
   }
@@ -275,7 +290,7 @@ class Lexer {
 
 std::string tidy(std::string message) {
   constexpr std::size_t kLongest = 160;
-  constexpr std::size_t kKept = 70;  // at each end
+  constexpr std::size_t kKept = 70;                                                                     // at each end
   const auto within_character = [](char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; };  // of UTF-8
   for (char& c : message)
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';

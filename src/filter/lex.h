@@ -32,9 +32,27 @@ enum class TokenKind : std::uint8_t {
 };
 
 enum class Symbol : std::uint32_t {
-  kOpen, kClose, kOpenBracket, kCloseBracket, kColon, kSlash,
-  kPlus, kMinus, kStar, kPercent, kAmpersand, kBar, kCaret, kShiftLeft, kShiftRight,
-  kEqual, kNotEqual, kGreater, kGreaterOrEqual, kLess, kLessOrEqual,
+  kOpen,
+  kClose,
+  kOpenBracket,
+  kCloseBracket,
+  kColon,
+  kSlash,
+  kPlus,
+  kMinus,
+  kStar,
+  kPercent,
+  kAmpersand,
+  kBar,
+  kCaret,
+  kShiftLeft,
+  kShiftRight,
+  kEqual,
+  kNotEqual,
+  kGreater,
+  kGreaterOrEqual,
+  kLess,
+  kLessOrEqual,
 };
 
 enum class KeywordKind : std::uint8_t {
@@ -42,7 +60,12 @@ enum class KeywordKind : std::uint8_t {
   kDirection,  // value: Direction
   kType,       // value: Type
   kSpecial,    // value: Special
-  kAnd, kOr, kNot, kLength, kMask, kSubtype,
+  kAnd,
+  kOr,
+  kNot,
+  kLength,
+  kMask,
+  kSubtype,
 };
 
 struct Keyword {

@@ -81,8 +81,8 @@ class Lowering {
     };
     for (std::size_t i = 0; i < needed_.size(); ++i) {
       const Term& term = bound_.terms[needed_[i]];
-      made_[i] = graph_.append(block, {.op = op_of(term.op), .size = term.size, .a = value_of(term.a),
-                                       .b = value_of(term.b), .k = term.k});
+      made_[i] = graph_.append(
+          block, {.op = op_of(term.op), .size = term.size, .a = value_of(term.a), .b = value_of(term.b), .k = term.k});
     }
     return made_.back();
   }
@@ -126,8 +126,8 @@ class Lowering {
           continue;
         case FormulaKind::kAnd:
         case FormulaKind::kOr:
-          stack_.push_back({id, if_true, if_false, node.children.size(),
-                            node.kind == FormulaKind::kAnd ? if_true : if_false});
+          stack_.push_back(
+              {id, if_true, if_false, node.children.size(), node.kind == FormulaKind::kAnd ? if_true : if_false});
           return flow::kNone;
       }
     }

@@ -14,10 +14,11 @@ struct Name {
   std::uint32_t number;
 };
 
-constexpr Name kEtherTypes[] = {
-    {"aarp", kEtherAarp}, {"arp", kEtherArp}, {"atalk", kEtherAtalk}, {"decnet", kEtherDecnet}, {"ip", kEtherIp},
-    {"ip6", kEtherIp6}, {"lat", kEtherLat}, {"lldp", 0x88cc}, {"loopback", 0x9000}, {"mopdl", kEtherMopdl},
-    {"moprc", kEtherMoprc}, {"rarp", kEtherRarp}, {"sca", kEtherSca}, {"slow", 0x8809}};
+constexpr Name kEtherTypes[] = {{"aarp", kEtherAarp},     {"arp", kEtherArp},     {"atalk", kEtherAtalk},
+                                {"decnet", kEtherDecnet}, {"ip", kEtherIp},       {"ip6", kEtherIp6},
+                                {"lat", kEtherLat},       {"lldp", 0x88cc},       {"loopback", 0x9000},
+                                {"mopdl", kEtherMopdl},   {"moprc", kEtherMoprc}, {"rarp", kEtherRarp},
+                                {"sca", kEtherSca},       {"slow", 0x8809}};
 constexpr Name kSaps[] = {{"iso", kSapIso}, {"stp", kSapSpanningTree}, {"ipx", kSapIpx}, {"netbeui", kSapNetbeui}};
 constexpr Name kIsoProtocols[] = {{"esis", kIsoEsis}, {"isis", kIsoIsis}, {"clnp", kIsoClnp}};
 

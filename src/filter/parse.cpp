@@ -75,11 +75,12 @@ std::optional<Parser::Operand> Parser::read_operand() {
   for (;;) {
     const Token& token = peek();
     switch (token.kind) {
-      case TokenKind::kNumber:
-        ++at_;
-        return Operand{.phrase = Phrase::kNumber, .token = at_ - 1, .span = token.span};
-      case TokenKind::kName: case TokenKind::kIpv4: case TokenKind::kIpv6:
-      case TokenKind::kMac48: case TokenKind::kMac8: {
+      case TokenKind::kNumber: ++at_; return Operand{.phrase = Phrase::kNumber, .token = at_ - 1, .span = token.span};
+      case TokenKind::kName:
+      case TokenKind::kIpv4:
+      case TokenKind::kIpv6:
+      case TokenKind::kMac48:
+      case TokenKind::kMac8: {
         if (!allows(kIdentifierHere | kListStart)) break;
         const NodeId node = identifier();
         if (node == kNoNode) return std::nullopt;
@@ -108,8 +109,8 @@ std::optional<Parser::Operand> Parser::read_operand() {
         if (at_ != before) continue;
         break;
       }
-      case TokenKind::kEnd: case TokenKind::kBad:
-        break;
+      case TokenKind::kEnd:
+      case TokenKind::kBad: break;
     }
     complain_of_operand();
     return std::nullopt;
@@ -130,16 +131,16 @@ std::optional<Parser::Operand> Parser::read_keyword() {
     case KeywordKind::kLength:
       if (!allows(kTestHere | kValueHere)) return std::nullopt;
       ++at_;
-      return Operand{.phrase = Phrase::kValue, .node = add({.kind = NodeKind::kArithmetic, .span = token.span,
-                                                            .arithmetic = ArithmeticOp::kLength})};
+      return Operand{
+          .phrase = Phrase::kValue,
+          .node = add({.kind = NodeKind::kArithmetic, .span = token.span, .arithmetic = ArithmeticOp::kLength})};
     case KeywordKind::kProtocol:
       if (is_symbol(tokens_[at_ + 1], Symbol::kOpenBracket) && allows(kTestHere | kValueHere)) {
         if (open(FrameKind::kBrackets, at_, kValueHere | kNumberHere)) at_ += 2;
         return std::nullopt;
       }
       break;
-    default:
-      break;
+    default: break;
   }
   if (!test) return std::nullopt;
   const std::size_t start = at_;
@@ -160,7 +161,9 @@ std::optional<Parser::Operand> Parser::read_keyword() {
   }
   if (protocol == Protocol::kDefault) return std::nullopt;
   frame().inherited.reset();
-  return Operand{.node = add({.kind = NodeKind::kProtocol, .span = token.span, .qualifiers = {.protocol = protocol},
+  return Operand{.node = add({.kind = NodeKind::kProtocol,
+                              .span = token.span,
+                              .qualifiers = {.protocol = protocol},
                               .qualifiers_span = token.span})};
 }
 
@@ -261,7 +264,8 @@ NodeId Parser::join() {
   const Frame& f = frame();
   const auto first = operands_.begin() + static_cast<std::ptrdiff_t>(f.operands_base);
   if (operands_.end() - first == 1) return *first;
-  return add({.kind = f.joined, .span = cover(ast_[*first].span, ast_[operands_.back()].span),
+  return add({.kind = f.joined,
+              .span = cover(ast_[*first].span, ast_[operands_.back()].span),
               .children = {first, operands_.end()}});
 }
 

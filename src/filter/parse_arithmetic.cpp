@@ -55,7 +55,9 @@ std::optional<Relation> Parser::relation_of(const Token& token) {
 void Parser::push_value(const Operand& operand) {
   NodeId node = operand.node;
   if (operand.phrase == Phrase::kNumber)
-    node = add({.kind = NodeKind::kArithmetic, .span = operand.span, .arithmetic = ArithmeticOp::kNumber,
+    node = add({.kind = NodeKind::kArithmetic,
+                .span = operand.span,
+                .arithmetic = ArithmeticOp::kNumber,
                 .number = tokens_[operand.token].value});
   values_.push_back(node);
 }
@@ -112,8 +114,10 @@ Parser::Operand Parser::finish_value(const Operand& last) {
   values_.pop_back();
   f.in_value = false;
   if (!f.relation) return {.phrase = Phrase::kValue, .node = node};
-  node = add({.kind = NodeKind::kRelation, .span = cover(ast_[f.left].span, ast_[node].span),
-              .children = {f.left, node}, .relation = *f.relation});
+  node = add({.kind = NodeKind::kRelation,
+              .span = cover(ast_[f.left].span, ast_[node].span),
+              .children = {f.left, node},
+              .relation = *f.relation});
   f.inherited.reset();
   return {.phrase = Phrase::kTest, .node = node};
 }
@@ -146,10 +150,13 @@ std::optional<Parser::Operand> Parser::close_brackets(const Operand& offset) {
   const Token& protocol = tokens_[frame().open];
   frames_.pop_back();
   return Operand{.phrase = Phrase::kValue,
-                 .node = add({.kind = NodeKind::kArithmetic, .span = cover(protocol.span, next().span),
+                 .node = add({.kind = NodeKind::kArithmetic,
+                              .span = cover(protocol.span, next().span),
                               .children = {child},
                               .qualifiers = {.protocol = static_cast<Protocol>(protocol.keyword->value)},
-                              .qualifiers_span = protocol.span, .arithmetic = ArithmeticOp::kLoad, .number = size})};
+                              .qualifiers_span = protocol.span,
+                              .arithmetic = ArithmeticOp::kLoad,
+                              .number = size})};
 }
 
 }  // namespace weir::filter

@@ -13,10 +13,12 @@ namespace {
 
 bool is_identifier(const Token& token) {
   switch (token.kind) {
-    case TokenKind::kName: case TokenKind::kIpv4: case TokenKind::kIpv6: case TokenKind::kMac48: case TokenKind::kMac8:
-      return true;
-    default:
-      return false;
+    case TokenKind::kName:
+    case TokenKind::kIpv4:
+    case TokenKind::kIpv6:
+    case TokenKind::kMac48:
+    case TokenKind::kMac8: return true;
+    default: return false;
   }
 }
 
@@ -30,7 +32,8 @@ bool is_connective(const Token& token) {
 std::string_view usual_qualifier(const Token& token) {
   switch (token.kind) {
     case TokenKind::kNumber: return "port";
-    case TokenKind::kMac48: case TokenKind::kMac8: return "ether host";
+    case TokenKind::kMac48:
+    case TokenKind::kMac8: return "ether host";
     default: return "host";
   }
 }
@@ -88,9 +91,9 @@ bool Parser::complain_of_joined_sign() {
     std::string_view left, right, meant;
   };
   static constexpr Row kRows[] = {
-      {"&&", "&", "&&"}, {"&&", "&&", "&&"}, {"||", "|", "||"}, {"||", "||", "||"}, {"=", ">", ">="}, {"=", "<", "<="},
-      {"=", ">=", ">="}, {"=", "<=", "<="}, {"==", "=", "="}, {"!=", "=", "!="}, {"=", "!", "!="}, {"<", ">", "!="},
-      {"<=", ">", "="}, {">=", "=", ">="}, {"<=", "=", "<="},
+      {"&&", "&", "&&"}, {"&&", "&&", "&&"}, {"||", "|", "||"}, {"||", "||", "||"}, {"=", ">", ">="},
+      {"=", "<", "<="},  {"=", ">=", ">="},  {"=", "<=", "<="}, {"==", "=", "="},   {"!=", "=", "!="},
+      {"=", "!", "!="},  {"<", ">", "!="},   {"<=", ">", "="},  {">=", "=", ">="},  {"<=", "=", "<="},
   };
   for (const Row& row : kRows) {
     if (left.text != row.left || right.text != row.right) continue;

@@ -33,10 +33,19 @@ TEST(ParseLibpcap, ExpressionsOfItsTestSuiteAreAccepted) {
 TEST(ParseLibpcap, MalformedExpressionsOfItsTestSuiteAreRefused) {
   const auto path = tests::shared_folder() / "data/pcap-filter/reject.tsv";
   WEIR_REQUIRE_SHARED(path);
-  static constexpr std::string_view kMessages[] = {
-      "syntax error", "overflows 32 bits", "non-octal digit", "bogus", "unknown LLC type name", "unknown 802.11",
-      "invalid 802.11", "unknown PF", "qualifier applied to IPv", "invalid IPv4 address", "invalid IPv6 address",
-      "prefix length", "data size must be"};
+  static constexpr std::string_view kMessages[] = {"syntax error",
+                                                   "overflows 32 bits",
+                                                   "non-octal digit",
+                                                   "bogus",
+                                                   "unknown LLC type name",
+                                                   "unknown 802.11",
+                                                   "invalid 802.11",
+                                                   "unknown PF",
+                                                   "qualifier applied to IPv",
+                                                   "invalid IPv4 address",
+                                                   "invalid IPv6 address",
+                                                   "prefix length",
+                                                   "data size must be"};
   std::size_t refused = 0;
   for (const tests::Row& row : tests::read_table(path)) {
     const std::string& text = row.at("expr");
@@ -69,8 +78,8 @@ std::string libpcap_error(pcap_t* pcap, const std::string& text) {
 
 // Errors of the form of the text, not of what it means.
 bool is_syntactic(const std::string& error) {
-  for (const char* part : {"syntax error", "bogus ethernet", "bogus IPv6", "illegal char", "non-octal", "overflows",
-                           "memory exhausted"})
+  for (const char* part :
+       {"syntax error", "bogus ethernet", "bogus IPv6", "illegal char", "non-octal", "overflows", "memory exhausted"})
     if (error.find(part) != std::string::npos) return true;
   return false;
 }
@@ -105,10 +114,13 @@ class Sentences {
 
   std::string pick(const WordList& words) { return words[random_() % words.size()]; }
   std::string any_word() {
-    static const WordList kWords = {"and", "or", "not", "(", ")", "[", "]", ":", "/", "+", "-", "*", "%", "^", "&",
-        "|", "<<", "=", "!=", ">=", "<", "ip", "tcp", "ether", "src", "dst", "host", "net", "port", "proto", "80",
-        "1", "10.0", "10.0.0.1", "::1", "0:1:2:3:4:5", "len", "vlan", "less", "mask", "byte", "broadcast", "tcp-syn",
-        "80-90", "gateway", "&&", "||", "!", "2", "len-2"};
+    static const WordList kWords = {"and",  "or",        "not",     "(",           ")",       "[",     "]",    ":",
+                                    "/",    "+",         "-",       "*",           "%",       "^",     "&",    "|",
+                                    "<<",   "=",         "!=",      ">=",          "<",       "ip",    "tcp",  "ether",
+                                    "src",  "dst",       "host",    "net",         "port",    "proto", "80",   "1",
+                                    "10.0", "10.0.0.1",  "::1",     "0:1:2:3:4:5", "len",     "vlan",  "less", "mask",
+                                    "byte", "broadcast", "tcp-syn", "80-90",       "gateway", "&&",    "||",   "!",
+                                    "2",    "len-2"};
     return pick(kWords);
   }
 
@@ -121,9 +133,7 @@ class Sentences {
       return;
     }
     switch (random_() % 8) {
-      case 0:
-        out.push_back("not");
-        return test(out, depth - 1);
+      case 0: out.push_back("not"); return test(out, depth - 1);
       case 1:
         if (depth <= 0) break;
         out.push_back("(");
@@ -173,9 +183,7 @@ class Sentences {
         out.push_back("(");
         value(out, depth - 1);
         return out.push_back(")");
-      case 3:
-        out.push_back("-");
-        return value(out, depth - 1);
+      case 3: out.push_back("-"); return value(out, depth - 1);
       default: return out.push_back(pick({"1", "2", "5", "0x10"}));
     }
   }

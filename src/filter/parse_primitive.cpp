@@ -84,8 +84,11 @@ NodeId Parser::identifier() {
   Id id{.kind = id_kind_of(token.kind), .text = std::string(token.text), .second = {}, .number = 0, .span = token.span};
   ++at_;
   if (!prefix(id) || !check_address(id, f.inherited->qualifiers)) return kNoNode;
-  return add({.kind = NodeKind::kPrimitive, .span = id.span, .qualifiers = f.inherited->qualifiers,
-              .qualifiers_span = f.inherited->span, .id = std::move(id)});
+  return add({.kind = NodeKind::kPrimitive,
+              .span = id.span,
+              .qualifiers = f.inherited->qualifiers,
+              .qualifiers_span = f.inherited->span,
+              .id = std::move(id)});
 }
 
 NodeId Parser::number_identifier(const Operand& number) {
@@ -95,10 +98,16 @@ NodeId Parser::number_identifier(const Operand& number) {
     complain_of_unqualified(token);
     return kNoNode;
   }
-  Id id{.kind = IdKind::kNumber, .text = std::string(token.text), .second = {}, .number = token.value,
+  Id id{.kind = IdKind::kNumber,
+        .text = std::string(token.text),
+        .second = {},
+        .number = token.value,
         .span = token.span};
-  return add({.kind = NodeKind::kPrimitive, .span = number.span, .qualifiers = f.inherited->qualifiers,
-              .qualifiers_span = f.inherited->span, .id = std::move(id)});
+  return add({.kind = NodeKind::kPrimitive,
+              .span = number.span,
+              .qualifiers = f.inherited->qualifiers,
+              .qualifiers_span = f.inherited->span,
+              .id = std::move(id)});
 }
 
 // address / length, address mask address

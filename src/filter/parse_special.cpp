@@ -26,9 +26,16 @@ NodeId Parser::special(Protocol protocol, std::size_t start) {
   } else {
     node.special = static_cast<Special>(word.keyword->value);
     switch (node.special) {
-      case Special::kAtmVpi: case Special::kAtmVci: case Special::kSio: case Special::kOpc: case Special::kDpc:
-      case Special::kSls: case Special::kHsio: case Special::kHopc: case Special::kHdpc: case Special::kHsls:
-        return compared_field(std::move(node), start);
+      case Special::kAtmVpi:
+      case Special::kAtmVci:
+      case Special::kSio:
+      case Special::kOpc:
+      case Special::kDpc:
+      case Special::kSls:
+      case Special::kHsio:
+      case Special::kHopc:
+      case Special::kHdpc:
+      case Special::kHsls: return compared_field(std::move(node), start);
       default:
         if (!special_operands(node)) return kNoNode;
     }
@@ -43,8 +50,11 @@ bool Parser::special_operands(Node& node) {
     case Special::kGreater: return required_number(node, "a length");
     case Special::kIfindex: return required_number(node, "an interface index");
     case Special::kByte: return byte_operands(node);
-    case Special::kVlan: case Special::kMpls: case Special::kPppoes: case Special::kGeneve: case Special::kVxlan:
-      return optional_number(node);
+    case Special::kVlan:
+    case Special::kMpls:
+    case Special::kPppoes:
+    case Special::kGeneve:
+    case Special::kVxlan: return optional_number(node);
     case Special::kLlc: return llc_kind(node);
     case Special::kPfIfname:
     case Special::kPfRuleset: return name_operand(node, "a name");

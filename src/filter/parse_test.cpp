@@ -45,8 +45,7 @@ std::string short_form(const Ast& ast, NodeId id) {
     case NodeKind::kArithmetic: return arithmetic(ast, node);
     case NodeKind::kRelation:
       return short_form(ast, node.children[0]) + " " +
-             std::string(kRelations[static_cast<std::size_t>(node.relation)]) + " " +
-             short_form(ast, node.children[1]);
+             std::string(kRelations[static_cast<std::size_t>(node.relation)]) + " " + short_form(ast, node.children[1]);
     case NodeKind::kAnd:
     case NodeKind::kOr: {
       std::string out = node.kind == NodeKind::kAnd ? "and(" : "or(";
@@ -262,9 +261,10 @@ TEST(Parse, Specials) {
   EXPECT_EQ(tree("llc or llc RR or llc rnr or llc i"), "or(special, special rr, special rnr, special i)");
   EXPECT_EQ(tree("vpi 3 or vci > 4 or sio (5 or 6)"), "or(special 3, special 4, or(special 5, special 6))");
   EXPECT_EQ(tree("metac or oamf4 or fisu or hmsu"), "or(special, special, special, special)");
-  for (const char* text : {"vlan tcp", "vlan (tcp)", "less", "less (5)", "byte 1 != 2", "byte 1", "ifname", "ifname ip",
-                           "ip vlan", "tcp inbound", "vpi (1 and 2)", "vpi ((1))", "vpi = (1)", "sio", "pppoed 5",
-                           "reason foo", "action foo", "llc foo", "geneve x", "ifindex", "vpi (1"})
+  for (const char* text :
+       {"vlan tcp",  "vlan (tcp)", "less",        "less (5)",      "byte 1 != 2", "byte 1",    "ifname",
+        "ifname ip", "ip vlan",    "tcp inbound", "vpi (1 and 2)", "vpi ((1))",   "vpi = (1)", "sio",
+        "pppoed 5",  "reason foo", "action foo",  "llc foo",       "geneve x",    "ifindex",   "vpi (1"})
     EXPECT_TRUE(refused(text)) << text;
 }
 

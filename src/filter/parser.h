@@ -75,12 +75,12 @@ class Parser {
     // The current operand.
     Expect expect = 0;
     std::size_t nots_base = 0;
-    std::size_t head = kNoToken;   // where its qualifiers start
+    std::size_t head = kNoToken;  // where its qualifiers start
     std::size_t head_end = 0;
-    bool in_value = false;         // an operator or comparison was read
+    bool in_value = false;  // an operator or comparison was read
     std::size_t operators_base = 0;
     std::optional<Relation> relation{};
-    NodeId left = kNoNode;         // of the relation
+    NodeId left = kNoNode;  // of the relation
   };
   static constexpr std::size_t kNoToken = static_cast<std::size_t>(-1);
 

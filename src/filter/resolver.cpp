@@ -31,13 +31,14 @@ struct KnownService {
 };
 // Source: IANA service name registry; which transports as Debian's netbase has them.
 constexpr KnownService kServices[] = {
-    {"ftp-data", 20, true, false}, {"ftp", 21, true, false}, {"ssh", 22, true, false}, {"telnet", 23, true, false},
-    {"smtp", 25, true, false}, {"domain", 53, true, true}, {"bootps", 67, false, true}, {"bootpc", 68, false, true},
-    {"tftp", 69, false, true}, {"http", 80, true, false}, {"www", 80, true, false}, {"kerberos", 88, true, true},
-    {"pop3", 110, true, false}, {"sunrpc", 111, true, true}, {"ntp", 123, false, true}, {"imap2", 143, true, false},
-    {"snmp", 161, true, true}, {"bgp", 179, true, false}, {"ldap", 389, true, true}, {"https", 443, true, true},
-    {"syslog", 514, false, true}, {"imaps", 993, true, false}, {"pop3s", 995, true, false},
-    {"radius", 1812, true, true}};
+    {"ftp-data", 20, true, false}, {"ftp", 21, true, false},    {"ssh", 22, true, false},
+    {"telnet", 23, true, false},   {"smtp", 25, true, false},   {"domain", 53, true, true},
+    {"bootps", 67, false, true},   {"bootpc", 68, false, true}, {"tftp", 69, false, true},
+    {"http", 80, true, false},     {"www", 80, true, false},    {"kerberos", 88, true, true},
+    {"pop3", 110, true, false},    {"sunrpc", 111, true, true}, {"ntp", 123, false, true},
+    {"imap2", 143, true, false},   {"snmp", 161, true, true},   {"bgp", 179, true, false},
+    {"ldap", 389, true, true},     {"https", 443, true, true},  {"syslog", 514, false, true},
+    {"imaps", 993, true, false},   {"pop3s", 995, true, false}, {"radius", 1812, true, true}};
 
 struct KnownProtocol {
   std::string_view name;
@@ -45,11 +46,12 @@ struct KnownProtocol {
 };
 // Source: IANA protocol numbers.
 constexpr KnownProtocol kProtocols[] = {
-    {"ip", 0}, {"hopopt", 0}, {"icmp", 1}, {"igmp", 2}, {"ggp", 3}, {"ipencap", 4}, {"st", 5}, {"tcp", 6}, {"egp", 8},
-    {"igp", 9}, {"pup", 12}, {"udp", 17}, {"hmp", 20}, {"idp", 22}, {"rdp", 27}, {"dccp", 33}, {"ipv6", 41},
-    {"ipv6-route", 43}, {"ipv6-frag", 44}, {"rsvp", 46}, {"gre", 47}, {"esp", 50}, {"ah", 51}, {"ipv6-icmp", 58},
-    {"ipv6-nonxt", 59}, {"ipv6-opts", 60}, {"eigrp", 88}, {"ospf", 89}, {"ipip", 94}, {"pim", 103}, {"ipcomp", 108},
-    {"vrrp", 112}, {"l2tp", 115}, {"sctp", 132}, {"udplite", 136}};
+    {"ip", 0},          {"hopopt", 0},     {"icmp", 1},   {"igmp", 2},   {"ggp", 3},      {"ipencap", 4},
+    {"st", 5},          {"tcp", 6},        {"egp", 8},    {"igp", 9},    {"pup", 12},     {"udp", 17},
+    {"hmp", 20},        {"idp", 22},       {"rdp", 27},   {"dccp", 33},  {"ipv6", 41},    {"ipv6-route", 43},
+    {"ipv6-frag", 44},  {"rsvp", 46},      {"gre", 47},   {"esp", 50},   {"ah", 51},      {"ipv6-icmp", 58},
+    {"ipv6-nonxt", 59}, {"ipv6-opts", 60}, {"eigrp", 88}, {"ospf", 89},  {"ipip", 94},    {"pim", 103},
+    {"ipcomp", 108},    {"vrrp", 112},     {"l2tp", 115}, {"sctp", 132}, {"udplite", 136}};
 
 // The words of each line of a file of names, without comments.
 template <typename Use>
@@ -190,8 +192,8 @@ class SystemResolver final : public Resolver {
   }
 
   std::optional<ServicePorts> service(const std::string& name) override {
-    ServicePorts ports = allow_dns_ ? ServicePorts{port_from_system(name, "tcp"), port_from_system(name, "udp")}
-                                    : ports_from_file(name);
+    ServicePorts ports =
+        allow_dns_ ? ServicePorts{port_from_system(name, "tcp"), port_from_system(name, "udp")} : ports_from_file(name);
     if (!ports.tcp && !ports.udp)
       for (const KnownService& row : kServices)
         if (row.name == name) {

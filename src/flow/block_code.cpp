@@ -1,9 +1,9 @@
 // Straight-line code for one block. Exports BlockCode and allocate_slots.
 //
 // A value used once is computed at its use. A value used more often is computed where it stands and kept in a scratch
-// word, unless computing it again is as short (constants, the length, slots). A slot read whose use comes after the slot
-// is set again is kept likewise. Left operands are followed in a loop, right ones by recursion, which the parser's limit
-// on nesting bounds.
+// word, unless computing it again is as short (constants, the length, slots). A slot read whose use comes after the
+// slot is set again is kept likewise. Left operands are followed in a loop, right ones by recursion, which the parser's
+// limit on nesting bounds.
 #include "flow/block_code.h"
 
 #include <algorithm>
@@ -158,8 +158,9 @@ Status BlockCode::body() {
 
 bool BlockCode::is_header_length(ValueId id) const {
   const Value& shifted = graph_[id];
-  const bool by_four = (shifted.op == Op::kShiftLeft && graph_[shifted.b].op == Op::kConstant && graph_[shifted.b].k == 2) ||
-                       (shifted.op == Op::kMultiply && graph_[shifted.b].op == Op::kConstant && graph_[shifted.b].k == 4);
+  const bool by_four =
+      (shifted.op == Op::kShiftLeft && graph_[shifted.b].op == Op::kConstant && graph_[shifted.b].k == 2) ||
+      (shifted.op == Op::kMultiply && graph_[shifted.b].op == Op::kConstant && graph_[shifted.b].k == 4);
   if (!by_four || is_stored(shifted.a)) return false;
   const Value& masked = graph_[shifted.a];
   if (masked.op != Op::kAnd || graph_[masked.b].op != Op::kConstant || graph_[masked.b].k != 0xf) return false;

@@ -12,8 +12,8 @@ namespace weir::flow {
 
 // Which scratch word each slot has.
 struct Slots {
-  std::vector<std::uint32_t> word;            // by SlotId; kNone for a slot that is never read
-  std::uint32_t used = 0;                     // words taken by slots; the words above are free for temporaries
+  std::vector<std::uint32_t> word;  // by SlotId; kNone for a slot that is never read
+  std::uint32_t used = 0;           // words taken by slots; the words above are free for temporaries
 };
 
 // Fails with kLimit when the graph reads more than sixteen slots.

@@ -165,8 +165,8 @@ class Emitter {
       }
       case ExitKind::kSet: {
         WEIR_CHECK(code.to_accumulator(exit.lhs));
-        const FromEnd start = push_set(exit.set, 0, exit.set.size(), false, starts_[exit.if_true.target],
-                                       starts_[exit.if_false.target]);
+        const FromEnd start =
+            push_set(exit.set, 0, exit.set.size(), false, starts_[exit.if_true.target], starts_[exit.if_false.target]);
         if (start != here()) push(cbpf::make(Opcode::kJa, distance(start)));
         return {};
       }
@@ -187,9 +187,9 @@ class Emitter {
 
   const Graph& graph_;
   Slots slots_;
-  std::vector<Instruction> code_;                 // from the last instruction to the first
-  std::vector<FromEnd> starts_;                   // of each block
-  std::unordered_map<FromEnd, FromEnd> relays_;   // target -> the relay placed last
+  std::vector<Instruction> code_;                // from the last instruction to the first
+  std::vector<FromEnd> starts_;                  // of each block
+  std::unordered_map<FromEnd, FromEnd> relays_;  // target -> the relay placed last
 };
 
 }  // namespace

@@ -42,7 +42,9 @@ std::vector<BlockId> topological_order(const Graph& graph) {
       continue;
     }
     const Block& block = graph.blocks[id];
-    const BlockId successor = next == 0 ? block.outside : next == 1 ? block.exit.if_false.target : block.exit.if_true.target;
+    const BlockId successor = next == 0   ? block.outside
+                              : next == 1 ? block.exit.if_false.target
+                                          : block.exit.if_true.target;
     if (successor == kNone || seen[successor]) continue;
     seen[successor] = true;
     stack.push_back({successor, 0});

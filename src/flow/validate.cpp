@@ -21,7 +21,8 @@ class Validator {
     for (std::size_t i = 0; i < order.size(); ++i) position[order[i]] = i;
     for (const BlockId id : order) {
       for (const BlockId next : successors(id))
-        if (next != kNone && position[next] <= position[id]) return fail(fmt::format("block {} leads back to block {}", id, next));
+        if (next != kNone && position[next] <= position[id])
+          return fail(fmt::format("block {} leads back to block {}", id, next));
       WEIR_CHECK(block(id));
     }
     return {};

@@ -35,7 +35,8 @@ std::string describe(const Value& value) {
 
 std::string describe(const Edge& edge) {
   std::string out = fmt::format("b{}", edge.target);
-  for (std::size_t i = 0; i < edge.arguments.size(); ++i) out += fmt::format("{}v{}", i == 0 ? "(" : ", ", edge.arguments[i]);
+  for (std::size_t i = 0; i < edge.arguments.size(); ++i)
+    out += fmt::format("{}v{}", i == 0 ? "(" : ", ", edge.arguments[i]);
   return edge.arguments.empty() ? out : out + ")";
 }
 
@@ -66,7 +67,8 @@ std::string body(const Graph& graph, const Block& block, std::string_view indent
   std::string out;
   for (const ValueId id : block.values) {
     const std::string text = describe(graph[id]);
-    out += graph[id].op == Op::kSetSlot ? fmt::format("{}{}{}", indent, text, end) : fmt::format("{}v{} = {}{}", indent, id, text, end);
+    out += graph[id].op == Op::kSetSlot ? fmt::format("{}{}{}", indent, text, end)
+                                        : fmt::format("{}v{} = {}{}", indent, id, text, end);
   }
   return out + fmt::format("{}{}{}", indent, describe(block.exit), end);
 }
@@ -78,7 +80,8 @@ std::string write(const Graph& graph) {
   for (const BlockId id : topological_order(graph)) {
     const Block& block = graph.blocks[id];
     out += fmt::format("b{}", id);
-    for (std::size_t i = 0; i < block.parameters.size(); ++i) out += fmt::format("{}v{}", i == 0 ? "(" : ", ", block.parameters[i]);
+    for (std::size_t i = 0; i < block.parameters.size(); ++i)
+      out += fmt::format("{}v{}", i == 0 ? "(" : ", ", block.parameters[i]);
     out += block.parameters.empty() ? ":" : "):";
     if (block.outside != kNone) out += fmt::format(" outside b{}", block.outside);
     out += "\n" + body(graph, block, "  ", "\n");

@@ -20,7 +20,8 @@ Status Filter::verdicts_of(const capture::Source& source, const capture::RecordB
     std::size_t end = begin + 1;
     while (end < batch.packets.size() && batch.records[end].interface == interface) ++end;
     WEIR_TRY(const engine::Engine* const runs, engine(source.interfaces()[interface]));
-    runs->run(packet::Batch(batch.packets).subspan(begin, end - begin), std::span(verdicts_).subspan(begin, end - begin));
+    runs->run(packet::Batch(batch.packets).subspan(begin, end - begin),
+              std::span(verdicts_).subspan(begin, end - begin));
     begin = end;
   }
   for (std::size_t i = 0; i < batch.packets.size(); ++i) {
@@ -33,7 +34,8 @@ Status Filter::verdicts_of(const capture::Source& source, const capture::RecordB
   return {};
 }
 
-Status Filter::run(capture::Source& source, capture::Sink* sink, const std::function<void(const Statistics&)>& progress) {
+Status Filter::run(capture::Source& source, capture::Sink* sink,
+                   const std::function<void(const Statistics&)>& progress) {
   // Compiling before reading shows an error in the expression even for a capture without packets.
   for (const capture::Interface& interface : source.interfaces()) WEIR_CHECK(engine(interface).map([](auto) {}));
   if (sink != nullptr) WEIR_CHECK(sink->begin(source));

@@ -52,7 +52,8 @@ CaptureFile read_pcapng(Bytes& bytes) {
     const std::uint32_t type = bytes.word(at);
     const std::uint32_t length = bytes.word(at + 4);
     if (length < 12 || length > bytes.size() - at) break;
-    if (type == 1 && length >= 20) out.link_type = static_cast<packet::LinkType>(bytes.half(at + 8)), out.snap_length = bytes.word(at + 12);
+    if (type == 1 && length >= 20)
+      out.link_type = static_cast<packet::LinkType>(bytes.half(at + 8)), out.snap_length = bytes.word(at + 12);
     if (type == 6 && length >= 32 && bytes.word(at + 20) <= length - 32)
       out.packets.push_back({bytes.slice(at + 28, bytes.word(at + 20)), bytes.word(at + 24)});
     at += length;

@@ -42,7 +42,8 @@ class Generator {
       case 4: return "-(" + left + ")";
       case 5: return "(" + left + " / (len - " + number(260) + "))";
       default:
-        return "(" + left + std::string(one_of<6>({" + ", " - ", " * ", " & ", " | ", " ^ "})) + arithmetic(depth - 1) + ")";
+        return "(" + left + std::string(one_of<6>({" + ", " - ", " * ", " & ", " | ", " ^ "})) + arithmetic(depth - 1) +
+               ")";
     }
   }
 
@@ -56,8 +57,8 @@ class Generator {
   }
 
   std::string number(std::uint32_t most, std::uint32_t least = 0) {
-    const std::uint32_t value =
-        most == 0xffffffff ? static_cast<std::uint32_t>(random_()) : least + static_cast<std::uint32_t>(random_()) % (most - least + 1);
+    const std::uint32_t value = most == 0xffffffff ? static_cast<std::uint32_t>(random_())
+                                                   : least + static_cast<std::uint32_t>(random_()) % (most - least + 1);
     return std::to_string(value);
   }
 
@@ -71,8 +72,8 @@ class Generator {
 
   std::string load(int depth) {
     const string_view protocol =
-        one_of<20>({"link", "ether", "ip", "arp", "rarp", "atalk", "decnet", "sca", "lat", "moprc", "mopdl", "ip6", "sctp",
-                    "tcp", "udp", "icmp", "igmp", "pim", "vrrp", "icmp6"});
+        one_of<20>({"link",  "ether", "ip",   "arp", "rarp", "atalk", "decnet", "sca", "lat",  "moprc",
+                    "mopdl", "ip6",   "sctp", "tcp", "udp",  "icmp",  "igmp",   "pim", "vrrp", "icmp6"});
     const std::string index = below(4) == 0 && depth > 0 ? arithmetic(depth - 1) : number(40);
     return std::string(protocol) + "[" + index + std::string(one_of<4>({"", ":1", ":2", ":4"})) + "]";
   }
@@ -124,17 +125,20 @@ class Generator {
       case 0: return "ip proto " + number(140);
       case 1: return "ip6 proto " + number(140);
       case 2: return "proto " + number(140);
-      case 3: return "ether proto " + std::string(one_of<8>({"0x0800", "0x86dd", "0x0806", "0x8137", "0x809b", "0xfe", "0x42", "6"}));
+      case 3:
+        return "ether proto " +
+               std::string(one_of<8>({"0x0800", "0x86dd", "0x0806", "0x8137", "0x809b", "0xfe", "0x42", "6"}));
       case 4: return "iso proto " + number(0x84, 0x80);
       default: return "isis proto " + number(31);
     }
   }
 
   std::string bare() {
-    return std::string(one_of<39>(
-        {"ip", "ip6", "arp", "rarp", "tcp", "udp", "sctp", "icmp", "icmp6", "igmp", "igrp", "pim", "vrrp", "carp", "ah",
-         "esp", "atalk", "aarp", "decnet", "lat", "sca", "moprc", "mopdl", "iso", "esis", "isis", "l1", "l2", "iih", "lsp",
-         "snp", "csnp", "psnp", "clnp", "stp", "ipx", "netbeui", "ip multicast", "ip6 multicast"}));
+    return std::string(
+        one_of<39>({"ip",   "ip6",   "arp",   "rarp", "tcp",  "udp",  "sctp",    "icmp",         "icmp6",        "igmp",
+                    "igrp", "pim",   "vrrp",  "carp", "ah",   "esp",  "atalk",   "aarp",         "decnet",       "lat",
+                    "sca",  "moprc", "mopdl", "iso",  "esis", "isis", "l1",      "l2",           "iih",          "lsp",
+                    "snp",  "csnp",  "psnp",  "clnp", "stp",  "ipx",  "netbeui", "ip multicast", "ip6 multicast"}));
   }
 
   std::string relation() {
@@ -182,8 +186,7 @@ class Generator {
       case 6: return "vpi " + number(3);
       case 7: return "vci " + number(40);
       case 8: return std::string(one_of<8>({"fisu", "lssu", "msu", "lane", "metac", "bcc", "oamf4", "connectmsg"}));
-      default:
-        return "llc" + std::string(one_of<8>({"", " i", " s", " u", " rr", " ui", " sabme", " xid"}));
+      default: return "llc" + std::string(one_of<8>({"", " i", " s", " u", " rr", " ui", " sabme", " xid"}));
     }
   }
 

@@ -7,7 +7,7 @@
 namespace weir::reference {
 
 struct ExpressionOptions {
-  int primitives = 3;      // at most
+  int primitives = 3;         // at most
   bool encapsulation = true;  // vlan, mpls, pppoes, geneve
 };
 

@@ -1,4 +1,5 @@
-// The naive reference. Source: net/core/filter.c, ___bpf_prog_run of older kernels, Documentation/networking/filter.rst.
+// The naive reference. Source: net/core/filter.c, ___bpf_prog_run of older kernels,
+// Documentation/networking/filter.rst.
 #include "reference/reference_interpreter.h"
 
 #include <cstdio>

@@ -22,12 +22,13 @@ struct SteeredPackets {
 };
 
 struct SteerOptions {
-  std::uint32_t length = 256;   // of each packet
-  std::uint32_t rounds = 6;     // random packets to start from
-  std::uint32_t turns = 24;     // changes to each
+  std::uint32_t length = 256;  // of each packet
+  std::uint32_t rounds = 6;    // random packets to start from
+  std::uint32_t turns = 24;    // changes to each
 };
 
-SteeredPackets steer(std::span<const cbpf::Instruction> program, std::mt19937& random, const SteerOptions& options = {});
+SteeredPackets steer(std::span<const cbpf::Instruction> program, std::mt19937& random,
+                     const SteerOptions& options = {});
 
 // How many ways out of conditional jumps a program has.
 std::size_t edge_count(std::span<const cbpf::Instruction> program);

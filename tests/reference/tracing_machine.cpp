@@ -118,8 +118,10 @@ class Machine {
     }
     const std::uint32_t operand = instruction.code & 8 ? x_.value : instruction.k;
     const std::uint32_t a = a_.value;
-    const bool taken = kind == 0x10 ? a == operand : kind == 0x20 ? a > operand : kind == 0x30 ? a >= operand
-                                                                                             : (a & operand) != 0;
+    const bool taken = kind == 0x10   ? a == operand
+                       : kind == 0x20 ? a > operand
+                       : kind == 0x30 ? a >= operand
+                                      : (a & operand) != 0;
     trace_.edges.push_back(2 * pc_ + (taken ? 1 : 0));
     const bool x_loaded = (instruction.code & 8) != 0 && x_.size != 0;
     if (a_.size != 0 && !x_loaded)

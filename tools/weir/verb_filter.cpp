@@ -51,7 +51,8 @@ class Progress {
     if (!shown_ || seconds_since(last_) < 0.2 || seconds_since(start_) < 1) return;
     last_ = Clock::now();
     drawn_ = true;
-    say(fmt::format("\r\x1b[Kweir: {} packets, {} matched, {}", statistics.packets, statistics.matched, megabytes(statistics.bytes)));
+    say(fmt::format("\r\x1b[Kweir: {} packets, {} matched, {}", statistics.packets, statistics.matched,
+                    megabytes(statistics.bytes)));
   }
   void clear() {
     if (drawn_) say("\r\x1b[K");
@@ -85,7 +86,8 @@ class FilterRun {
     const Clock::time_point start = Clock::now();
     int status = kYes;
     for (const std::unique_ptr<capture::Source>& source : sources_) {
-      const Status done = filter.run(*source, sink_.get(), [&](const pipe::Statistics& so_far) { progress.update(so_far); });
+      const Status done =
+          filter.run(*source, sink_.get(), [&](const pipe::Statistics& so_far) { progress.update(so_far); });
       progress.clear();
       for (const Diagnostic& warning : source->warnings()) {
         report(warning);
@@ -93,7 +95,8 @@ class FilterRun {
       }
       if (done) continue;
       if (done.error().system_error == EPIPE) break;  // whoever reads has seen enough
-      status = std::max(status, report(done.error(), std::holds_alternative<Span>(done.error().place) ? expression_ : ""));
+      status =
+          std::max(status, report(done.error(), std::holds_alternative<Span>(done.error().place) ? expression_ : ""));
       if (!compiled_ || done.error().code == ErrorCode::kSystem) return status;
     }
     if (sink_) {
@@ -108,19 +111,27 @@ class FilterRun {
     if (!options_.expression_file.empty()) {
       WEIR_TRY(expression_, read_whole_file(options_.expression_file, 64u << 20));
     } else {
-      if (files_.empty()) return fail(Error{.code = ErrorCode::kUsage, .message = "an expression is missing", .hint = "weir filter 'tcp port 443' in.pcap -w out.pcap"});
+      if (files_.empty())
+        return fail(Error{.code = ErrorCode::kUsage,
+                          .message = "an expression is missing",
+                          .hint = "weir filter 'tcp port 443' in.pcap -w out.pcap"});
       expression_ = files_.front();
       files_.erase(files_.begin());
     }
     if (files_.empty())
-      return fail(Error{.code = ErrorCode::kUsage, .message = "a capture to read is missing", .hint = "name a file, or '-' for standard input"});
+      return fail(Error{.code = ErrorCode::kUsage,
+                        .message = "a capture to read is missing",
+                        .hint = "name a file, or '-' for standard input"});
     if (options_.count && !options_.output.empty())
       return fail(Error{.code = ErrorCode::kUsage, .message = "--count and -w contradict each other"});
     if (!options_.count && !options_.json && options_.output.empty() && ::isatty(STDOUT_FILENO) == 1)
-      return fail(Error{.code = ErrorCode::kUsage, .message = "a capture is not written to a terminal", .hint = "add '-w FILE' or '--count'"});
+      return fail(Error{.code = ErrorCode::kUsage,
+                        .message = "a capture is not written to a terminal",
+                        .hint = "add '-w FILE' or '--count'"});
     for (const std::string& file : files_)
       if (same_file(file, options_.output))
-        return fail(Error{.code = ErrorCode::kUsage, .message = "'" + options_.output + "' is read and written at once"});
+        return fail(
+            Error{.code = ErrorCode::kUsage, .message = "'" + options_.output + "' is read and written at once"});
     return {};
   }
 
@@ -143,7 +154,8 @@ class FilterRun {
       const capture::Interface& interface = source->interfaces().front();
       sink.nanoseconds = sink.nanoseconds || interface.ticks_per_second == 1000000000;
       const auto& first = sources_.front();
-      mixed = mixed || (first->format() == capture::Format::kPcap && first->interfaces().front().link_type != interface.link_type);
+      mixed = mixed || (first->format() == capture::Format::kPcap &&
+                        first->interfaces().front().link_type != interface.link_type);
     }
     sink.format = mixed ? capture::Format::kPcapng : capture::Format::kPcap;
     if (options_.format == "pcap") sink.format = capture::Format::kPcap, sink.nanoseconds = sink.nanoseconds || mixed;
@@ -156,7 +168,8 @@ class FilterRun {
     filter::CompileOptions compile;
     compile.bind.link_type = interface.link_type;
     compile.bind.resolver = &filter::system_resolver({.allow_dns = !options_.no_dns});
-    if (const Result<std::optional<std::uint32_t>> mask = parse_netmask(options_.netmask); !mask) return fail(mask.error());
+    if (const Result<std::optional<std::uint32_t>> mask = parse_netmask(options_.netmask); !mask)
+      return fail(mask.error());
     else compile.bind.netmask = *mask;
     WEIR_TRY(const filter::Compiled compiled, filter::compile(expression_, compile));
     if (!compiled_) report_all(compiled.warnings, expression_);
@@ -168,14 +181,19 @@ class FilterRun {
     const double rate = seconds > 0 ? static_cast<double>(statistics.bytes) / 1e9 / seconds : 0;
     int printed = kYes;
     if (options_.json) {
-      const nlohmann::json out = {{"version", 1}, {"packets", statistics.packets}, {"matched", statistics.matched},
-                                  {"bytes", statistics.bytes}, {"matched_bytes", statistics.matched_bytes}, {"seconds", seconds}};
+      const nlohmann::json out = {{"version", 1},
+                                  {"packets", statistics.packets},
+                                  {"matched", statistics.matched},
+                                  {"bytes", statistics.bytes},
+                                  {"matched_bytes", statistics.matched_bytes},
+                                  {"seconds", seconds}};
       printed = print(out.dump() + "\n");
     } else if (options_.count) {
       printed = print(fmt::format("{}\n", statistics.matched));
     }
     if (!options_.quiet)
-      say(fmt::format("weir: {} packets, {} matched, {}, {:.2f} s ({:.1f} GB/s)\n", statistics.packets, statistics.matched, megabytes(statistics.bytes), seconds, rate));
+      say(fmt::format("weir: {} packets, {} matched, {}, {:.2f} s ({:.1f} GB/s)\n", statistics.packets,
+                      statistics.matched, megabytes(statistics.bytes), seconds, rate));
     if (printed != kYes) return printed;
     if (status != kYes) return status;
     return statistics.matched > 0 ? kYes : kNo;
@@ -195,7 +213,8 @@ void add_filter(CLI::App& app, int& status) {
   const auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("filter", "write or count the packets of captures that match an expression");
   verb->add_option("arguments", options->arguments, "EXPRESSION FILE...: '-' is standard input")->expected(0, -1);
-  verb->add_option("-F,--file", options->expression_file, "read the expression from this file; all arguments are captures");
+  verb->add_option("-F,--file", options->expression_file,
+                   "read the expression from this file; all arguments are captures");
   verb->add_option("-w,--write", options->output, "write matching packets to this file ('-': standard output)");
   verb->add_flag("-c,--count", options->count, "print the number of matching packets, nothing else");
   verb->add_option("--format", options->format, "format of the output: pcap or pcapng (default: as the input)")

@@ -51,7 +51,8 @@ struct Summary {
 
 Time time_of(const capture::Record& record, const capture::Interface& interface) {
   const std::uint64_t rest = record.ticks % interface.ticks_per_second;
-  const auto nanoseconds = static_cast<std::uint32_t>(static_cast<Wide>(rest) * 1000000000 / interface.ticks_per_second);
+  const auto nanoseconds =
+      static_cast<std::uint32_t>(static_cast<Wide>(rest) * 1000000000 / interface.ticks_per_second);
   return {static_cast<std::int64_t>(record.ticks / interface.ticks_per_second) + interface.offset_seconds, nanoseconds};
 }
 
@@ -117,14 +118,16 @@ std::string link_type_text(packet::LinkType type) {
 std::string as_text(const capture::Source& source, const Summary& summary) {
   std::string out = fmt::format("file         {}\n", source.name());
   const bool compressed = source.compression() != capture::Compression::kNone;
-  out += fmt::format("format       {}, {}-endian{}{}\n", name_of(source.format()), source.byte_order() == std::endian::little ? "little" : "big",
-                     compressed ? ", " : "", compressed ? name_of(source.compression()) : "");
+  out += fmt::format("format       {}, {}-endian{}{}\n", name_of(source.format()),
+                     source.byte_order() == std::endian::little ? "little" : "big", compressed ? ", " : "",
+                     compressed ? name_of(source.compression()) : "");
   if (source.format() == capture::Format::kPcapng) out += fmt::format("sections     {}\n", source.sections());
   for (std::size_t i = 0; i < source.interfaces().size(); ++i) {
     const capture::Interface& interface = source.interfaces()[i];
     const bool several = source.interfaces().size() > 1;
-    out += fmt::format("{:<12} {}, snap length {}, {}", several ? fmt::format("interface {}", i) : "interface", link_type_text(interface.link_type),
-                       interface.snap_length, resolution(interface.ticks_per_second));
+    out +=
+        fmt::format("{:<12} {}, snap length {}, {}", several ? fmt::format("interface {}", i) : "interface",
+                    link_type_text(interface.link_type), interface.snap_length, resolution(interface.ticks_per_second));
     if (!interface.name.empty()) out += fmt::format(", {}", interface.name);
     if (several) out += fmt::format(", {} packets", summary.interfaces[i].packets);
     out += "\n";
@@ -185,8 +188,9 @@ int run(const Options& options) {
       continue;
     }
     const Summary summary = summarise(**source);
-    const std::string text = options.json ? as_json(**source, summary).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"
-                                          : (first ? "" : "\n") + as_text(**source, summary);
+    const std::string text =
+        options.json ? as_json(**source, summary).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"
+                     : (first ? "" : "\n") + as_text(**source, summary);
     first = false;
     if (const int printed = print(text); printed != kYes) return printed;
     for (const Diagnostic& warning : (*source)->warnings()) status = report(warning);

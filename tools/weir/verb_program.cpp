@@ -63,8 +63,11 @@ int check(const Options& options, const cbpf::Program& program) {
       if (const auto* place = std::get_if<InstructionPlace>(&error.place)) one["instruction"] = place->index;
       list.push_back(std::move(one));
     }
-    const nlohmann::json out = {{"version", 1}, {"target", options.target}, {"instructions", program.size()},
-                                {"valid", errors.empty()}, {"violations", list}};
+    const nlohmann::json out = {{"version", 1},
+                                {"target", options.target},
+                                {"instructions", program.size()},
+                                {"valid", errors.empty()},
+                                {"violations", list}};
     const int printed = print(out.dump() + "\n");
     return printed != kYes ? printed : errors.empty() ? kYes : kBadInput;
   }
@@ -80,7 +83,9 @@ void add_program_verbs(CLI::App& app, int& status) {
     const auto options = std::make_shared<Options>(Options{.to = "bytecode"});
     CLI::App* verb = app.add_subcommand("asm", "assemble a classic program");
     verb->add_option("file", options->file, "assembler text ('-': standard input)")->capture_default_str();
-    verb->add_option("--to", options->to, "the form: text, c, decimal, asm, bytecode")->check(CLI::IsMember(kFormats))->capture_default_str();
+    verb->add_option("--to", options->to, "the form: text, c, decimal, asm, bytecode")
+        ->check(CLI::IsMember(kFormats))
+        ->capture_default_str();
     verb->add_option("-o,--output", options->output, "write to this file")->capture_default_str();
     verb->callback([options, &status] {
       status = with_program(*options, cbpf::assemble, [&](const cbpf::Program& program) {
@@ -91,8 +96,12 @@ void add_program_verbs(CLI::App& app, int& status) {
   {
     const auto options = std::make_shared<Options>(Options{.to = "asm"});
     CLI::App* verb = app.add_subcommand("disasm", "disassemble a classic program given in any form");
-    verb->add_option("file", options->file, "the program: numbers, C array, listing or assembler text ('-': standard input)")->capture_default_str();
-    verb->add_option("--to", options->to, "the form: text, c, decimal, asm, bytecode")->check(CLI::IsMember(kFormats))->capture_default_str();
+    verb->add_option("file", options->file,
+                     "the program: numbers, C array, listing or assembler text ('-': standard input)")
+        ->capture_default_str();
+    verb->add_option("--to", options->to, "the form: text, c, decimal, asm, bytecode")
+        ->check(CLI::IsMember(kFormats))
+        ->capture_default_str();
     verb->add_option("-o,--output", options->output, "write to this file")->capture_default_str();
     verb->callback([options, &status] {
       status = with_program(*options, cbpf::read, [&](const cbpf::Program& program) {
@@ -109,7 +118,8 @@ void add_program_verbs(CLI::App& app, int& status) {
         ->capture_default_str();
     verb->add_flag("--json", options->json, "print the findings as JSON");
     verb->callback([options, &status] {
-      status = with_program(*options, cbpf::read, [&](const cbpf::Program& program) { return check(*options, program); });
+      status =
+          with_program(*options, cbpf::read, [&](const cbpf::Program& program) { return check(*options, program); });
     });
   }
 }

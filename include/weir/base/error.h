@@ -25,9 +25,7 @@ struct Span {
 };
 
 // The smallest span that holds both.
-constexpr Span cover(Span a, Span b) {
-  return {a.begin < b.begin ? a.begin : b.begin, a.end > b.end ? a.end : b.end};
-}
+constexpr Span cover(Span a, Span b) { return {a.begin < b.begin ? a.begin : b.begin, a.end > b.end ? a.end : b.end}; }
 
 // The instruction with this index (from 0) of a program.
 struct InstructionPlace {
@@ -57,11 +55,11 @@ enum class ErrorCode : std::uint8_t {
 struct Diagnostic {
   ErrorCode code = ErrorCode::kBadInput;
   Severity severity = Severity::kError;
-  std::string message{}; // one line, lower case, no full stop: "unknown name 'pot'"
-  Place place{};         // where; monostate when no place makes sense
-  std::string source{};  // what the place is in: a file's name, "expression"; may be empty
-  std::string hint{};    // what to do: "did you mean 'port'?"; may be empty
-  int system_error = 0;  // errno, for kSystem
+  std::string message{};  // one line, lower case, no full stop: "unknown name 'pot'"
+  Place place{};          // where; monostate when no place makes sense
+  std::string source{};   // what the place is in: a file's name, "expression"; may be empty
+  std::string hint{};     // what to do: "did you mean 'port'?"; may be empty
+  int system_error = 0;   // errno, for kSystem
 };
 
 using Error = Diagnostic;
@@ -92,8 +90,7 @@ Error system_failure(std::string message, int error_number);
   name = std::move(*WEIR_TRY_NAME_(__LINE__))
 
 // WEIR_CHECK(expression): returns the error of a Result<void> from this function.
-#define WEIR_CHECK(...)                                                                    \
-  do {                                                                                     \
-    if (auto weir_status = (__VA_ARGS__); !weir_status)                                    \
-      return ::weir::fail(std::move(weir_status).error());                                 \
+#define WEIR_CHECK(...)                                                                                      \
+  do {                                                                                                       \
+    if (auto weir_status = (__VA_ARGS__); !weir_status) return ::weir::fail(std::move(weir_status).error()); \
   } while (false)

@@ -17,9 +17,9 @@
 namespace weir {
 
 struct RenderStyle {
-  bool color = false;               // ANSI colours
-  std::string_view program = {};    // printed first when not empty: "weir: "
-  std::size_t width = 120;          // longest source line shown before it is cut around the place, in characters
+  bool color = false;             // ANSI colours
+  std::string_view program = {};  // printed first when not empty: "weir: "
+  std::size_t width = 120;        // longest source line shown before it is cut around the place, in characters
 };
 
 // A line and column, both from 1; the column counts characters.

@@ -1,8 +1,8 @@
 // Captures to write: pcap and pcapng.
 //
 // A file appears under its name only when commit() succeeds; "-" is standard output, written as it goes. Records of a
-// source in the same format are copied byte for byte (pcapng with its sections, interfaces and other blocks), others are
-// written anew with their timestamps at the source's resolution. Not synchronised.
+// source in the same format are copied byte for byte (pcapng with its sections, interfaces and other blocks), others
+// are written anew with their timestamps at the source's resolution. Not synchronised.
 #pragma once
 
 #include <cstdint>

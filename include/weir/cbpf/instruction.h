@@ -27,9 +27,7 @@ struct Instruction {
 };
 static_assert(sizeof(Instruction) == 8 && std::is_trivially_copyable_v<Instruction>);  // as struct sock_filter
 
-constexpr Instruction make(Opcode opcode, std::uint32_t k = 0) {
-  return {static_cast<std::uint16_t>(opcode), 0, 0, k};
-}
+constexpr Instruction make(Opcode opcode, std::uint32_t k = 0) { return {static_cast<std::uint16_t>(opcode), 0, 0, k}; }
 constexpr Instruction make_jump(Opcode opcode, std::uint32_t k, std::uint8_t jt, std::uint8_t jf) {
   return {static_cast<std::uint16_t>(opcode), jt, jf, k};
 }
@@ -38,9 +36,9 @@ inline constexpr std::uint32_t kScratchWords = 16;
 inline constexpr std::uint32_t kMaximumLength = 4096;  // BPF_MAXINSNS
 
 // Extension loads: an absolute load at kExtensionBase + an Extension reads what the kernel knows of the packet.
-inline constexpr std::uint32_t kExtensionBase = 0xfffff000;      // SKF_AD_OFF
-inline constexpr std::uint32_t kNetworkOffset = 0xfff00000;      // SKF_NET_OFF: relative to the network header
-inline constexpr std::uint32_t kLinkLayerOffset = 0xffe00000;    // SKF_LL_OFF: relative to the link-layer header
+inline constexpr std::uint32_t kExtensionBase = 0xfffff000;    // SKF_AD_OFF
+inline constexpr std::uint32_t kNetworkOffset = 0xfff00000;    // SKF_NET_OFF: relative to the network header
+inline constexpr std::uint32_t kLinkLayerOffset = 0xffe00000;  // SKF_LL_OFF: relative to the link-layer header
 enum class Extension : std::uint32_t {
 #define WEIR_CBPF_EXTENSION(name, number, text) name = number,
 #include <weir/cbpf/extensions.def>

@@ -29,9 +29,9 @@ struct OpcodeInfo {
   std::string_view name;      // "kLdWordAbsolute"
   std::string_view mnemonic;  // "ld"
   OperandShape shape;
-  std::string_view reads;     // of "PAXM"
-  std::string_view writes;    // of "AXM"
-  bool seccomp;               // also legal for seccomp(2)
+  std::string_view reads;   // of "PAXM"
+  std::string_view writes;  // of "AXM"
+  bool seccomp;             // also legal for seccomp(2)
 };
 
 std::span<const OpcodeInfo> opcodes();

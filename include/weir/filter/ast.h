@@ -1,10 +1,9 @@
 // The tree of a filter expression, as written: what the parser makes and the binder reads.
 //
 // Nodes lie in one vector and name each other by index, so a tree of any depth or width is made, walked and dropped
-// without recursion; children stand before their parents. Every node has the span of its words. Qualifiers are complete:
-// `host a or b` gives two primitives, both with the qualifier host (the second inherited it). Nothing is resolved: names
-// are still names.
-// Values; not synchronised.
+// without recursion; children stand before their parents. Every node has the span of its words. Qualifiers are
+// complete: `host a or b` gives two primitives, both with the qualifier host (the second inherited it). Nothing is
+// resolved: names are still names. Values; not synchronised.
 #pragma once
 
 #include <cstdint>
@@ -27,8 +26,17 @@ enum class Protocol : std::uint8_t {
 #undef WEIR_FILTER_PROTOCOL
 };
 enum class Direction : std::uint8_t {
-  kDefault, kSource, kDestination, kSourceOrDestination, kSourceAndDestination,
-  kAddress1, kAddress2, kAddress3, kAddress4, kReceiver, kTransmitter,  // 802.11
+  kDefault,
+  kSource,
+  kDestination,
+  kSourceOrDestination,
+  kSourceAndDestination,
+  kAddress1,
+  kAddress2,
+  kAddress3,
+  kAddress4,
+  kReceiver,
+  kTransmitter,  // 802.11
 };
 enum class Type : std::uint8_t { kDefault, kHost, kNet, kPort, kPortRange, kGateway, kProto, kProtoChain };
 
@@ -72,13 +80,23 @@ enum class ArithmeticOp : std::uint8_t {
   kLength,  // len
   kLoad,    // protocol[left : number], number is 1, 2 or 4 bytes
   kNegate,  // -left
-  kAdd, kSubtract, kMultiply, kDivide, kModulo, kAnd, kOr, kXor, kShiftLeft, kShiftRight,
+  kAdd,
+  kSubtract,
+  kMultiply,
+  kDivide,
+  kModulo,
+  kAnd,
+  kOr,
+  kXor,
+  kShiftLeft,
+  kShiftRight,
 };
 enum class Relation : std::uint8_t { kEqual, kNotEqual, kGreater, kGreaterOrEqual, kLess, kLessOrEqual };
 
 enum class NodeKind : std::uint8_t {
-  kEmpty,       // the empty expression: matches every packet
-  kAnd, kOr,    // children, two or more, left to right
+  kEmpty,  // the empty expression: matches every packet
+  kAnd,
+  kOr,          // children, two or more, left to right
   kNot,         // children[0]
   kPrimitive,   // qualifiers, id
   kProtocol,    // a protocol alone (`tcp`): qualifiers.protocol
@@ -89,21 +107,21 @@ enum class NodeKind : std::uint8_t {
 
 struct Node {
   NodeKind kind = NodeKind::kEmpty;
-  Span span{};                        // all words of the node
+  Span span{};  // all words of the node
   std::vector<NodeId> children{};
   Qualifiers qualifiers{};
-  Span qualifiers_span{};             // where the qualifiers were written (for an heir: at its ancestor)
-  Id id{};                            // kPrimitive
-  Special special{};                  // kSpecial
-  Relation relation{};                // kRelation; kSpecial with a relation (`byte`, `vpi > 3`, `opc >= 5`)
-  ArithmeticOp arithmetic{};          // kArithmetic
-  std::uint32_t number = 0;           // kArithmetic: kNumber, size of kLoad
+  Span qualifiers_span{};               // where the qualifiers were written (for an heir: at its ancestor)
+  Id id{};                              // kPrimitive
+  Special special{};                    // kSpecial
+  Relation relation{};                  // kRelation; kSpecial with a relation (`byte`, `vpi > 3`, `opc >= 5`)
+  ArithmeticOp arithmetic{};            // kArithmetic
+  std::uint32_t number = 0;             // kArithmetic: kNumber, size of kLoad
   std::vector<std::uint32_t> values{};  // kSpecial: its numbers, in the order written
-  std::string name{};                 // kSpecial: its name (`ifname en0`, `type mgt`)
+  std::string name{};                   // kSpecial: its name (`ifname en0`, `type mgt`)
 };
 
 struct Ast {
-  std::string text;         // what was parsed; spans point into it
+  std::string text;  // what was parsed; spans point into it
   std::vector<Node> nodes;
   NodeId root = kNoNode;
   const Node& operator[](NodeId id) const { return nodes[id]; }

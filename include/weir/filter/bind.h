@@ -24,12 +24,12 @@ enum class Platform : std::uint8_t {
 struct BindOptions {
   packet::LinkType link_type = packet::LinkType::kEthernet;
   Platform platform = Platform::kPortable;
-  std::optional<std::uint32_t> netmask{};           // of the capturing interface, for `ip broadcast`; host byte order
-  bool capture_file = true;                         // address families of any system in either byte order (NULL, ENC,
-                                                    // PFLOG headers); false: only what Linux on this host writes
-  bool allow_no_match = false;                      // true: an expression that no packet of the link type can match is
-                                                    // bound (to false), as `tcpdump -O` has it; false: it is refused
-  Resolver* resolver = nullptr;                     // null: system_resolver()
+  std::optional<std::uint32_t> netmask{};  // of the capturing interface, for `ip broadcast`; host byte order
+  bool capture_file = true;                // address families of any system in either byte order (NULL, ENC,
+                                           // PFLOG headers); false: only what Linux on this host writes
+  bool allow_no_match = false;             // true: an expression that no packet of the link type can match is
+                                           // bound (to false), as `tcpdump -O` has it; false: it is refused
+  Resolver* resolver = nullptr;            // null: system_resolver()
 };
 
 struct BindResult {

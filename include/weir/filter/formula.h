@@ -32,7 +32,16 @@ enum class TermOp : std::uint8_t {
   kExtension,  // k is a cbpf::Extension
   kVariable,   // k is a VariableId
   kNegate,     // -a
-  kAdd, kSubtract, kMultiply, kDivide, kModulo, kAnd, kOr, kXor, kShiftLeft, kShiftRight,  // a, b
+  kAdd,
+  kSubtract,
+  kMultiply,
+  kDivide,
+  kModulo,
+  kAnd,
+  kOr,
+  kXor,
+  kShiftLeft,
+  kShiftRight,  // a, b
 };
 
 struct Term {
@@ -46,10 +55,11 @@ struct Term {
 enum class FormulaKind : std::uint8_t {
   kTrue,
   kFalse,
-  kAnd, kOr,  // children
-  kNot,       // children[0]
-  kTest,      // condition(lhs, rhs)
-  kAssign,    // variable = lhs; then true
+  kAnd,
+  kOr,      // children
+  kNot,     // children[0]
+  kTest,    // condition(lhs, rhs)
+  kAssign,  // variable = lhs; then true
 };
 
 struct FormulaNode {

@@ -40,10 +40,16 @@ enum class Op : std::uint8_t {
   kSetSlot,    // slot k = a; defines nothing
   kParameter,  // k-th parameter of the block (promoted form)
   kNegate,     // -a
-  kAdd, kSubtract, kMultiply,
-  kDivide, kModulo,  // b zero: leaves over `outside`
-  kAnd, kOr, kXor,
-  kShiftLeft, kShiftRight,
+  kAdd,
+  kSubtract,
+  kMultiply,
+  kDivide,
+  kModulo,  // b zero: leaves over `outside`
+  kAnd,
+  kOr,
+  kXor,
+  kShiftLeft,
+  kShiftRight,
 };
 
 struct Value {
@@ -93,8 +99,8 @@ struct Block {
   std::vector<ValueId> parameters{};  // kParameter values (promoted form)
   std::vector<ValueId> values{};      // in order of computation; all are computed, used or not
   Exit exit{};
-  BlockId outside = kNone;            // where a load outside of the packet or a division by zero leads;
-                                      // kNone: the program ends with verdict 0
+  BlockId outside = kNone;  // where a load outside of the packet or a division by zero leads;
+                            // kNone: the program ends with verdict 0
   friend bool operator==(const Block&, const Block&) = default;
 };
 

@@ -20,18 +20,18 @@ struct Metadata {
   std::uint32_t interface_index = 0;  // from 1; 0: no device
   std::uint32_t mark = 0;
   std::uint32_t queue = 0;
-  std::uint32_t hardware_type = 0;    // ARPHRD_*
+  std::uint32_t hardware_type = 0;  // ARPHRD_*
   std::uint32_t receive_hash = 0;
   std::uint32_t cpu = 0;
   std::uint32_t vlan_tci = 0;
-  std::uint32_t vlan_present = 0;     // 0 or 1
-  std::uint32_t vlan_protocol = 0;    // TPID
+  std::uint32_t vlan_present = 0;   // 0 or 1
+  std::uint32_t vlan_protocol = 0;  // TPID
 };
 
 struct Packet {
   const std::uint8_t* data = nullptr;
-  std::uint32_t length = 0;           // bytes at data (captured length)
-  std::uint32_t wire_length = 0;      // bytes it had on the wire
+  std::uint32_t length = 0;       // bytes at data (captured length)
+  std::uint32_t wire_length = 0;  // bytes it had on the wire
   const Metadata* metadata = nullptr;
 
   ByteSpan bytes() const { return {data, length}; }

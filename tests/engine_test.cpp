@@ -77,6 +77,55 @@ TEST(Engine, AgreesWithTheReferenceOnRandomPrograms) {
   EXPECT_GT(checked, 10000);
 }
 
+TEST(Engine, ColumnsAndBitsAgreeWithSinglePackets) {
+  tests::ProgramMaker maker(11);
+  constexpr std::size_t kCount = 1100;  // more than one chunk of match(), and not a multiple of 64
+  std::vector<std::uint8_t> bytes(kCount * 40);
+  for (std::uint8_t& byte : bytes) byte = static_cast<std::uint8_t>(maker.below(4));
+  std::vector<std::uint32_t> offsets, lengths, wire_lengths;
+  for (std::uint32_t i = 0; i < kCount; ++i) {
+    offsets.push_back(i * 40);
+    lengths.push_back(maker.below(41));
+    wire_lengths.push_back(lengths.back() + maker.below(3));
+  }
+  packet::Columns columns{bytes.data(), offsets.data(), lengths.data(), wire_lengths.data(), nullptr, kCount};
+  for (int i = 0; i < 300; ++i) {
+    auto program = cbpf::check(maker.next(), {.target = cbpf::Target::kUser});
+    if (!program) continue;
+    const auto engine = engine::load(*program);
+    ASSERT_TRUE(engine);
+    bool random_load = false;
+    for (const cbpf::Instruction& instruction : program->program())
+      random_load |= instruction.k == cbpf::kExtensionBase + 56;
+    if (random_load) continue;
+    columns.wire_lengths = i % 2 == 0 ? wire_lengths.data() : nullptr;
+    std::vector<std::uint32_t> verdicts(kCount, 77);
+    std::vector<std::uint64_t> bits((kCount + 63) / 64, ~std::uint64_t{0});
+    (*engine)->run(columns, verdicts);
+    const std::size_t matched = (*engine)->match(columns, bits);
+    std::size_t expected = 0;
+    for (std::size_t p = 0; p < kCount; ++p) {
+      ASSERT_EQ(verdicts[p], reference::run(program->program(), columns[p]).verdict);
+      ASSERT_EQ((bits[p / 64] >> (p % 64)) & 1, verdicts[p] != 0 ? 1u : 0u);
+      expected += verdicts[p] != 0;
+    }
+    EXPECT_EQ(matched, expected);
+    EXPECT_EQ(bits.back() >> (kCount % 64), 0u);
+  }
+}
+
+TEST(Engine, NamesAreReadBackAndWrongOnesAreAnswered) {
+  for (const engine::KindInfo& info : engine::kinds()) {
+    const auto kind = engine::read_kind(info.name);
+    ASSERT_TRUE(kind);
+    EXPECT_EQ(*kind, info.kind);
+    EXPECT_EQ(engine::name_of(info.kind), info.name);
+  }
+  const auto wrong = engine::read_kind("interpretr");
+  ASSERT_FALSE(wrong);
+  EXPECT_NE(wrong.error().hint.find("interpreter"), std::string::npos);
+}
+
 TEST(Engine, AgreesOnAllProgramsOfThreeInstructionsOverAReducedAlphabet) {
   using cbpf::Opcode;
   std::vector<cbpf::Instruction> alphabet;

@@ -1,9 +1,65 @@
-// The choice of an engine. Exports load.
+// The choice of an engine. Exports load, the names of engines, and Engine::match.
 #include <weir/engine/engine.h>
+
+#include <algorithm>
+#include <bit>
+#include <string>
+#include <vector>
+
+#include <weir/base/suggest.h>
 
 #include "engine/interpreter.h"
 
 namespace weir::engine {
+namespace {
+
+constexpr KindInfo kKinds[] = {
+    {Kind::kAutomatic, "auto", "the cheapest for the work at hand"},
+    {Kind::kInterpreter, "interpreter", "every machine, nothing to compile"},
+};
+
+}  // namespace
+
+std::span<const KindInfo> kinds() { return kKinds; }
+
+std::string_view name_of(Kind kind) { return kKinds[static_cast<std::size_t>(kind)].name; }
+
+Result<Kind> read_kind(std::string_view name) {
+  std::vector<std::string_view> names;
+  std::string all;
+  for (const KindInfo& info : kKinds) {
+    if (info.name == name) return info.kind;
+    names.push_back(info.name);
+    all += (all.empty() ? "" : ", ") + std::string(info.name);
+  }
+  std::string hint = did_you_mean(name, names);
+  if (hint.empty()) hint = "engines: " + all;
+  return fail(Error{
+      .code = ErrorCode::kUsage, .message = "there is no engine '" + std::string(name) + "'", .hint = std::move(hint)});
+}
+
+std::size_t Engine::match(const packet::Columns& columns, std::span<std::uint64_t> bits) const {
+  constexpr std::size_t kChunk = 1024;  // verdicts stay in the first cache
+  std::uint32_t verdicts[kChunk];
+  std::size_t matched = 0;
+  for (std::size_t begin = 0; begin < columns.count; begin += kChunk) {
+    packet::Columns chunk = columns;
+    chunk.offsets += begin;
+    chunk.lengths += begin;
+    if (chunk.wire_lengths != nullptr) chunk.wire_lengths += begin;
+    if (chunk.metadata != nullptr) chunk.metadata += begin;
+    chunk.count = std::min(kChunk, columns.count - begin);
+    run(chunk, std::span(verdicts, chunk.count));
+    for (std::size_t i = 0; i < chunk.count; i += 64) {
+      std::uint64_t word = 0;
+      const std::size_t end = std::min<std::size_t>(64, chunk.count - i);
+      for (std::size_t bit = 0; bit < end; ++bit) word |= std::uint64_t{verdicts[i + bit] != 0} << bit;
+      bits[(begin + i) / 64] = word;
+      matched += static_cast<std::size_t>(std::popcount(word));
+    }
+  }
+  return matched;
+}
 
 Result<std::unique_ptr<Engine>> load(const cbpf::Checked& program, const LoadOptions& options) {
   switch (options.kind) {

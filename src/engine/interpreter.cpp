@@ -26,15 +26,16 @@ using cbpf::Opcode;
 
 // Steps beyond the opcodes themselves: loads by size of what is fused with the jump after them, and extension loads.
 // One list names them all; the dispatch table and the decoder are made from it.
-#define WEIR_STEPS(X)                                                                                                  \
-  X(LdImmediate)                                                                                                       \
-  X(LdWord) X(LdHalf) X(LdByte) X(LdWordIndirect) X(LdHalfIndirect) X(LdByteIndirect) X(LdScratch) X(LdLength)         \
-      X(LdExtension) X(LdXorX) X(LdOutside) X(LdxImmediate) X(LdxScratch) X(LdxLength) X(LdxHeaderLength) X(St) X(Stx) \
-          X(AddK) X(AddX) X(SubK) X(SubX) X(MulK) X(MulX) X(DivK) X(DivX) X(OrK) X(OrX) X(AndK) X(AndX) X(LshK)        \
-              X(LshX) X(RshK) X(RshX) X(Neg) X(ModK) X(ModX) X(XorK) X(XorX) X(Ja) X(JeqK) X(JeqX) X(JgtK) X(JgtX)     \
-                  X(JgeK) X(JgeX) X(JsetK) X(JsetX) X(RetK) X(RetA) X(Tax) X(Txa) X(LdWordJeq) X(LdWordJgt)            \
-                      X(LdWordJge) X(LdWordJset) X(LdHalfJeq) X(LdHalfJgt) X(LdHalfJge) X(LdHalfJset) X(LdByteJeq)     \
-                          X(LdByteJgt) X(LdByteJge) X(LdByteJset) X(LdHalfIndirectJeq)
+// clang-format off
+#define WEIR_STEPS(X) \
+  X(LdImmediate) X(LdWord) X(LdHalf) X(LdByte) X(LdWordIndirect) X(LdHalfIndirect) X(LdByteIndirect) \
+  X(LdScratch) X(LdLength) X(LdExtension) X(LdXorX) X(LdOutside) X(LdxImmediate) X(LdxScratch) X(LdxLength) \
+  X(LdxHeaderLength) X(St) X(Stx) X(AddK) X(AddX) X(SubK) X(SubX) X(MulK) X(MulX) X(DivK) X(DivX) X(OrK) X(OrX) \
+  X(AndK) X(AndX) X(LshK) X(LshX) X(RshK) X(RshX) X(Neg) X(ModK) X(ModX) X(XorK) X(XorX) X(Ja) X(JeqK) X(JeqX) \
+  X(JgtK) X(JgtX) X(JgeK) X(JgeX) X(JsetK) X(JsetX) X(RetK) X(RetA) X(Tax) X(Txa) X(LdWordJeq) X(LdWordJgt) \
+  X(LdWordJge) X(LdWordJset) X(LdHalfJeq) X(LdHalfJgt) X(LdHalfJge) X(LdHalfJset) X(LdByteJeq) X(LdByteJgt) \
+  X(LdByteJge) X(LdByteJset) X(LdHalfIndirectJeq)
+// clang-format on
 
 enum class StepKind : std::uint8_t {
 #define WEIR_STEP(name) k##name,
@@ -66,16 +67,17 @@ StepKind kind_of(const cbpf::Instruction& instruction) {
     case Opcode::kLdByteAbsolute: return kind_of_absolute(instruction, StepKind::kLdByte);
 #define WEIR_SAME(name) \
   case Opcode::k##name: return StepKind::k##name;
-      WEIR_SAME(LdImmediate)
-      WEIR_SAME(LdWordIndirect) WEIR_SAME(LdHalfIndirect) WEIR_SAME(LdByteIndirect) WEIR_SAME(LdScratch)
-          WEIR_SAME(LdLength) WEIR_SAME(LdxImmediate) WEIR_SAME(LdxScratch) WEIR_SAME(LdxLength)
-              WEIR_SAME(LdxHeaderLength) WEIR_SAME(St) WEIR_SAME(Stx) WEIR_SAME(AddK) WEIR_SAME(AddX) WEIR_SAME(SubK)
-                  WEIR_SAME(SubX) WEIR_SAME(MulK) WEIR_SAME(MulX) WEIR_SAME(DivK) WEIR_SAME(DivX) WEIR_SAME(OrK)
-                      WEIR_SAME(OrX) WEIR_SAME(AndK) WEIR_SAME(AndX) WEIR_SAME(LshK) WEIR_SAME(LshX) WEIR_SAME(RshK)
-                          WEIR_SAME(RshX) WEIR_SAME(Neg) WEIR_SAME(ModK) WEIR_SAME(ModX) WEIR_SAME(XorK) WEIR_SAME(XorX)
-                              WEIR_SAME(Ja) WEIR_SAME(JeqK) WEIR_SAME(JeqX) WEIR_SAME(JgtK) WEIR_SAME(JgtX)
-                                  WEIR_SAME(JgeK) WEIR_SAME(JgeX) WEIR_SAME(JsetK) WEIR_SAME(JsetX) WEIR_SAME(RetK)
-                                      WEIR_SAME(RetA) WEIR_SAME(Tax) WEIR_SAME(Txa)
+      // clang-format off
+      WEIR_SAME(LdImmediate) WEIR_SAME(LdWordIndirect) WEIR_SAME(LdHalfIndirect) WEIR_SAME(LdByteIndirect)
+      WEIR_SAME(LdScratch) WEIR_SAME(LdLength) WEIR_SAME(LdxImmediate) WEIR_SAME(LdxScratch)
+      WEIR_SAME(LdxLength) WEIR_SAME(LdxHeaderLength) WEIR_SAME(St) WEIR_SAME(Stx) WEIR_SAME(AddK)
+      WEIR_SAME(AddX) WEIR_SAME(SubK) WEIR_SAME(SubX) WEIR_SAME(MulK) WEIR_SAME(MulX) WEIR_SAME(DivK)
+      WEIR_SAME(DivX) WEIR_SAME(OrK) WEIR_SAME(OrX) WEIR_SAME(AndK) WEIR_SAME(AndX) WEIR_SAME(LshK)
+      WEIR_SAME(LshX) WEIR_SAME(RshK) WEIR_SAME(RshX) WEIR_SAME(Neg) WEIR_SAME(ModK) WEIR_SAME(ModX)
+      WEIR_SAME(XorK) WEIR_SAME(XorX) WEIR_SAME(Ja) WEIR_SAME(JeqK) WEIR_SAME(JeqX) WEIR_SAME(JgtK)
+      WEIR_SAME(JgtX) WEIR_SAME(JgeK) WEIR_SAME(JgeX) WEIR_SAME(JsetK) WEIR_SAME(JsetX) WEIR_SAME(RetK)
+      WEIR_SAME(RetA) WEIR_SAME(Tax) WEIR_SAME(Txa)
+      // clang-format on
 #undef WEIR_SAME
   }
   return StepKind::kRetK;
@@ -359,6 +361,14 @@ class Interpreter final : public Engine {
   void run(packet::Batch batch, std::span<std::uint32_t> verdicts) const override {
     const Step* const steps = steps_.data();
     for (std::size_t i = 0; i < batch.size(); ++i) verdicts[i] = execute(steps, &batch[i], nullptr);
+  }
+
+  void run(const packet::Columns& columns, std::span<std::uint32_t> verdicts) const override {
+    const Step* const steps = steps_.data();
+    for (std::size_t i = 0; i < columns.count; ++i) {
+      const packet::Packet packet = columns[i];
+      verdicts[i] = execute(steps, &packet, nullptr);
+    }
   }
 
  private:

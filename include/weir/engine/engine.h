@@ -3,8 +3,16 @@
 // One contract, several engines behind it; all give the same 32-bit verdict for the same program and packet. load()
 // picks one (or the one asked for). An Engine is immutable after load and may be run from many threads at once.
 // Meaning: net/core/filter.c; see docs/semantics.md.
+//
+// Three shapes of work, from the slowest a packet to the fastest:
+//   run(packet)             one packet
+//   run(batch, verdicts)    packets that lie anywhere in memory
+//   run(columns, verdicts)  packets near each other, as columns (a mapped capture): taken as it is by machine code
+// match() is the same with one bit a packet instead of a verdict. A few dozen packets a call are enough to hide its
+// cost; some thousands keep the columns in the first cache.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -12,14 +20,26 @@
 
 #include <weir/base/error.h>
 #include <weir/cbpf/program.h>
+#include <weir/packet/columns.h>
 #include <weir/packet/packet.h>
 
 namespace weir::engine {
 
 enum class Kind : std::uint8_t {
-  kAutomatic,
-  kInterpreter,
+  kAutomatic,    // "auto": the cheapest for the work that LoadOptions announces
+  kInterpreter,  // "interpreter": every machine, nothing to compile
 };
+
+// All kinds and their names, in the order of the enumeration.
+struct KindInfo {
+  Kind kind;
+  std::string_view name;
+  std::string_view text;  // one line for users
+};
+std::span<const KindInfo> kinds();
+std::string_view name_of(Kind kind);
+// The kind with this name (as --engine= takes it), or an error that names all.
+Result<Kind> read_kind(std::string_view name);
 
 struct LoadOptions {
   Kind kind = Kind::kAutomatic;
@@ -35,6 +55,13 @@ class Engine {
 
   // One verdict a packet. verdicts.size() == batch.size().
   virtual void run(packet::Batch batch, std::span<std::uint32_t> verdicts) const = 0;
+
+  // One verdict a packet. verdicts.size() == columns.count.
+  virtual void run(const packet::Columns& columns, std::span<std::uint32_t> verdicts) const = 0;
+
+  // One bit a packet: bit i % 64 of bits[i / 64] says whether packet i's verdict is not 0; bits beyond the count are 0.
+  // bits.size() == (columns.count + 63) / 64. Returns how many packets match.
+  std::size_t match(const packet::Columns& columns, std::span<std::uint64_t> bits) const;
 };
 
 Result<std::unique_ptr<Engine>> load(const cbpf::Checked& program, const LoadOptions& options = {});

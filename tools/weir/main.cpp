@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "terminal.h"
+#include "usage.h"
 #include "verbs.h"
 
 int main(int argc, char** argv) {
@@ -13,7 +14,7 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
 
   int status = kYes;
-  CLI::App app{"weir: a toolkit for the Berkeley Packet Filter"};
+  CLI::App app{"weir: a toolkit for the Berkeley Packet Filter", "weir"};
   app.set_version_flag("--version", "weir " WEIR_VERSION);
   app.require_subcommand(1);
   add_filter(app, status);
@@ -24,7 +25,7 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kYes : kUsage;
+    return report_usage(app, error, argc, argv);
   }
   return status;
 }

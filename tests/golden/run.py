@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""Runs the commands of golden transcripts and compares what they print with what is written there.
+
+usage: run.py [--record] --program WEIR FILE...
+
+FILE is a transcript (.txt), a document (.md: fenced blocks marked `console`) or a manual page (.1, .7: displays).
+README.md beside this file describes the form. Exit status: 0 all as written, 1 some differ, 77 nothing could be run.
+"""
+import argparse
+import difflib
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+
+
+class Step:
+    """One command with what it should print: standard output, then '! ' lines of standard error, then '= status'."""
+
+    def __init__(self, line):
+        self.line = line      # of the '$' in the file, from 0
+        self.command = ""
+        self.expected = []
+        self.last = line + 1  # line behind the expectation
+
+
+def parse_steps(lines, first, last, plain):
+    """Steps among lines[first:last]; in documents (plain) standard error stands without a mark."""
+    steps = []
+    index = first
+    while index < last:
+        line = lines[index]
+        index += 1
+        if not line.startswith("$ "):
+            continue
+        step = Step(index - 1)
+        step.command = line[2:]
+        while index < last and lines[index].startswith("> "):
+            step.command += "\n" + lines[index][2:]
+            index += 1
+        while index < last and not lines[index].startswith("$ ") and not lines[index].startswith("## "):
+            step.expected.append(lines[index])
+            index += 1
+        # In a transcript an empty line before the next command is for the eye.
+        while step.expected and step.expected[-1] == "":
+            step.expected.pop()
+        step.last = step.line + 1 + step.command.count("\n") + len(step.expected)
+        steps.append(step)
+    return steps
+
+
+def unescape_mdoc(line):
+    return line.replace("\\e", "\\").replace("\\-", "-").replace("\\&", "").replace("\\(aq", "'")
+
+
+def read_steps(path):
+    """(lines, steps, replacements, needs, plain)"""
+    lines = path.read_text().split("\n")
+    if path.suffix == ".txt":
+        directives = [line[3:] for line in lines if line.startswith("## ")]
+        replace = [d[len("replace: "):].split(" -> ", 1) for d in directives if d.startswith("replace: ")]
+        needs = [d[len("needs: "):] for d in directives if d.startswith("needs: ")]
+        return lines, parse_steps(lines, 0, len(lines), False), replace, needs, False
+    steps = []
+    opening = "```console" if path.suffix == ".md" else ".Bd -literal"
+    closing = "```" if path.suffix == ".md" else ".Ed"
+    if path.suffix != ".md":
+        lines = [unescape_mdoc(line) for line in lines]
+    start = None
+    for index, line in enumerate(lines):
+        if start is None and line.startswith(opening):
+            start = index + 1
+        elif start is not None and line == closing:
+            steps += parse_steps(lines, start, index, True)
+            start = None
+    # A command without output in a manual only shows the form: it is not run.
+    return lines, [step for step in steps if step.expected], [], [], True
+
+
+def unmet(needs):
+    for need in needs:
+        if need == "root":
+            if os.geteuid() != 0:
+                return "not root"
+        elif need == "shared":
+            if not shared().is_dir():
+                return "the folder of shared cases is not there (WEIR_SHARED)"
+        elif shutil.which(need) is None:
+            return f"'{need}' is not installed"
+    return None
+
+
+def shared():
+    return pathlib.Path(os.environ.get("WEIR_SHARED", ROOT.parent / "shared"))
+
+
+def run(step, folder, program, plain):
+    environment = {k: v for k, v in os.environ.items() if k in ("HOME", "USER", "LANG") or k.endswith("SAN_OPTIONS")}
+    environment.update(PATH=f"{program.parent}:/usr/sbin:/usr/bin:/sbin:/bin", TZ="UTC", LC_ALL="C.UTF-8",
+                       NO_COLOR="1", WEIR_SHARED=str(shared()), SAMPLES=str(ROOT / "samples"))
+    done = subprocess.run(["bash", "-c", step.command], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT if plain else subprocess.PIPE, timeout=300)
+    out = done.stdout.decode(errors="backslashreplace")
+    got = out.split("\n")
+    if got[-1] == "":
+        got.pop()
+    elif not plain:
+        got.append("\\ no newline at the end")
+    if plain:
+        return got
+    got += ["! " + line for line in done.stderr.decode(errors="backslashreplace").rstrip("\n").split("\n")
+            if done.stderr]
+    if done.returncode != 0:
+        got.append(f"= {done.returncode}")
+    while got and got[-1] == "":
+        got.pop()
+    return got
+
+
+def check(path, program, record):
+    lines, steps, replacements, needs, plain = read_steps(path)
+    reason = unmet(needs)
+    if reason:
+        print(f"{path}: skipped: {reason}")
+        return 77
+    if not steps:
+        print(f"{path}: there is no command in it")
+        return 77 if plain else 1
+    differing = 0
+    with tempfile.TemporaryDirectory() as folder:
+        os.symlink(ROOT / "samples", pathlib.Path(folder) / "samples")
+        if shared().is_dir():
+            os.symlink(shared(), pathlib.Path(folder) / "shared")
+        for step in steps:
+            got = run(step, folder, program, plain)
+            for pattern, text in replacements:
+                got = [re.sub(pattern, text, line) for line in got]
+            if got == step.expected:
+                continue
+            differing += 1
+            if not record:
+                print(f"{path}:{step.line + 1}: $ {step.command}")
+                print("\n".join(difflib.unified_diff(step.expected, got, "written", "printed", lineterm="", n=2)))
+            step.recorded = got
+    if record and differing:
+        for step in reversed(steps):
+            if hasattr(step, "recorded"):
+                first = step.line + 1 + step.command.count("\n")
+                lines[first:step.last] = step.recorded
+        path.write_text("\n".join(lines).rstrip("\n") + "\n")
+        print(f"{path}: {differing} command(s) recorded")
+        return 0
+    return 1 if differing else 0
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--record", action="store_true", help="write down what is printed now")
+    parser.add_argument("--program", required=True, type=pathlib.Path)
+    parser.add_argument("files", nargs="+", type=pathlib.Path)
+    arguments = parser.parse_args()
+    statuses = []
+    for file in arguments.files:
+        if arguments.record and file.suffix != ".txt" and file.suffix != ".md":
+            sys.exit(f"{file}: a manual page is not recorded; change it by hand")
+        statuses.append(check(file, arguments.program.resolve(), arguments.record))
+    sys.exit(1 if 1 in statuses else 77 if set(statuses) == {77} else 0)
+
+
+if __name__ == "__main__":
+    main()

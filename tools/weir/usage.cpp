@@ -1,0 +1,87 @@
+// Mistakes on the command line. Exports report_usage.
+//
+// CLI11 says what is wrong in words of its own; an unknown verb or option, the most frequent mistakes, get a suggestion
+// here, and all messages the form of every other message of the program.
+#include "usage.h"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include <weir/base/suggest.h>
+
+#include "terminal.h"
+
+namespace weir::tool {
+namespace {
+
+// The verb that the command line names, or the program itself.
+const CLI::App& chosen(const CLI::App& app) {
+  const std::vector<const CLI::App*> verbs = app.get_subcommands([](const CLI::App* verb) { return verb->parsed(); });
+  return verbs.empty() ? app : chosen(*verbs.front());
+}
+
+std::string path_of(const CLI::App& app) {
+  return app.get_parent() == nullptr ? app.get_name() : path_of(*app.get_parent()) + " " + app.get_name();
+}
+
+std::vector<std::string> option_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    for (const std::string& name : option->get_snames()) names.push_back("-" + name);
+  }
+  return names;
+}
+
+std::vector<std::string> verb_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; }))
+    names.push_back(verb->get_name());
+  return names;
+}
+
+std::string suggestion(std::string_view word, const std::vector<std::string>& names) {
+  return did_you_mean(word, std::vector<std::string_view>(names.begin(), names.end()));
+}
+
+Error usage_error(std::string message, std::string hint) {
+  return {.code = ErrorCode::kUsage, .message = std::move(message), .hint = std::move(hint)};
+}
+
+}  // namespace
+
+int report_usage(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
+  if (error.get_exit_code() == 0) return app.exit(error) == 0 ? kYes : kUsage;
+  const CLI::App& verb = chosen(app);
+  const std::string help = fmt::format("'{} --help' lists what there is", path_of(verb));
+
+  if (&verb == &app) {
+    for (int i = 1; i < argc; ++i) {
+      const std::string word = argv[i];
+      const bool option = word.size() > 1 && word.front() == '-';
+      const std::string hint = suggestion(word, option ? option_names(app) : verb_names(app));
+      return report(
+          usage_error(fmt::format("unknown {} '{}'", option ? "option" : "command", word), hint.empty() ? help : hint));
+    }
+    return report(usage_error("a command is missing", help));
+  }
+  std::string message = error.what();
+  if (error.get_name() == "ExtrasError") {
+    // "The following argument was not expected: WORD WORD": CLI11 keeps the words in no other place.
+    const std::size_t colon = message.find(": ");
+    std::string word = colon == std::string::npos ? message : message.substr(colon + 2);
+    word = word.substr(0, word.find(' '));
+    const bool option = word.size() > 1 && word.front() == '-';
+    const std::string hint = option ? suggestion(word.substr(0, word.find('=')), option_names(verb)) : std::string();
+    return report(usage_error(option ? fmt::format("'{}' has no option '{}'", path_of(verb), word)
+                                     : fmt::format("'{}' is one argument too many", word),
+                              hint.empty() ? help : hint));
+  }
+  if (!message.empty() && message.back() == '.') message.pop_back();
+  return report(usage_error(message, help));
+}
+
+}  // namespace weir::tool

@@ -1,9 +1,9 @@
-// Straight-line code for one block. Exports BlockCode and allocate_slots.
+// Straight-line code for one block. Exports BlockCode.
 //
 // A value used once is computed at its use. A value used more often is computed where it stands and kept in a scratch
-// word, unless computing it again is as short (constants, the length, slots). A slot read whose use comes after the
-// slot is set again is kept likewise. Left operands are followed in a loop, right ones by recursion, which the parser's
-// limit on nesting bounds.
+// word until its last use, unless computing it again is as short (constants, the length, slots). A slot read whose use
+// comes after its word is written again is kept likewise. What nothing uses is left out, but for what may end the
+// program. Expressions are walked with a stack of tasks, since a lifted program may be one expression of any depth.
 #include "flow/block_code.h"
 
 #include <algorithm>
@@ -12,19 +12,23 @@ namespace weir::flow {
 
 using cbpf::Opcode;
 
-struct BlockCode::Pending {
-  ValueId id;
-  enum : std::uint8_t { kUnary, kConstantRight, kIndexRight, kWordRight } shape;
-  std::uint32_t word = kNone;
-};
-
 namespace {
 
 constexpr std::uint32_t kBeyondEveryPacket = 0x7fffffff;
 
-bool leaves(Op op) { return op == Op::kLoad || op == Op::kDivide || op == Op::kModulo; }
 bool is_cheap(Op op) { return op == Op::kConstant || op == Op::kLength || op == Op::kGetSlot; }
 bool is_binary(Op op) { return op >= Op::kAdd; }
+bool is_commutative(Op op) {
+  return op == Op::kAdd || op == Op::kMultiply || op == Op::kAnd || op == Op::kOr || op == Op::kXor;
+}
+
+// Offsets relative to the network or link-layer header keep their meaning, which only a kernel knows. Other high
+// offsets would mean something else to the classic machine (extensions); as a graph's addresses they lie beyond every
+// packet.
+std::uint32_t absolute_offset(std::uint32_t address) {
+  const bool relative = address >= cbpf::kLinkLayerOffset && address < cbpf::kExtensionBase;
+  return relative ? address : std::min(address, kBeyondEveryPacket);
+}
 
 Opcode load_opcode(std::uint8_t size, bool indirect) {
   switch (size) {
@@ -50,56 +54,48 @@ Opcode alu_opcode(Op op, bool index) {
   }
 }
 
-Error too_many_words() {
-  return Error{.code = ErrorCode::kLimit,
-               .message = "the program needs more than the 16 scratch words of the classic machine",
-               .hint = "split the expression, or nest its arithmetic less deeply"};
-}
-
 }  // namespace
 
-Result<Slots> allocate_slots(const Graph& graph) {
-  Slots slots;
-  slots.word.assign(graph.slot_count, kNone);
-  for (const Block& block : graph.blocks) {
-    for (const ValueId id : block.values) {
-      const Value& value = graph[id];
-      if (value.op != Op::kGetSlot || slots.word[value.k] != kNone) continue;
-      if (slots.used == cbpf::kScratchWords) return fail(too_many_words());
-      slots.word[value.k] = slots.used++;
-    }
-  }
-  return slots;
-}
-
-BlockCode::BlockCode(const Graph& graph, const Block& block, const Slots& slots)
-    : graph_(graph), block_(block), slots_(slots), words_taken_((1u << slots.used) - 1) {
-  if (block.values.empty()) return;
-  const auto [low, high] = std::minmax_element(block.values.begin(), block.values.end());
+BlockCode::BlockCode(const Graph& graph, BlockId block, const SlotWords& slots)
+    : graph_(graph), block_(graph.blocks[block]), slots_(slots), words_taken_(slots.taken[block]) {
+  if (block_.values.empty()) return;
+  const auto [low, high] = std::minmax_element(block_.values.begin(), block_.values.end());
   lowest_ = *low;
   const std::size_t size = *high - *low + 1;
   uses_.assign(size, 0);
-  stored_word_.assign(size, kNone);
-  must_store_.assign(size, false);
-  computed_.assign(size, false);
-  count_uses();
-  decide_what_is_stored();
+  kept_in_.assign(size, kNone);
+  keep_.assign(size, false);
+  unneeded_.assign(size, false);
+  find_users();
+  decide_what_is_kept();
 }
 
-void BlockCode::count_uses() {
+bool BlockCode::may_leave(const Value& value) const {
+  if (value.op == Op::kLoad) return true;
+  if (value.op != Op::kDivide && value.op != Op::kModulo) return false;
+  return graph_[value.b].op != Op::kConstant || graph_[value.b].k == 0;
+}
+
+// Walks backward, so that the users of a value are known to be needed or not before the value is.
+void BlockCode::find_users() {
   const auto use = [&](ValueId id) {
     if (id != kNone) ++uses_[position(id)];
   };
-  for (const ValueId id : block_.values) {
-    use(graph_[id].a);
-    use(graph_[id].b);
-  }
   use(block_.exit.lhs);
   use(block_.exit.rhs);
+  for (auto id = block_.values.rbegin(); id != block_.values.rend(); ++id) {
+    const Value& value = graph_[*id];
+    const std::size_t at = position(*id);
+    if (value.op == Op::kSetSlot) unneeded_[at] = slots_.useless[*id];
+    else unneeded_[at] = uses_[at] == 0 && !may_leave(value);
+    if (unneeded_[at]) continue;
+    use(value.a);
+    use(value.b);
+  }
 }
 
 // Walks backward: `when` is the index in the block at which a value is computed last.
-void BlockCode::decide_what_is_stored() {
+void BlockCode::decide_what_is_kept() {
   const std::size_t count = block_.values.size();
   std::vector<std::size_t> when(uses_.size(), 0);
   const auto needed = [&](ValueId id, std::size_t at) {
@@ -107,19 +103,16 @@ void BlockCode::decide_what_is_stored() {
   };
   needed(block_.exit.lhs, count);
   needed(block_.exit.rhs, count);
+  std::vector<std::size_t> written(cbpf::kScratchWords, count);  // by word: the index of the next kSetSlot
   for (std::size_t i = count; i-- > 0;) {
     const ValueId id = block_.values[i];
     const Value& value = graph_[id];
     const std::size_t at = position(id);
-    bool store = uses_[at] > 1 && !is_cheap(value.op);
-    if (value.op == Op::kGetSlot) {
-      for (std::size_t j = i + 1; j < std::min(when[at], count) && !store; ++j) {
-        const Value& later = graph_[block_.values[j]];
-        store = later.op == Op::kSetSlot && later.k == value.k;
-      }
-    }
-    must_store_[at] = store;
-    const std::size_t computed_at = store || uses_[at] == 0 ? i : when[at];
+    if (unneeded_[at]) continue;
+    if (value.op == Op::kSetSlot) written[slots_.word[value.k]] = i;
+    keep_[at] = uses_[at] > 1 && !is_cheap(value.op);
+    if (value.op == Op::kGetSlot) keep_[at] = written[slots_.word[value.k]] < when[at];
+    const std::size_t computed_at = keep_[at] || uses_[at] == 0 ? i : when[at];
     needed(value.a, computed_at);
     needed(value.b, computed_at);
   }
@@ -134,7 +127,12 @@ Result<std::uint32_t> BlockCode::take_word() {
   return fail(too_many_words());
 }
 
-void BlockCode::release_word(std::uint32_t word) { words_taken_ &= ~(1u << word); }
+// The word of a kept value, which is free again after its last use.
+std::uint32_t BlockCode::use_kept(ValueId id) {
+  const std::size_t at = position(id);
+  if (--uses_[at] == 0) release_word(kept_in_[at]);
+  return kept_in_[at];
+}
 
 Status BlockCode::body() {
   for (const ValueId id : block_.values) {
@@ -142,62 +140,61 @@ Status BlockCode::body() {
     const std::size_t at = position(id);
     if (value.op == Op::kParameter)
       return fail(Error{.code = ErrorCode::kUnsupported, .message = "block parameters cannot be emitted yet"});
+    if (unneeded_[at]) continue;
     if (value.op == Op::kSetSlot) {
-      WEIR_CHECK(to_accumulator(value.a));
-      if (slots_.word[value.k] != kNone) push(Opcode::kSt, slots_.word[value.k]);
-    } else if (must_store_[at]) {
-      WEIR_CHECK(compute(id));
-      WEIR_TRY(stored_word_[at], take_word());
-      push(Opcode::kSt, stored_word_[at]);
-    } else if (uses_[at] == 0 && (leaves(value.op) || value.a != kNone)) {
+      WEIR_CHECK(compute(value.a));
+      push(Opcode::kSt, slots_.word[value.k]);
+    } else if (keep_[at]) {
+      const bool in_index = is_header_length(id);
+      if (in_index) load_index_directly(id);
+      else WEIR_CHECK(compute(id));
+      WEIR_TRY(kept_in_[at], take_word());
+      push(in_index ? Opcode::kStx : Opcode::kSt, kept_in_[at]);
+    } else if (uses_[at] == 0) {
       WEIR_CHECK(compute(id));
     }
   }
   return {};
 }
 
+// ((packet[k] & 0xf) * 4), for which the classic machine has an instruction.
 bool BlockCode::is_header_length(ValueId id) const {
-  const Value& shifted = graph_[id];
-  const bool by_four =
-      (shifted.op == Op::kShiftLeft && graph_[shifted.b].op == Op::kConstant && graph_[shifted.b].k == 2) ||
-      (shifted.op == Op::kMultiply && graph_[shifted.b].op == Op::kConstant && graph_[shifted.b].k == 4);
-  if (!by_four || is_stored(shifted.a)) return false;
-  const Value& masked = graph_[shifted.a];
-  if (masked.op != Op::kAnd || graph_[masked.b].op != Op::kConstant || graph_[masked.b].k != 0xf) return false;
+  const auto is_constant = [&](ValueId constant, std::uint32_t k) {
+    return graph_[constant].op == Op::kConstant && graph_[constant].k == k;
+  };
+  const Value& scaled = graph_[id];
+  const bool by_four = (scaled.op == Op::kShiftLeft && is_constant(scaled.b, 2)) ||
+                       (scaled.op == Op::kMultiply && is_constant(scaled.b, 4));
+  if (!by_four || is_kept(scaled.a)) return false;
+  const Value& masked = graph_[scaled.a];
+  if (masked.op != Op::kAnd || !is_constant(masked.b, 0xf) || is_kept(masked.a)) return false;
   const Value& byte = graph_[masked.a];
-  return !is_stored(masked.a) && byte.op == Op::kLoad && byte.size == 1 && byte.a == kNone &&
-         byte.k <= kBeyondEveryPacket;
+  return byte.op == Op::kLoad && byte.size == 1 && byte.a == kNone;
 }
 
 bool BlockCode::fits_index_directly(ValueId id) const {
-  if (is_stored(id)) return true;
-  const Op op = graph_[id].op;
-  return is_cheap(op) || is_header_length(id);
+  return is_kept(id) || is_cheap(graph_[id].op) || is_header_length(id);
 }
 
-bool BlockCode::load_index_directly(ValueId id) {
+void BlockCode::load_index_directly(ValueId id) {
   const Value& value = graph_[id];
-  if (is_stored(id)) push(Opcode::kLdxScratch, stored_word_[position(id)]);
+  if (is_kept(id)) push(Opcode::kLdxScratch, use_kept(id));
   else if (value.op == Op::kConstant) push(Opcode::kLdxImmediate, value.k);
   else if (value.op == Op::kLength) push(Opcode::kLdxLength);
   else if (value.op == Op::kGetSlot) push(Opcode::kLdxScratch, slots_.word[value.k]);
-  else if (is_header_length(id)) push(Opcode::kLdxHeaderLength, graph_[graph_[value.a].a].k);
-  else return false;
-  return true;
+  else push(Opcode::kLdxHeaderLength, absolute_offset(graph_[graph_[value.a].a].k));
 }
 
 bool BlockCode::fits_accumulator_directly(ValueId id) const {
-  if (is_stored(id)) return true;
   const Value& value = graph_[id];
-  return is_cheap(value.op) || (value.op == Op::kExtension && value.a == kNone) ||
+  return is_kept(id) || is_cheap(value.op) || (value.op == Op::kExtension && value.a == kNone) ||
          (value.op == Op::kLoad && (value.a == kNone || graph_[value.a].op == Op::kConstant));
 }
 
-bool BlockCode::load_accumulator_directly(ValueId id) {
-  if (!fits_accumulator_directly(id)) return false;
+void BlockCode::load_accumulator_directly(ValueId id) {
   const Value& value = graph_[id];
-  if (is_stored(id)) {
-    push(Opcode::kLdScratch, stored_word_[position(id)]);
+  if (is_kept(id)) {
+    push(Opcode::kLdScratch, use_kept(id));
   } else if (value.op == Op::kConstant) {
     push(Opcode::kLdImmediate, value.k);
   } else if (value.op == Op::kLength) {
@@ -207,14 +204,10 @@ bool BlockCode::load_accumulator_directly(ValueId id) {
   } else if (value.op == Op::kExtension) {
     push(Opcode::kLdWordAbsolute, cbpf::kExtensionBase + value.k);
   } else {
-    // High offsets mean something else to the classic machine (extensions, headers); here they lie outside.
     const std::uint32_t base = value.a == kNone ? 0 : graph_[value.a].k;
-    push(load_opcode(value.size, false), std::min(base + value.k, kBeyondEveryPacket));
+    push(load_opcode(value.size, false), absolute_offset(base + value.k));
   }
-  return true;
 }
-
-Status BlockCode::to_accumulator(ValueId id) { return compute(id); }
 
 Result<Operand> BlockCode::operands(ValueId lhs, ValueId rhs) {
   if (graph_[rhs].op == Op::kConstant) {
@@ -240,6 +233,7 @@ Result<Operand> BlockCode::operands(ValueId lhs, ValueId rhs) {
   return Operand{true};
 }
 
+// The operation itself, with its left side (of a load: its base) in A.
 void BlockCode::apply(const Value& value, Operand right) {
   if (value.op == Op::kExtension) {
     push(Opcode::kLdWordAbsolute, cbpf::kExtensionBase + value.k);
@@ -258,47 +252,73 @@ void BlockCode::apply(const Value& value, Operand right) {
   }
 }
 
+void BlockCode::start_value(ValueId id) {
+  const Value& value = graph_[id];
+  if (fits_accumulator_directly(id)) {
+    load_accumulator_directly(id);
+  } else if (value.op == Op::kLoad && fits_index_directly(value.a)) {
+    load_index_directly(value.a);
+    push(load_opcode(value.size, true), value.k);
+  } else if (is_header_length(id)) {
+    load_index_directly(id);
+    push(Opcode::kTxa);
+  } else if (value.op == Op::kLoad || value.op == Op::kNegate) {
+    tasks_.push_back({Todo::kUnary, id});
+    tasks_.push_back({Todo::kValue, value.a});
+  } else if (is_binary(value.op) && graph_[value.b].op == Op::kConstant) {
+    tasks_.push_back({Todo::kConstantRight, id});
+    tasks_.push_back({Todo::kValue, value.a});
+  } else if (fits_index_directly(value.b)) {
+    tasks_.push_back({Todo::kIndexRight, id});
+    tasks_.push_back({Todo::kValue, value.a});
+  } else {
+    tasks_.push_back({Todo::kAfterRight, id});
+    tasks_.push_back({Todo::kValue, value.b});
+  }
+}
+
+// The right side, which needed A for itself, is there: it moves out of the way of the left side.
+Status BlockCode::after_right(ValueId id) {
+  const Value& value = graph_[id];
+  if (is_commutative(value.op) && graph_[value.a].op == Op::kConstant) {
+    apply(value, {.k = graph_[value.a].k});
+  } else if (is_commutative(value.op) && fits_index_directly(value.a)) {
+    load_index_directly(value.a);
+    apply(value, {.in_index = true});
+  } else if (fits_accumulator_directly(value.a)) {
+    push(Opcode::kTax);
+    load_accumulator_directly(value.a);
+    apply(value, {.in_index = true});
+  } else {
+    WEIR_TRY(const std::uint32_t word, take_word());
+    push(Opcode::kSt, word);
+    tasks_.push_back({Todo::kWordRight, id, word});
+    tasks_.push_back({Todo::kValue, value.a});
+  }
+  return {};
+}
+
 Status BlockCode::compute(ValueId id) {
-  std::vector<Pending> pending;
-  for (;;) {
-    if (load_accumulator_directly(id)) break;
-    const Value& value = graph_[id];
-    if (value.op == Op::kLoad && fits_index_directly(value.a)) {
-      load_index_directly(value.a);
-      push(load_opcode(value.size, true), value.k);
-      break;
-    }
-    const bool binary = is_binary(value.op) || value.op == Op::kExtension;
-    if (!binary) {
-      pending.push_back({id, Pending::kUnary});
-    } else if (graph_[value.b].op == Op::kConstant && is_binary(value.op)) {
-      pending.push_back({id, Pending::kConstantRight});
-    } else if (fits_index_directly(value.b)) {
-      pending.push_back({id, Pending::kIndexRight});
-    } else {
-      WEIR_CHECK(compute(value.b));
-      if (fits_accumulator_directly(value.a)) {
-        push(Opcode::kTax);
-        load_accumulator_directly(value.a);
+  tasks_.assign(1, {Todo::kValue, id});
+  while (!tasks_.empty()) {
+    const Task task = tasks_.back();
+    tasks_.pop_back();
+    const Value& value = graph_[task.id];
+    switch (task.todo) {
+      case Todo::kValue: start_value(task.id); break;
+      case Todo::kAfterRight: WEIR_CHECK(after_right(task.id)); break;
+      case Todo::kUnary: apply(value, {}); break;
+      case Todo::kConstantRight: apply(value, {.k = graph_[value.b].k}); break;
+      case Todo::kIndexRight:
+        load_index_directly(value.b);
         apply(value, {.in_index = true});
         break;
-      }
-      WEIR_TRY(const std::uint32_t word, take_word());
-      push(Opcode::kSt, word);
-      pending.push_back({id, Pending::kWordRight, word});
+      case Todo::kWordRight:
+        push(Opcode::kLdxScratch, task.word);
+        release_word(task.word);
+        apply(value, {.in_index = true});
+        break;
     }
-    id = value.a;
-  }
-  for (; !pending.empty(); pending.pop_back()) {
-    const Pending& last = pending.back();
-    const Value& value = graph_[last.id];
-    if (last.shape == Pending::kIndexRight) load_index_directly(value.b);
-    if (last.shape == Pending::kWordRight) {
-      push(Opcode::kLdxScratch, last.word);
-      release_word(last.word);
-    }
-    const bool constant = last.shape == Pending::kConstantRight;
-    apply(value, {.in_index = !constant, .k = constant ? graph_[value.b].k : 0});
   }
   return {};
 }

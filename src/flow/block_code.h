@@ -1,4 +1,4 @@
-// Straight-line classic code for the values of one block, and the scratch words that slots live in.
+// Straight-line classic code for the values of one block.
 #pragma once
 
 #include <cstdint>
@@ -8,16 +8,9 @@
 #include <weir/cbpf/instruction.h>
 #include <weir/flow/graph.h>
 
+#include "flow/slot_words.h"
+
 namespace weir::flow {
-
-// Which scratch word each slot has.
-struct Slots {
-  std::vector<std::uint32_t> word;  // by SlotId; kNone for a slot that is never read
-  std::uint32_t used = 0;           // words taken by slots; the words above are free for temporaries
-};
-
-// Fails with kLimit when the graph reads more than sixteen slots.
-Result<Slots> allocate_slots(const Graph& graph);
 
 // The right side of a comparison or operation whose left side is in A: X, or the constant k.
 struct Operand {
@@ -28,43 +21,54 @@ struct Operand {
 // Makes the code of one block. body() first, then what the exit needs.
 class BlockCode {
  public:
-  BlockCode(const Graph& graph, const Block& block, const Slots& slots);
+  BlockCode(const Graph& graph, BlockId block, const SlotWords& slots);
 
   // Everything that must happen before the exit: slots set, loads that nothing uses, values used more than once.
   Status body();
   // Computes a value into A.
-  Status to_accumulator(ValueId id);
+  Status to_accumulator(ValueId id) { return compute(id); }
   // Computes lhs into A and says where rhs is.
   Result<Operand> operands(ValueId lhs, ValueId rhs);
 
   const std::vector<cbpf::Instruction>& instructions() const { return code_; }
 
  private:
-  struct Pending;  // an operation whose left side is being computed
-  void count_uses();
-  void decide_what_is_stored();
+  enum class Todo : std::uint8_t { kValue, kAfterRight, kUnary, kConstantRight, kIndexRight, kWordRight };
+  struct Task {  // of compute(): what is still to be done, last first
+    Todo todo;
+    ValueId id;
+    std::uint32_t word = kNone;
+  };
+
+  void find_users();
+  void decide_what_is_kept();
+  bool may_leave(const Value& value) const;
   std::size_t position(ValueId id) const { return id - lowest_; }
-  bool is_stored(ValueId id) const { return stored_word_[position(id)] != kNone; }
+  bool is_kept(ValueId id) const { return kept_in_[position(id)] != kNone; }
+  std::uint32_t use_kept(ValueId id);
   Result<std::uint32_t> take_word();
-  void release_word(std::uint32_t word);
+  void release_word(std::uint32_t word) { words_taken_ &= ~(1u << word); }
   void push(cbpf::Opcode opcode, std::uint32_t k = 0) { code_.push_back(cbpf::make(opcode, k)); }
-  bool load_index_directly(ValueId id);
-  bool load_accumulator_directly(ValueId id);
   bool fits_index_directly(ValueId id) const;
+  void load_index_directly(ValueId id);
   bool fits_accumulator_directly(ValueId id) const;
+  void load_accumulator_directly(ValueId id);
   bool is_header_length(ValueId id) const;
   Status compute(ValueId id);
+  void start_value(ValueId id);
+  Status after_right(ValueId id);
   void apply(const Value& value, Operand right);
 
   const Graph& graph_;
   const Block& block_;
-  const Slots& slots_;
+  const SlotWords& slots_;
   ValueId lowest_ = 0;
-  std::vector<std::uint32_t> uses_;         // by position
-  std::vector<std::uint32_t> stored_word_;  // by position: the word of a value that is kept, or kNone
-  std::vector<bool> must_store_;            // by position
-  std::vector<bool> computed_;              // by position
-  std::uint32_t words_taken_ = 0;           // bit i: M[i] is taken
+  std::vector<std::uint32_t> uses_;     // by position: uses that are still to come
+  std::vector<std::uint32_t> kept_in_;  // by position: the word of a value that is kept, or kNone
+  std::vector<bool> keep_;              // by position: computed where it stands, into a word
+  std::vector<bool> unneeded_;          // by position: never computed
+  std::uint32_t words_taken_ = 0;       // bit i: M[i] is taken
+  std::vector<Task> tasks_;
   std::vector<cbpf::Instruction> code_;
 };
 

@@ -12,11 +12,11 @@
 #include <weir/flow/emit.h>
 
 #include <algorithm>
-#include <array>
 #include <optional>
 #include <unordered_map>
 
 #include "flow/block_code.h"
+#include "flow/slot_words.h"
 
 namespace weir::flow {
 namespace {
@@ -70,8 +70,9 @@ class Emitter {
   explicit Emitter(const Graph& graph) : graph_(graph), starts_(graph.blocks.size(), 0) {}
 
   Result<cbpf::Program> run() {
-    WEIR_TRY(slots_, allocate_slots(graph_));
-    std::vector<BlockId> order = topological_order(graph_);
+    const std::vector<BlockId> order = topological_order(graph_);
+    for (const BlockId block : order) WEIR_CHECK(outside_rejects(block));
+    WEIR_TRY(slots_, assign_words(graph_, order));
     for (auto block = order.rbegin(); block != order.rend(); ++block) WEIR_CHECK(emit_block(*block));
     std::reverse(code_.begin(), code_.end());
     const std::uint32_t unwritten = words_read_unwritten(code_);
@@ -84,6 +85,18 @@ class Emitter {
   }
 
  private:
+  // The classic machine ends the program where a load lies outside; it cannot go on elsewhere.
+  Status outside_rejects(BlockId id) const {
+    const BlockId outside = graph_.blocks[id].outside;
+    if (outside == kNone) return {};
+    const Block& target = graph_.blocks[outside];
+    if (target.exit.kind == ExitKind::kVerdict && target.values.size() == 1 &&
+        graph_[target.exit.lhs] == Value{.op = Op::kConstant, .k = 0})
+      return {};
+    return fail(Error{.code = ErrorCode::kUnsupported,
+                      .message = "classic code cannot go on after a load outside of the packet"});
+  }
+
   FromEnd here() const { return static_cast<FromEnd>(code_.size()); }
   void push(const Instruction& instruction) { code_.push_back(instruction); }
   std::uint32_t distance(FromEnd target) const { return here() - target; }
@@ -176,7 +189,7 @@ class Emitter {
 
   Status emit_block(BlockId id) {
     const Block& block = graph_.blocks[id];
-    BlockCode code(graph_, block, slots_);
+    BlockCode code(graph_, id, slots_);
     WEIR_CHECK(code.body());
     WEIR_CHECK(emit_exit(block.exit, code));
     for (auto instruction = code.instructions().rbegin(); instruction != code.instructions().rend(); ++instruction)
@@ -186,7 +199,7 @@ class Emitter {
   }
 
   const Graph& graph_;
-  Slots slots_;
+  SlotWords slots_;
   std::vector<Instruction> code_;                // from the last instruction to the first
   std::vector<FromEnd> starts_;                  // of each block
   std::unordered_map<FromEnd, FromEnd> relays_;  // target -> the relay placed last

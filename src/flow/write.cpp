@@ -16,8 +16,8 @@ std::string describe(const Value& value) {
   switch (value.op) {
     case Op::kConstant: return constant(value.k);
     case Op::kLoad:
-      if (value.a == kNone) return fmt::format("load{} [{}]", value.size, value.k);
-      return fmt::format("load{} [v{} + {}]", value.size, value.a, value.k);
+      if (value.a == kNone) return fmt::format("load{} [{}]{}", value.size, value.k, value.inside ? " inside" : "");
+      return fmt::format("load{} [v{} + {}]{}", value.size, value.a, value.k, value.inside ? " inside" : "");
     case Op::kLength: return "len";
     case Op::kExtension: {
       const cbpf::ExtensionInfo* info = cbpf::find_extension(cbpf::kExtensionBase + value.k);

@@ -9,10 +9,18 @@
 //   plain     values are used only in the block that defines them; what crosses blocks passes through slots
 //             (kGetSlot, kSetSlot), as classic code passes it through A, X and M[]. Lowering and lifting make this.
 //   promoted  values are used wherever their definition dominates; what joins is a parameter of the block (kParameter),
-//             given by each edge. A pass makes this form from the other.
+//             given by each edge. optimise() makes this form from the other. Verdicts, arguments and both sides of a
+//             test may be values of any dominating block; a value that a block lists is computed there, in order.
+//
+// Sets: an exit of kind kSet asks whether one value lies in any of its ranges, which are sorted, disjoint and not
+// adjacent: {80, 443, 8000-8100}. optimise() gathers chains of tests on one value, nets and port ranges into them, of
+// any size. Classic code gets a set as a balanced search tree; native code may take a bitmap, a hash or a vector
+// compare.
 //
 // Arithmetic is that of the classic machine: 32 bits, wrapping; shift counts are masked with 31; division or remainder
-// by zero ends the program with verdict 0. A load's address is base + k modulo 2^32.
+// by zero leaves the block. A load's address is base + k modulo 2^32; addresses from cbpf::kLinkLayerOffset up are
+// relative to headers that only a kernel knows, and lie outside of every packet elsewhere. A slot that was never set
+// reads 0.
 //
 // Values and blocks are named by index and never removed while a graph is rewritten; a pass that drops many ends with
 // compact(). A Graph is a plain value: copy, move, compare. Not synchronised.
@@ -55,6 +63,8 @@ enum class Op : std::uint8_t {
 struct Value {
   Op op = Op::kConstant;
   std::uint8_t size = 4;  // of a load: 1, 2 or 4
+  bool inside = false;    // of a load: it is proven to lie inside of the packet wherever the block is reached, so it
+                          // never leaves; set by optimise(), and never wrong to ignore
   ValueId a = kNone;
   ValueId b = kNone;
   std::uint32_t k = 0;
@@ -99,8 +109,8 @@ struct Block {
   std::vector<ValueId> parameters{};  // kParameter values (promoted form)
   std::vector<ValueId> values{};      // in order of computation; all are computed, used or not
   Exit exit{};
-  BlockId outside = kNone;  // where a load outside of the packet or a division by zero leads;
-                            // kNone: the program ends with verdict 0
+  BlockId outside = kNone;  // where a load outside of the packet or a division by zero leads (a block
+                            // without parameters); kNone: the program ends with verdict 0
   friend bool operator==(const Block&, const Block&) = default;
 };
 

@@ -14,7 +14,7 @@
 #include <weir/filter/compile.h>
 
 #include "libpcap_names.h"
-#include "reference/capture_reader.h"
+#include "real_packets.h"
 #include "reference/formula_evaluator.h"
 #include "reference/steered_packets.h"
 #include "reference/tracing_machine.h"
@@ -39,24 +39,6 @@ CompileOptions options_of(const Row& row, filter::Resolver& resolver) {
   options.bind.capture_file = !row.at("offline_filter").empty();
   return options;
 }
-
-// Real packets by link type, so that each program sees what it was written for.
-class RealPackets {
- public:
-  explicit RealPackets(const std::filesystem::path& data) {
-    for (const char* folder : {"captures", "pcap-filter/captures"})
-      for (const auto& entry : std::filesystem::directory_iterator(data / folder)) {
-        const auto capture = reference::read_capture(entry.path());
-        if (!capture) continue;
-        std::vector<Bytes>& kept = packets_[capture->link_type];
-        for (std::size_t i = 0; i < capture->packets.size() && i < 2; ++i) kept.push_back(capture->packets[i].bytes);
-      }
-  }
-  const std::vector<Bytes>& of(packet::LinkType type) { return packets_[type]; }
-
- private:
-  std::map<packet::LinkType, std::vector<Bytes>> packets_;
-};
 
 // Whether a loop of `protochain` went on behind an Authentication Header. libpcap continues at the length of that
 // header instead of behind it (gen_protochain; its comment there says what was meant), so its verdict means nothing
@@ -130,7 +112,7 @@ struct Summary {
   std::size_t rows = 0, miscompiled = 0, packets = 0, edges = 0, edges_taken = 0, accepted = 0;
 };
 
-void compare_row(const Row& row, RealPackets& real, Summary& summary) {
+void compare_row(const Row& row, tests::RealPackets& real, Summary& summary) {
   const Result<cbpf::Program> listing = cbpf::read(row.at("program"));
   ASSERT_TRUE(listing.has_value()) << row.at("program");
   tests::LibpcapTestNames resolver;
@@ -178,7 +160,7 @@ class Accept : public testing::TestWithParam<const char*> {};
 TEST_P(Accept, SameVerdictsAsLibpcap) {
   const auto data = tests::shared_folder() / "data";
   WEIR_REQUIRE_SHARED(data);
-  RealPackets real(data);
+  tests::RealPackets real(data);
   Summary summary;
   const std::string group = GetParam();
   for (const Row& row : tests::read_table(data / "pcap-filter" / "accept.tsv")) {

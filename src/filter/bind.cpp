@@ -16,46 +16,55 @@ Binder::Binder(const Ast& ast, const BindOptions& options)
 }
 
 Result<BindResult> Binder::run() {
-  const std::optional<Layout> layout = layout_of(options_.link_type);
-  if (!layout)
-    return fail(Error{.code = ErrorCode::kUnsupported,
-                      .message = fmt::format("unknown link type {}", static_cast<unsigned>(options_.link_type))});
-  layout_ = *layout;
+  layout_ = layout_of(options_.link_type);
   if (has_variable_link_header(layout_.type)) layout_.link_header.variable = header_variable_ = new_variable();
   if (has_variable_payload(layout_.type)) layout_.payload.variable = payload_variable_ = new_variable();
   outer_link_header_ = layout_.link_header;
-
-  struct Frame {
-    NodeId node;
-    std::vector<FormulaId> bound;
-  };
-  std::vector<Frame> stack;
-  stack.push_back({ast_.root, {}});
-  FormulaId result = 0;
-  while (!stack.empty() && !error_) {
-    Frame& frame = stack.back();
-    const Node& node = ast_[frame.node];
-    const bool connective = node.kind == NodeKind::kAnd || node.kind == NodeKind::kOr || node.kind == NodeKind::kNot;
-    if (connective && frame.bound.size() < node.children.size()) {
-      const NodeId child = node.children[frame.bound.size()];
-      stack.push_back({child, {}});
-      continue;
-    }
-    if (!connective) result = leaf(node);
-    else if (node.kind == NodeKind::kNot) result = negate(frame.bound.front());
-    else result = connect(node.kind == NodeKind::kAnd ? FormulaKind::kAnd : FormulaKind::kOr, std::move(frame.bound));
-    stack.pop_back();
-    if (!stack.empty()) stack.back().bound.push_back(result);
-  }
+  const FormulaId result = walk();
   if (!error_) refuse_no_match(result);
   if (error_) return fail(std::move(*error_));
   bound_.root = ast_[ast_.root].kind == NodeKind::kEmpty ? result : prelude(result);
   return BindResult{std::move(bound_), std::move(warnings_)};
 }
 
+FormulaId Binder::walk() {
+  struct Frame {
+    NodeId node;
+    std::vector<FormulaId> bound{};
+    std::size_t shifts = 0;  // how many there were before its children
+  };
+  std::vector<Frame> stack;
+  stack.push_back({ast_.root});
+  FormulaId result = 0;
+  while (!stack.empty() && !error_) {
+    Frame& frame = stack.back();
+    const Node& node = ast_[frame.node];
+    const bool connective = node.kind == NodeKind::kAnd || node.kind == NodeKind::kOr || node.kind == NodeKind::kNot;
+    const bool shifted = shifts_.size() > frame.shifts;
+    if (connective && frame.bound.size() < node.children.size()) {
+      const NodeId child = node.children[frame.bound.size()];
+      if (node.kind == NodeKind::kOr && shifted) warn_of_shift(shifts_.back(), false, ast_[child]);
+      stack.push_back({child, {}, shifts_.size()});
+      continue;
+    }
+    if (!connective) {
+      result = leaf(node);
+    } else if (node.kind == NodeKind::kNot) {
+      result = negate(frame.bound.front());
+      if (shifted) negated_shift_ = shifts_.back();
+    } else {
+      result = connect(node.kind == NodeKind::kAnd ? FormulaKind::kAnd : FormulaKind::kOr, std::move(frame.bound));
+    }
+    stack.pop_back();
+    if (!stack.empty()) stack.back().bound.push_back(result);
+  }
+  return result;
+}
+
 FormulaId Binder::leaf(const Node& leaf_node) {
   node_ = &leaf_node;
-  if (shift_ && !shift_reported_ && leaf_node.kind != NodeKind::kEmpty) note_shift();
+  if (negated_shift_) warn_of_shift(*negated_shift_, true, leaf_node);
+  negated_shift_.reset();
   const std::size_t first = bound_.nodes.size();
   FormulaId result = 0;
   switch (leaf_node.kind) {

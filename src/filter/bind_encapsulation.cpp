@@ -12,25 +12,21 @@ std::optional<std::uint32_t> Binder::operand() const {
   return node().values.front();
 }
 
-// People expect `vlan 5 or port 80` to test the port of untagged packets; it does not.
-void Binder::note_shift() {
-  shift_reported_ = true;
-  // A later test joined by `and` is what the shift is for; only an `or` or a `not` on the way surprises.
-  for (const Node& connective : ast_.nodes) {
-    if (connective.kind != NodeKind::kOr) continue;
-    for (std::size_t i = 1; i < connective.children.size(); ++i)
-      if (ast_[connective.children[i - 1]].span.begin <= shift_->begin &&
-          ast_[connective.children[i]].span.begin > shift_->begin) {
-        const std::string word = ast_.text.substr(shift_->begin, shift_->end - shift_->begin);
-        warnings_.push_back({.severity = Severity::kWarning,
-                             .message = fmt::format("all tests after '{}' look behind it, also those after 'or'", word),
-                             .place = *shift_,
-                             .hint = fmt::format("put the tests of packets without it before '{}'", word)});
-        return;
-      }
-  }
-  shift_reported_ = false;
-  shift_.reset();
+// People expect `vlan 5 or port 80` to test the port of untagged packets, and `not vlan and ip` to mean untagged IP;
+// they do not, since a shift holds for all that is written after it.
+void Binder::warn_of_shift(Span word, bool negated, const Node& later) {
+  if (shifts_warned_ == shifts_.size()) return;
+  shifts_warned_ = shifts_.size();
+  const std::string text(words_of(word));
+  const bool vlans = text.substr(0, 4) == "vlan" && words_of(later.span).substr(0, 4) == "vlan";
+  std::string hint = fmt::format("put the tests of packets without it before '{}'", text);
+  if (vlans && !negated) hint = "for one tag with several identifiers: 'vlan and (link[14:2] & 0xfff = 5 or ...)'";
+  warnings_.push_back({.severity = Severity::kWarning,
+                       .message = negated
+                                      ? fmt::format("the tests after 'not {}' look behind it", text)
+                                      : fmt::format("the tests after '{}' look behind it, also those after 'or'", text),
+                       .place = word,
+                       .hint = std::move(hint)});
 }
 
 FormulaId Binder::vlan_type() {
@@ -51,7 +47,7 @@ FormulaId Binder::vlan() {
                          !layout_.link_header.variable && layout_.link_header.constant == outer_link_header_.constant;
   const FormulaId result = options_.platform == Platform::kLinux && outermost ? vlan_linux(id) : vlan_tagged(id);
   ++layout_.vlan_depth;
-  shift_ = node().span;
+  shifts_.push_back(node().span);
   return result;
 }
 
@@ -103,7 +99,7 @@ FormulaId Binder::mpls() {
   layout_.network += 4;
   layout_.network_no_snap += 4;
   ++layout_.label_depth;
-  shift_ = node().span;
+  shifts_.push_back(node().span);
   return result;
 }
 
@@ -121,7 +117,7 @@ FormulaId Binder::pppoes() {
   layout_.type_field = layout_.link_header;
   layout_.payload.constant = layout_.link_header.constant + 2;
   layout_.network = layout_.network_no_snap = 0;
-  shift_ = node().span;
+  shifts_.push_back(node().span);
   return result;
 }
 
@@ -134,7 +130,7 @@ void Binder::push_ethernet(VariableId header, VariableId type, VariableId payloa
   layout_.payload = {payload, 0};
   layout_.network = 0;
   layout_.encapsulated = true;
-  shift_ = node().span;
+  shifts_.push_back(node().span);
 }
 
 FormulaId Binder::tunnel_check(bool geneve, bool ipv6, std::optional<std::uint32_t> vni) {

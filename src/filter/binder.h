@@ -77,6 +77,7 @@ class Binder {
 
   // --- the walk
   void refuse_no_match(FormulaId root);
+  FormulaId walk();
   FormulaId leaf(const Node& node);
   FormulaId primitive();
   FormulaId special();
@@ -165,7 +166,7 @@ class Binder {
   FormulaId lane();
   void push_ethernet(VariableId header, VariableId type, VariableId payload);
   std::optional<std::uint32_t> operand() const;
-  void note_shift();
+  void warn_of_shift(Span word, bool negated, const Node& later);
 
   // --- 802.11
   FormulaId wlan_host(const Mac48& mac, Direction direction);
@@ -199,10 +200,11 @@ class Binder {
   std::optional<std::pair<VariableId, VariableId>> chain_;  // of protochain: the next header's number and place
   bool header_used_ = false;
   bool payload_used_ = false;
-  const Node* node_ = nullptr;  // the leaf being bound
-  std::vector<Span> no_match_;  // leaves that no packet of the link type can match
-  std::optional<Span> shift_;   // the word that shifted the layout last
-  bool shift_reported_ = false;
+  const Node* node_ = nullptr;         // the leaf being bound
+  std::vector<Span> no_match_;         // leaves that no packet of the link type can match
+  std::vector<Span> shifts_;           // the words that shifted the layout, in the order written
+  std::size_t shifts_warned_ = 0;      // how many of them were there when the last warning was given
+  std::optional<Span> negated_shift_;  // a shift under a `not` just left: it holds for the next leaf too
   Warnings warnings_;
   std::optional<Error> error_;
 };

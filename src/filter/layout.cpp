@@ -41,6 +41,7 @@ constexpr Row kRows[] = {
     {LinkType::kPppEther, LinkFamily::kPpp, 0, 6, 8, 0, 0},
     {LinkType::kPppBsdos, LinkFamily::kPppBsdos, 0, 5, 24, 0, 0},
     {LinkType::kCiscoHdlc, LinkFamily::kCiscoHdlc, 0, 2, 4, 0, 0},
+    {LinkType::kHdlc, LinkFamily::kCiscoHdlc, 0, 2, 4, 0, 0},
     {LinkType::kFddi, LinkFamily::kLlc, 0, 13, 13, 8, 3},
     {LinkType::kTokenRing, LinkFamily::kLlc, 0, 14, 14, 8, 3},
     {LinkType::kIpOverFc, LinkFamily::kLlc, 0, 16, 16, 8, 3},
@@ -83,11 +84,12 @@ constexpr Row kRows[] = {
     {LinkType::kJuniperVs, LinkFamily::kJuniper, 0, 8, kNo, kNo, kNo},
     {LinkType::kJuniperSrxE2e, LinkFamily::kJuniper, 0, 8, kNo, kNo, kNo},
     {LinkType::kJuniperFibrechannel, LinkFamily::kJuniper, 0, 8, kNo, kNo, kNo},
+    {LinkType::kJuniperAtmCemic, LinkFamily::kJuniper, 0, 8, kNo, kNo, kNo},
 };
 
 }  // namespace
 
-std::optional<Layout> layout_of(LinkType type) {
+Layout layout_of(LinkType type) {
   Layout layout;
   layout.type = type;
   layout.family = LinkFamily::kOpaque;
@@ -103,7 +105,6 @@ std::optional<Layout> layout_of(LinkType type) {
     layout.network_no_snap = row.network_no_snap;
     return layout;
   }
-  if (packet::find(type) == nullptr) return std::nullopt;
   return layout;
 }
 

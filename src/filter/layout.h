@@ -59,9 +59,9 @@ struct Layout {
   bool lane = false;          // inside of ATM LAN emulation
 };
 
-// The layout at the start of a packet; empty for numbers that no link type has been given.
+// The layout at the start of a packet; opaque where nothing is known of the link type.
 // Variables of variable-length headers are not assigned yet: Binder does.
-std::optional<Layout> layout_of(packet::LinkType type);
+Layout layout_of(packet::LinkType type);
 
 bool has_variable_link_header(packet::LinkType type);  // radio headers
 bool has_variable_payload(packet::LinkType type);      // 802.11, PFLOG

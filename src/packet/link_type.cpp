@@ -19,6 +19,29 @@ bool same_ignoring_case(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return upper(x) == upper(y); });
 }
 
+// Other names: of LINKTYPE_ values where they are not those of the DLT_ values, and older ones.
+struct Alias {
+  std::string_view name;
+  LinkType type;
+};
+constexpr Alias kAliases[] = {
+    {"ETHERNET", LinkType::kEthernet},
+    {"EXP_ETHERNET", LinkType::kExperimentalEthernet},
+    {"IEEE802_5", LinkType::kTokenRing},
+    {"ARCNET_BSD", LinkType::kArcnet},
+    {"PPP_HDLC", LinkType::kPppSerial},
+    {"CHDLC", LinkType::kCiscoHdlc},
+    {"IEEE802_11_PRISM", LinkType::kPrism},
+    {"IEEE802_11_AIRONET", LinkType::kAironetHeader},
+    {"IEEE802_11_RADIOTAP", LinkType::kIeee80211Radio},
+    {"IEEE802_11_AVS", LinkType::kIeee80211RadioAvs},
+    {"LINUX_PPP_WITHDIRECTION", LinkType::kPppPppd},
+    {"PPP_WITH_DIRECTION", LinkType::kPppPppd},
+    {"USB", LinkType::kUsbFreebsd},
+    {"IEEE802_15_4_WITHFCS", LinkType::kIeee80215_4WithFcs},
+    {"IPMB_LINUX", LinkType::kI2cLinux},
+};
+
 }  // namespace
 
 std::span<const LinkTypeInfo> link_types() { return kLinkTypes; }
@@ -36,10 +59,10 @@ std::optional<LinkType> link_type_named(std::string_view name) {
       name.remove_prefix(prefix.size());
       break;
     }
-  // LINKTYPE names that differ from the DLT names.
-  if (same_ignoring_case(name, "ETHERNET")) return LinkType::kEthernet;
   for (const LinkTypeInfo& row : kLinkTypes)
     if (same_ignoring_case(row.name, name)) return row.type;
+  for (const Alias& alias : kAliases)
+    if (same_ignoring_case(alias.name, name)) return alias.type;
   return std::nullopt;
 }
 

@@ -24,6 +24,8 @@ TEST(LinkType, NamesMayCarryAPrefixAndAnyCase) {
   EXPECT_EQ(link_type_named("linktype_ethernet"), LinkType::kEthernet);
   EXPECT_EQ(link_type_named("en10mb"), LinkType::kEthernet);
   EXPECT_EQ(link_type_named("DLT_RAW"), LinkType::kRaw);
+  EXPECT_EQ(link_type_named("LINKTYPE_IEEE802_11_RADIOTAP"), LinkType::kIeee80211Radio);
+  EXPECT_EQ(link_type_named("ipmb_linux"), LinkType::kI2cLinux);
   EXPECT_EQ(link_type_named("nonsense"), std::nullopt);
   EXPECT_EQ(find(static_cast<LinkType>(65000)), nullptr);
 }

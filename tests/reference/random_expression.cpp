@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstdio>
 #include <string_view>
 
 namespace weir::reference {
@@ -59,21 +60,29 @@ class Generator {
   std::string number(std::uint32_t most, std::uint32_t least = 0) {
     const std::uint32_t value = most == 0xffffffff ? static_cast<std::uint32_t>(random_())
                                                    : least + static_cast<std::uint32_t>(random_()) % (most - least + 1);
-    return std::to_string(value);
+    if (below(8) != 0) return std::to_string(value);
+    char text[16];
+    std::snprintf(text, sizeof text, maybe() || value > 0xffffff ? "0x%x" : "0%o", static_cast<unsigned>(value));
+    return text;
+  }
+  std::string compared(std::uint32_t most) {
+    return std::string(one_of<6>({"", "= ", "!= ", "> ", "<= ", ">= "})) + number(most);
   }
 
+  std::string decimal(int most, int least = 0) { return std::to_string(least + below(most - least + 1)); }
+
   // Few different values, so that tests of one expression meet each other.
-  std::string ipv4() { return "10." + number(1) + "." + number(1) + "." + number(3); }
-  std::string ipv6() { return "fe80::" + number(2) + ":" + number(9); }
-  std::string mac() { return "00:11:22:33:44:5" + number(3); }
+  std::string ipv4() { return "10." + decimal(1) + "." + decimal(1) + "." + decimal(3); }
+  std::string ipv6() { return "fe80::" + decimal(2) + ":" + decimal(9); }
+  std::string mac() { return "00:11:22:33:44:5" + decimal(3); }
   std::string port() { return std::string(one_of<5>({"53", "80", "443", "6081", "1"})); }
 
   std::string direction() { return std::string(one_of<5>({"", "src ", "dst ", "src or dst ", "src and dst "})); }
 
   std::string load(int depth) {
-    const string_view protocol =
-        one_of<20>({"link",  "ether", "ip",   "arp", "rarp", "atalk", "decnet", "sca", "lat",  "moprc",
-                    "mopdl", "ip6",   "sctp", "tcp", "udp",  "icmp",  "igmp",   "pim", "vrrp", "icmp6"});
+    const string_view protocol = one_of<24>({"link", "ether", "ip",    "arp",   "rarp", "atalk", "decnet", "sca",
+                                             "lat",  "moprc", "mopdl", "ip6",   "sctp", "tcp",   "udp",    "icmp",
+                                             "igmp", "pim",   "vrrp",  "icmp6", "carp", "igrp",  "radio",  "wlan"});
     const std::string index = below(4) == 0 && depth > 0 ? arithmetic(depth - 1) : number(40);
     return std::string(protocol) + "[" + index + std::string(one_of<4>({"", ":1", ":2", ":4"})) + "]";
   }
@@ -103,13 +112,14 @@ class Generator {
 
   std::string address() {
     const std::string protocol(one_of<5>({"", "", "ip ", "arp ", "rarp "}));
-    switch (below(8)) {
-      case 0: return protocol + direction() + "net 10." + number(1) + "." + number(1);
-      case 1: return protocol + direction() + "net 10." + number(1) + ".0.0/" + number(32, 16);
-      case 2: return protocol + direction() + "net 10.0.0.0 mask 255." + number(255) + ".0.0";
-      case 3: return "ip6 " + direction() + "net fe80::/" + number(128, 10);
+    switch (below(9)) {
+      case 0: return protocol + direction() + "net 10." + decimal(1) + "." + decimal(1);
+      case 1: return protocol + direction() + "net 10." + decimal(1) + ".0.0/" + decimal(32, 16);
+      case 2: return protocol + direction() + "net 10.0.0.0 mask 255." + decimal(255) + ".0.0";
+      case 3: return "ip6 " + direction() + "net fe80::/" + decimal(128, 10);
       case 4: return direction() + "host " + ipv6();
-      case 5: return "decnet " + direction() + "host " + number(63) + "." + number(1023);
+      case 5: return "decnet " + direction() + "host " + std::to_string(below(64)) + "." + std::to_string(below(1024));
+      case 6: return protocol + direction() + "net " + number(300);
       default: return protocol + direction() + "host " + ipv4();
     }
   }
@@ -134,11 +144,27 @@ class Generator {
   }
 
   std::string bare() {
-    return std::string(
-        one_of<39>({"ip",   "ip6",   "arp",   "rarp", "tcp",  "udp",  "sctp",    "icmp",         "icmp6",        "igmp",
-                    "igrp", "pim",   "vrrp",  "carp", "ah",   "esp",  "atalk",   "aarp",         "decnet",       "lat",
-                    "sca",  "moprc", "mopdl", "iso",  "esis", "isis", "l1",      "l2",           "iih",          "lsp",
-                    "snp",  "csnp",  "psnp",  "clnp", "stp",  "ipx",  "netbeui", "ip multicast", "ip6 multicast"}));
+    return std::string(one_of<41>({"ip broadcast", "wlan multicast",
+                                   "ip",           "ip6",
+                                   "arp",          "rarp",
+                                   "tcp",          "udp",
+                                   "sctp",         "icmp",
+                                   "icmp6",        "igmp",
+                                   "igrp",         "pim",
+                                   "vrrp",         "carp",
+                                   "ah",           "esp",
+                                   "atalk",        "aarp",
+                                   "decnet",       "lat",
+                                   "sca",          "moprc",
+                                   "mopdl",        "iso",
+                                   "esis",         "isis",
+                                   "l1",           "l2",
+                                   "iih",          "lsp",
+                                   "snp",          "csnp",
+                                   "psnp",         "clnp",
+                                   "stp",          "ipx",
+                                   "netbeui",      "ip multicast",
+                                   "ip6 multicast"}));
   }
 
   std::string relation() {
@@ -176,17 +202,38 @@ class Generator {
   }
 
   std::string wlan_or_other() {
-    switch (below(10)) {
-      case 0: return "type " + std::string(one_of<3>({"mgt", "ctl", "data"}));
-      case 1: return "type data subtype " + std::string(one_of<3>({"data", "null", "qos-data"}));
-      case 2: return "subtype " + std::string(one_of<4>({"beacon", "ack", "probe-req", "rts"}));
+    switch (below(14)) {
+      case 0: return "type " + std::string(one_of<5>({"mgt", "ctl", "data", "management", "control"}));
+      case 1: return "type data subtype " + std::string(one_of<5>({"data", "null", "qos-data", "cf-ack", "qos"}));
+      case 2: return "subtype " + std::string(one_of<6>({"beacon", "ack", "probe-req", "rts", "deauth", "ps-poll"}));
       case 3: return "dir " + std::string(one_of<4>({"nods", "tods", "fromds", "dstods"}));
       case 4: return "wlan " + std::string(one_of<6>({"addr1 ", "addr2 ", "addr3 ", "addr4 ", "ra ", "ta "})) + mac();
       case 5: return std::string(one_of<2>({"inbound", "outbound"}));
-      case 6: return "vpi " + number(3);
-      case 7: return "vci " + number(40);
-      case 8: return std::string(one_of<8>({"fisu", "lssu", "msu", "lane", "metac", "bcc", "oamf4", "connectmsg"}));
-      default: return "llc" + std::string(one_of<8>({"", " i", " s", " u", " rr", " ui", " sabme", " xid"}));
+      case 6: return "vpi " + compared(3);
+      case 7: return "vci " + (maybe() ? compared(40) : "(" + number(9) + " or " + number(40) + ")");
+      case 8:
+        return std::string(one_of<16>({"fisu", "lssu", "msu", "hfisu", "hlssu", "hmsu", "lane", "metac", "bcc", "oamf4",
+                                       "connectmsg", "metaconnect", "oam", "oamf4sc", "sc", "ilmic"}));
+      case 9:
+        return std::string(one_of<8>({"sio ", "opc ", "dpc ", "sls ", "hsio ", "hopc ", "hdpc ", "hsls "})) +
+               compared(15);
+      case 10: return "sio (" + number(9) + " or " + number(255) + " or " + number(3) + ")";
+      case 11: return pf();
+      case 12: return "link " + direction() + "host $" + std::string(one_of<4>({"0", "2a", "ff", "7"}));
+      default:
+        return "llc" + std::string(one_of<14>({"", " i", " s", " u", " rr", " rnr", " rej", " ui", " ua", " disc",
+                                               " sabme", " xid", " test", " frmr"}));
+    }
+  }
+
+  std::string pf() {
+    switch (below(6)) {
+      case 0: return std::string(one_of<2>({"ifname ", "on "})) + std::string(one_of<3>({"en0", "vlan7x", "lo"}));
+      case 1: return std::string(one_of<2>({"ruleset ", "rset "})) + std::string(one_of<3>({"main", "a.b", "x1"}));
+      case 2: return std::string(one_of<2>({"rulenum ", "rnr "})) + number(9);
+      case 3: return std::string(one_of<2>({"subrulenum ", "srnr "})) + number(9);
+      case 4: return "reason " + std::string(one_of<5>({"match", "short", "memory", "bad-offset", "0"}));
+      default: return "action " + std::string(one_of<6>({"pass", "block", "nat", "rdr", "binat", "scrub"}));
     }
   }
 

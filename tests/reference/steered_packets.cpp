@@ -1,6 +1,8 @@
 // Makes packets that reach the paths of a program. Exports steer.
 #include "reference/steered_packets.h"
 
+#include <algorithm>
+
 #include "reference/tracing_machine.h"
 
 namespace weir::reference {
@@ -32,6 +34,10 @@ SteeredPackets steer(std::span<const cbpf::Instruction> program, std::mt19937& r
   };
   for (std::uint32_t round = 0; round < options.rounds; ++round) {
     Bytes bytes = random_packet(random, options.length);
+    if (!options.seeds.empty() && round % 2 == 1) {
+      const Bytes& seed = options.seeds[random() % options.seeds.size()];
+      std::copy_n(seed.begin(), std::min(seed.size(), bytes.size()), bytes.begin());
+    }
     Trace trace = run_and_keep(bytes);
     for (std::uint32_t i = 0; i < options.turns && !trace.decisions.empty(); ++i) {
       // First a decision whose other way was never taken, the last one as a rule; else any.

@@ -25,6 +25,8 @@ struct SteerOptions {
   std::uint32_t length = 256;  // of each packet
   std::uint32_t rounds = 6;    // random packets to start from
   std::uint32_t turns = 24;    // changes to each
+  // Real packets: every other round starts from one of them, made as long as the others.
+  std::span<const Bytes> seeds{};
 };
 
 SteeredPackets steer(std::span<const cbpf::Instruction> program, std::mt19937& random,

@@ -16,6 +16,9 @@ Binder::Binder(const Ast& ast, const BindOptions& options)
 }
 
 Result<BindResult> Binder::run() {
+  if (packet::find(options_.link_type) == nullptr)
+    return fail(Error{.code = ErrorCode::kUnsupported,
+                      .message = fmt::format("unknown link type {}", static_cast<unsigned>(options_.link_type))});
   layout_ = layout_of(options_.link_type);
   if (has_variable_link_header(layout_.type)) layout_.link_header.variable = header_variable_ = new_variable();
   if (has_variable_payload(layout_.type)) layout_.payload.variable = payload_variable_ = new_variable();

@@ -21,6 +21,7 @@ int main(int argc, char** argv) {
   add_info(app, status);
   add_compile(app, status);
   add_program_verbs(app, status);
+  add_verdict(app, status);
 
   try {
     app.parse(argc, argv);

@@ -1,0 +1,272 @@
+// weir verdict, weir compare: the verdict of a classic program for each packet of captures, from an engine of weir or
+// from the running kernel; and whether all of them agree.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <weir/capture/source.h>
+#include <weir/cbpf/text.h>
+#include <weir/engine/engine.h>
+#include <weir/filter/compile.h>
+#include <weir/kernel/verdict.h>
+
+#include "program_input.h"
+#include "terminal.h"
+#include "verbs.h"
+
+namespace weir::tool {
+namespace {
+
+struct Options {
+  std::vector<std::string> arguments;
+  std::string expression;
+  bool kernel = false;
+  bool json = false;
+};
+
+struct NamedKind {
+  const char* name;
+  engine::Kind kind;
+};
+constexpr NamedKind kEngines[] = {{"interpreter", engine::Kind::kInterpreter}};
+
+// One that gives verdicts: an engine or the kernel.
+class Judge {
+ public:
+  virtual ~Judge() = default;
+  virtual std::string name() const = 0;
+  virtual Result<kernel::Verdict> run(const packet::Packet& packet) = 0;
+  // Whether Verdict::implicit means something.
+  virtual bool tells_implicit() const { return false; }
+};
+
+class EngineJudge final : public Judge {
+ public:
+  EngineJudge(std::string name, std::unique_ptr<engine::Engine> engine)
+      : name_(std::move(name)), engine_(std::move(engine)) {}
+  std::string name() const override { return name_; }
+  Result<kernel::Verdict> run(const packet::Packet& packet) override {
+    return kernel::Verdict{engine_->run(packet), false};
+  }
+
+ private:
+  std::string name_;
+  std::unique_ptr<engine::Engine> engine_;
+};
+
+class KernelJudge final : public Judge {
+ public:
+  explicit KernelJudge(kernel::VerdictRunner runner) : runner_(std::move(runner)) {}
+  std::string name() const override { return "kernel"; }
+  Result<kernel::Verdict> run(const packet::Packet& packet) override { return runner_.run(packet.bytes()); }
+  bool tells_implicit() const override { return true; }
+
+ private:
+  kernel::VerdictRunner runner_;
+};
+
+using Judges = std::vector<std::unique_ptr<Judge>>;
+
+Result<std::unique_ptr<Judge>> engine_judge(const cbpf::Checked& program, std::string name, engine::Kind kind) {
+  WEIR_TRY(std::unique_ptr<engine::Engine> engine, engine::load(program, {.kind = kind}));
+  return std::make_unique<EngineJudge>(std::move(name), std::move(engine));
+}
+
+Result<std::unique_ptr<Judge>> kernel_judge(const cbpf::Checked& program) {
+  WEIR_TRY(kernel::VerdictRunner runner, kernel::VerdictRunner::create(program));
+  return std::make_unique<KernelJudge>(std::move(runner));
+}
+
+Result<Judges> all_judges(const cbpf::Checked& program) {
+  Judges judges;
+  for (const NamedKind& kind : kEngines) {
+    WEIR_TRY(std::unique_ptr<Judge> judge, engine_judge(program, kind.name, kind.kind));
+    judges.push_back(std::move(judge));
+  }
+  WEIR_TRY(std::unique_ptr<Judge> kernel, kernel_judge(program));
+  judges.push_back(std::move(kernel));
+  return judges;
+}
+
+// The program of a run: read from a file once, or compiled from an expression for each link type.
+class Run {
+ public:
+  explicit Run(const Options& options) : options_(options), files_(options.arguments) {}
+
+  template <typename MakeJudges, typename Each>
+  Status over_packets(MakeJudges make_judges, Each each) {
+    std::optional<cbpf::Checked> program;
+    if (options_.expression.empty()) {
+      if (files_.empty())
+        return fail(Error{.code = ErrorCode::kUsage,
+                          .message = "a program is missing",
+                          .hint = "name its file, or give an expression with -e"});
+      WEIR_TRY(cbpf::Checked read, read_checked(files_.front(), cbpf::Target::kSocket, &text_));
+      program = std::move(read);
+      files_.erase(files_.begin());
+    }
+    if (files_.empty())
+      return fail(Error{.code = ErrorCode::kUsage,
+                        .message = "a capture to read is missing",
+                        .hint = "name a file, or '-' for standard input"});
+    for (const std::string& file : files_) {
+      WEIR_TRY(const std::unique_ptr<capture::Source> source, capture::open(file));
+      WEIR_CHECK(over_capture(*source, program, make_judges, each));
+    }
+    return {};
+  }
+
+  // What a Span in an error points into.
+  const std::string& text() const { return options_.expression.empty() ? text_ : options_.expression; }
+
+ private:
+  template <typename MakeJudges, typename Each>
+  Status over_capture(capture::Source& source, const std::optional<cbpf::Checked>& program, MakeJudges make_judges,
+                      Each each) {
+    std::vector<std::pair<packet::LinkType, Judges>> loaded;
+    capture::RecordBatch batch;
+    std::uint64_t number = 0;
+    for (;;) {
+      WEIR_TRY(const std::size_t count, source.read(batch));
+      if (count == 0) return {};
+      for (std::size_t i = 0; i < count; ++i) {
+        const packet::LinkType link_type = source.interfaces()[batch.records[i].interface].link_type;
+        auto known = std::find_if(loaded.begin(), loaded.end(), [&](const auto& l) { return l.first == link_type; });
+        if (known == loaded.end()) {
+          WEIR_TRY(Judges judges, program ? make_judges(*program) : compiled(link_type, make_judges));
+          loaded.emplace_back(link_type, std::move(judges));
+          known = loaded.end() - 1;
+        }
+        WEIR_TRY(const bool go_on, each(++number, batch.packets[i], known->second));
+        if (!go_on) return {};
+      }
+    }
+  }
+
+  template <typename MakeJudges>
+  Result<Judges> compiled(packet::LinkType link_type, MakeJudges make_judges) {
+    filter::CompileOptions compile;
+    compile.bind.link_type = link_type;
+    WEIR_TRY(const filter::Compiled made, filter::compile(options_.expression, compile));
+    if (!std::exchange(warned_, true)) report_all(made.warnings, options_.expression);
+    return make_judges(made.program);
+  }
+
+  const Options& options_;
+  std::vector<std::string> files_;
+  std::string text_;
+  bool warned_ = false;
+};
+
+int report_of(const Run& run, const Error& error) {
+  return report(error, std::holds_alternative<Span>(error.place) ? run.text() : "");
+}
+
+int run_verdict(const Options& options) {
+  Run run(options);
+  std::string out;
+  bool matched = false;
+  const auto judge = [&](const cbpf::Checked& program) -> Result<Judges> {
+    Judges judges;
+    WEIR_TRY(std::unique_ptr<Judge> one, options.kernel ? kernel_judge(program)
+                                                        : engine_judge(program, "engine", engine::Kind::kAutomatic));
+    judges.push_back(std::move(one));
+    return judges;
+  };
+  const Status done = run.over_packets(
+      judge, [&](std::uint64_t number, const packet::Packet& packet, const Judges& judges) -> Result<bool> {
+        WEIR_TRY(const kernel::Verdict verdict, judges.front()->run(packet));
+        matched = matched || verdict.value != 0;
+        const bool implicit = verdict.implicit && judges.front()->tells_implicit();
+        if (options.json) {
+          nlohmann::json line = {{"packet", number}, {"verdict", verdict.value}};
+          if (judges.front()->tells_implicit()) line["implicit"] = implicit;
+          out += line.dump() + "\n";
+        } else {
+          out += fmt::format("{} {}{}\n", number, verdict.value, implicit ? " implicit" : "");
+        }
+        if (out.size() < 1 << 16) return true;
+        const int printed = print(std::exchange(out, {}));
+        return printed == kYes;
+      });
+  const int printed = print(out);
+  if (!done) return report_of(run, done.error());
+  if (printed != kYes) return printed;
+  return matched ? kYes : kNo;
+}
+
+struct Difference {
+  std::uint64_t packet = 0;
+  std::uint32_t length = 0;
+  std::vector<std::pair<std::string, std::uint32_t>> verdicts{};
+};
+
+int run_compare(const Options& options) {
+  Run run(options);
+  std::uint64_t packets = 0;
+  std::vector<std::string> names;
+  std::optional<Difference> first;
+  const Status done = run.over_packets(
+      all_judges, [&](std::uint64_t number, packet::Packet packet, const Judges& judges) -> Result<bool> {
+        ++packets;
+        packet.wire_length = packet.length;  // the kernel gets the captured bytes, and so knows no other length
+        packet.metadata = nullptr;
+        Difference here{.packet = number, .length = packet.length};
+        names.clear();
+        bool differs = false;
+        for (const std::unique_ptr<Judge>& judge : judges) {
+          WEIR_TRY(const kernel::Verdict verdict, judge->run(packet));
+          here.verdicts.emplace_back(judge->name(), verdict.value);
+          names.push_back(judge->name());
+          differs = differs || verdict.value != here.verdicts.front().second;
+        }
+        if (!differs) return true;
+        first = std::move(here);
+        return false;
+      });
+  if (!done) return report_of(run, done.error());
+  if (options.json) {
+    nlohmann::json out = {{"version", 1}, {"packets", packets}, {"engines", names}, {"agree", !first.has_value()}};
+    if (first) {
+      out["packet"] = first->packet;
+      for (const auto& [name, verdict] : first->verdicts) out["verdicts"][name] = verdict;
+    }
+    const int printed = print(out.dump() + "\n");
+    return printed != kYes ? printed : first ? kNo : kYes;
+  }
+  if (!first)
+    return print(fmt::format("{} packet{}: {} agree\n", packets, packets == 1 ? "" : "s", fmt::join(names, ", ")));
+  std::string out = fmt::format("first difference: packet {} ({} bytes)\n", first->packet, first->length);
+  for (const auto& [name, verdict] : first->verdicts) out += fmt::format("  {:<12} {}\n", name, verdict);
+  const int printed = print(out);
+  return printed != kYes ? printed : kNo;
+}
+
+void add_options(CLI::App* verb, const std::shared_ptr<Options>& options) {
+  verb->add_option("arguments", options->arguments, "PROGRAM CAPTURE...: '-' is standard input")->expected(0, -1);
+  verb->add_option("-e,--expression", options->expression, "the program of this expression; all arguments are captures");
+  verb->add_flag("--json", options->json, "print JSON");
+}
+
+}  // namespace
+
+void add_verdict(CLI::App& app, int& status) {
+  {
+    const auto options = std::make_shared<Options>();
+    CLI::App* verb = app.add_subcommand("verdict", "print the verdict of a classic program for each packet");
+    add_options(verb, options);
+    verb->add_flag("--kernel", options->kernel, "run the program in the running kernel, not in weir");
+    verb->callback([options, &status] { status = run_verdict(*options); });
+  }
+  {
+    const auto options = std::make_shared<Options>();
+    CLI::App* verb = app.add_subcommand("compare", "run a classic program in all engines and in the running kernel");
+    add_options(verb, options);
+    verb->callback([options, &status] { status = run_compare(*options); });
+  }
+}
+
+}  // namespace weir::tool

@@ -23,15 +23,10 @@ namespace {
 struct Options {
   std::vector<std::string> arguments;
   std::string expression;
+  std::string engine = "auto";
   bool kernel = false;
   bool json = false;
 };
-
-struct NamedKind {
-  const char* name;
-  engine::Kind kind;
-};
-constexpr NamedKind kEngines[] = {{"interpreter", engine::Kind::kInterpreter}};
 
 // One that gives verdicts: an engine or the kernel.
 class Judge {
@@ -70,9 +65,9 @@ class KernelJudge final : public Judge {
 
 using Judges = std::vector<std::unique_ptr<Judge>>;
 
-Result<std::unique_ptr<Judge>> engine_judge(const cbpf::Checked& program, std::string name, engine::Kind kind) {
+Result<std::unique_ptr<Judge>> engine_judge(const cbpf::Checked& program, engine::Kind kind) {
   WEIR_TRY(std::unique_ptr<engine::Engine> engine, engine::load(program, {.kind = kind}));
-  return std::make_unique<EngineJudge>(std::move(name), std::move(engine));
+  return std::make_unique<EngineJudge>(std::string(engine::name_of(kind)), std::move(engine));
 }
 
 Result<std::unique_ptr<Judge>> kernel_judge(const cbpf::Checked& program) {
@@ -82,9 +77,13 @@ Result<std::unique_ptr<Judge>> kernel_judge(const cbpf::Checked& program) {
 
 Result<Judges> all_judges(const cbpf::Checked& program) {
   Judges judges;
-  for (const NamedKind& kind : kEngines) {
-    WEIR_TRY(std::unique_ptr<Judge> judge, engine_judge(program, kind.name, kind.kind));
-    judges.push_back(std::move(judge));
+  for (const engine::KindInfo& kind : engine::kinds()) {
+    if (kind.kind == engine::Kind::kAutomatic) continue;
+    Result<std::unique_ptr<Judge>> judge = engine_judge(program, kind.kind);
+    // An engine that this processor or this program does not suit.
+    if (!judge && judge.error().code == ErrorCode::kUnsupported) continue;
+    if (!judge) return fail(std::move(judge).error());
+    judges.push_back(std::move(*judge));
   }
   WEIR_TRY(std::unique_ptr<Judge> kernel, kernel_judge(program));
   judges.push_back(std::move(kernel));
@@ -166,13 +165,14 @@ int report_of(const Run& run, const Error& error) {
 }
 
 int run_verdict(const Options& options) {
+  const Result<engine::Kind> kind = engine::read_kind(options.engine);
+  if (!kind) return report(kind.error());
   Run run(options);
   std::string out;
   bool matched = false;
   const auto judge = [&](const cbpf::Checked& program) -> Result<Judges> {
     Judges judges;
-    WEIR_TRY(std::unique_ptr<Judge> one, options.kernel ? kernel_judge(program)
-                                                        : engine_judge(program, "engine", engine::Kind::kAutomatic));
+    WEIR_TRY(std::unique_ptr<Judge> one, options.kernel ? kernel_judge(program) : engine_judge(program, *kind));
     judges.push_back(std::move(one));
     return judges;
   };
@@ -247,7 +247,8 @@ int run_compare(const Options& options) {
 
 void add_options(CLI::App* verb, const std::shared_ptr<Options>& options) {
   verb->add_option("arguments", options->arguments, "PROGRAM CAPTURE...: '-' is standard input")->expected(0, -1);
-  verb->add_option("-e,--expression", options->expression, "the program of this expression; all arguments are captures");
+  verb->add_option("-e,--expression", options->expression,
+                   "the program of this expression; all arguments are captures");
   verb->add_flag("--json", options->json, "print JSON");
 }
 
@@ -259,6 +260,7 @@ void add_verdict(CLI::App& app, int& status) {
     CLI::App* verb = app.add_subcommand("verdict", "print the verdict of a classic program for each packet");
     add_options(verb, options);
     verb->add_flag("--kernel", options->kernel, "run the program in the running kernel, not in weir");
+    verb->add_option("--engine", options->engine, "the engine of weir that runs it")->capture_default_str();
     verb->callback([options, &status] { status = run_verdict(*options); });
   }
   {

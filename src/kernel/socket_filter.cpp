@@ -44,8 +44,7 @@ Error refusal(int socket, const cbpf::Program& program, AttachPoint point, int e
   Error made = system_failure(what, error);
   if (error == EPERM && is_locked(socket))
     made.hint = "the socket's filter is locked (SO_LOCK_FILTER): nobody can change it any more";
-  else if (error == ENOMEM)
-    made.hint = "converted to extended instructions it is larger than net.core.optmem_max";
+  else if (error == ENOMEM) made.hint = "converted to extended instructions it is larger than net.core.optmem_max";
   else if (error == EINVAL && point == AttachPoint::kReuseport)
     made.hint = "the socket needs SO_REUSEPORT before it is bound";
   else if (error == EINVAL)

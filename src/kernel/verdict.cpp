@@ -1,10 +1,10 @@
 // Exact verdicts from a socket that only tells how many bytes are left. Exports VerdictRunner.
 //
 // A socket filter with verdict v lets min(v, length) bytes through. So the program itself, attached as it is, tells v
-// whenever v is below the length of the packet. Where it is not, or is 0, variants of the program are asked, which differ in
-// their ret instructions alone: in variant d each `ret` returns 1 + (digit d of the verdict), a number that fits in
-// the packet. `ret #k` changes its constant; `ret a` becomes a jump to a common end that computes the digit. A load
-// outside of the packet still drops it, and so can be told from `ret #0`. A program without `ret a` has only few
+// whenever v is below the length of the packet. Where it is not, or is 0, variants of the program are asked, which
+// differ in their ret instructions alone: in variant d each `ret` returns 1 + (digit d of the verdict), a number that
+// fits in the packet. `ret #k` changes its constant; `ret a` becomes a jump to a common end that computes the digit. A
+// load outside of the packet still drops it, and so can be told from `ret #0`. A program without `ret a` has only few
 // verdicts: then the digits are those of an index into the list of its constants, and mostly one variant suffices.
 // A packet of 0 or 1 bytes carries only "passed" or "dropped": one bit a variant, and one variant that always passes.
 #include <weir/kernel/verdict.h>
@@ -103,8 +103,8 @@ std::string_view unsuitable(const Instruction& i) {
       default: return "";
     }
   }
-  const bool loads = absolute || info->shape == cbpf::OperandShape::kIndirect ||
-                     info->shape == cbpf::OperandShape::kHeaderLength;
+  const bool loads =
+      absolute || info->shape == cbpf::OperandShape::kIndirect || info->shape == cbpf::OperandShape::kHeaderLength;
   if (loads && i.k >= cbpf::kLinkLayerOffset && i.k < cbpf::kExtensionBase)
     return "bytes relative to a network or link-layer header";
   return "";
@@ -168,10 +168,11 @@ class VerdictRunner::State {
     if (!pair) {
       const cbpf::Program variant = variants_.make(coding);
       if (variant.size() > cbpf::kMaximumLength)
-        return fail(Error{.code = ErrorCode::kLimit,
-                          .message = fmt::format("exact verdicts of 'ret a' need 4 instructions more than the program's "
-                                                 "{}, and the kernel takes {}",
-                                                 program_.size(), cbpf::kMaximumLength)});
+        return fail(
+            Error{.code = ErrorCode::kLimit,
+                  .message = fmt::format("exact verdicts of 'ret a' need 4 instructions more than the program's "
+                                         "{}, and the kernel takes {}",
+                                         program_.size(), cbpf::kMaximumLength)});
       WEIR_TRY(DatagramPair made, DatagramPair::create(variant));
       pair = std::make_unique<DatagramPair>(std::move(made));
     }
@@ -193,9 +194,10 @@ Result<VerdictRunner> VerdictRunner::create(const cbpf::Checked& program) {
   const cbpf::Program& code = program.program();
   for (std::uint32_t at = 0; at < code.size(); ++at)
     if (const std::string_view what = unsuitable(code[at]); !what.empty())
-      return fail(Error{.code = ErrorCode::kUnsupported,
-                        .message = fmt::format("the program reads {}, which packets of a socket pair do not have", what),
-                        .place = InstructionPlace{at}});
+      return fail(
+          Error{.code = ErrorCode::kUnsupported,
+                .message = fmt::format("the program reads {}, which packets of a socket pair do not have", what),
+                .place = InstructionPlace{at}});
   auto state = std::make_unique<State>(code);
   WEIR_CHECK(state->prepare());
   return VerdictRunner(std::move(state));

@@ -39,8 +39,8 @@ TEST(VerdictRunner, ConstantVerdictsAreExact) {
   ASSERT_TRUE(run);
   for (const std::size_t length : {1u, 2u, 3u, 60u, 1500u}) {
     std::vector<std::uint8_t> packet(length);
-    for (const auto& [byte, value] : std::initializer_list<std::pair<std::uint8_t, std::uint32_t>>{
-             {1, 0xffffffff}, {2, 262144}, {3, 1}, {4, 0}}) {
+    for (const auto& [byte, value] :
+         std::initializer_list<std::pair<std::uint8_t, std::uint32_t>>{{1, 0xffffffff}, {2, 262144}, {3, 1}, {4, 0}}) {
       packet[0] = byte;
       EXPECT_EQ(verdict(*run, packet), (Verdict{value, false})) << length << " " << int{byte};
     }

@@ -9,7 +9,6 @@
 
 namespace weir::tool {
 
-
 // Reads a program in any form from a file ("-": standard input) and checks it for the target. An error's place is in
 // `text`, when that is not null: it gets the text of the file.
 Result<cbpf::Checked> read_checked(const std::string& path, cbpf::Target target, std::string* text);

@@ -44,7 +44,7 @@ class Attachment {
   static Result<Attachment> make(int socket, const cbpf::Checked& program, AttachPoint point = AttachPoint::kSocket);
   Attachment(Attachment&& other) noexcept : socket_(std::exchange(other.socket_, -1)), point_(other.point_) {}
   Attachment& operator=(Attachment&& other) noexcept;
-  ~Attachment();  // detaches; a lock keeps the filter
+  ~Attachment();                    // detaches; a lock keeps the filter
   void release() { socket_ = -1; }  // the filter stays
 
  private:

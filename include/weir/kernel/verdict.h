@@ -6,7 +6,8 @@
 // Packets are datagrams of a socket pair, so the kernel's checker, its conversion and its interpreter or compiler do
 // the work. Such a packet has bytes, and nothing beside them: proto, type, mark, queue, rxhash and the vlan extensions
 // read as 0, and programs that read the device, the CPU, random numbers, or bytes relative to a header are refused
-// with ErrorCode::kUnsupported. Packets of 256 KB pass; without privilege net.core.wmem_max is the limit. Movable; not synchronised: one thread runs one runner.
+// with ErrorCode::kUnsupported. Packets of 256 KB pass; without privilege net.core.wmem_max is the limit. Movable; not
+// synchronised: one thread runs one runner.
 #pragma once
 
 #include <cstdint>

@@ -12,6 +12,9 @@ namespace weir::filter {
 
 Binder::Binder(const Ast& ast, const BindOptions& options)
     : ast_(ast), options_(options), resolver_(options.resolver != nullptr ? *options.resolver : system_resolver()) {
+  // A primitive becomes some twenty nodes and thirty terms.
+  bound_.nodes.reserve(18 * ast.nodes.size() + 8);
+  bound_.terms.reserve(24 * ast.nodes.size() + 16);
   no();  // node 0: what rules return after an error
 }
 
@@ -56,7 +59,7 @@ FormulaId Binder::walk() {
       result = negate(frame.bound.front());
       if (shifted) negated_shift_ = shifts_.back();
     } else {
-      result = connect(node.kind == NodeKind::kAnd ? FormulaKind::kAnd : FormulaKind::kOr, std::move(frame.bound));
+      result = connect(node.kind == NodeKind::kAnd ? FormulaKind::kAnd : FormulaKind::kOr, frame.bound);
     }
     stack.pop_back();
     if (!stack.empty()) stack.back().bound.push_back(result);

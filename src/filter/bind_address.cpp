@@ -45,14 +45,14 @@ FormulaId Binder::host4(std::uint32_t address, std::uint32_t mask, Protocol prot
 
 // Word by word from the first; words that the prefix does not reach are not loaded.
 FormulaId Binder::host6_at(const Ipv6Address& address, std::uint32_t prefix, std::uint32_t offset) {
-  std::vector<FormulaId> words;
+  SmallVector<FormulaId, 4> words;
   for (std::uint32_t i = 0; i < 4; ++i) {
     const std::uint32_t bits = prefix > 32 * i ? std::min(prefix - 32 * i, 32u) : 0;
     if (bits == 0) break;
     const std::uint32_t mask = bits == 32 ? 0xffffffff : ~(0xffffffff >> bits);
     words.push_back(masked(network(offset + 4 * i, 4), load_be32(address.data() + 4 * i), mask));
   }
-  return words.empty() ? yes() : connect(FormulaKind::kAnd, std::move(words));
+  return words.empty() ? yes() : connect(FormulaKind::kAnd, words);
 }
 
 FormulaId Binder::host6(const Ipv6Address& address, std::uint32_t prefix, Protocol protocol, Direction direction,
@@ -73,7 +73,7 @@ FormulaId Binder::host_named(const std::string& name, Protocol protocol4, Protoc
     std::string hint = did_you_mean(name, known_words());
     return refuse(fmt::format("no address is known for host '{}'", name), node().id.span, std::move(hint));
   }
-  std::vector<FormulaId> hosts;
+  SmallVector<FormulaId, 4> hosts;
   if (protocol4 != Protocol::kIp6)
     for (const Ipv4Address address : addresses->ipv4)
       hosts.push_back(host4(address, 0xffffffff, protocol4, direction, Type::kHost));
@@ -83,7 +83,7 @@ FormulaId Binder::host_named(const std::string& name, Protocol protocol4, Protoc
   if (hosts.empty())
     return refuse(fmt::format("host '{}' has no address of the family that '{}' asks for", name, name_of(protocol4)),
                   node().id.span);
-  return connect(FormulaKind::kOr, std::move(hosts));
+  return connect(FormulaKind::kOr, hosts);
 }
 
 // An IPv4 address by itself, with a prefix length, or with a mask; or a plain number that stands for one.
@@ -179,21 +179,21 @@ FormulaId Binder::gateway() {
   const std::optional<HostAddresses> addresses = resolver_.host(name);
   if (!addresses || addresses->ipv4.empty())
     return refuse(fmt::format("no IPv4 address is known for host '{}'", name), node().id.span);
-  std::vector<FormulaId> alternatives;
+  SmallVector<FormulaId, 8> alternatives;
   const auto carrier = [&](Protocol which, std::uint32_t ether, std::uint32_t source, std::uint32_t destination) {
     if (protocol != Protocol::kDefault && protocol != which) return;
     const FormulaId carried = carries(ether);
-    std::vector<FormulaId> itself;
+    SmallVector<FormulaId, 4> itself;
     for (const Ipv4Address address : addresses->ipv4)
       itself.push_back(host4_at(address, 0xffffffff, Direction::kSourceOrDestination, source, destination));
-    alternatives.push_back(both({carried, negate(connect(FormulaKind::kOr, std::move(itself)))}));
+    alternatives.push_back(both({carried, negate(connect(FormulaKind::kOr, itself))}));
   };
   carrier(Protocol::kIp, kEtherIp, 12, 16);
   if (protocol != Protocol::kDefault || layout_.label_depth == 0) {
     carrier(Protocol::kArp, kEtherArp, 14, 24);
     carrier(Protocol::kRarp, kEtherRarp, 14, 24);
   }
-  return both({through, connect(FormulaKind::kOr, std::move(alternatives))});
+  return both({through, connect(FormulaKind::kOr, alternatives)});
 }
 
 // Data packets with a long or short header, with no padding or one byte of it. Addresses are little-endian.

@@ -33,13 +33,13 @@ FormulaId Binder::relation() {
   if (!left) return 0;
   const std::optional<Operand> right = arithmetic(relation.children[1]);
   if (!right) return 0;
-  std::vector<FormulaId> parts;
+  SmallVector<FormulaId, 8> parts;
   if (left->check) parts.push_back(*left->check);
   if (right->check) parts.push_back(*right->check);
   const FormulaId comparison = compare(relation.relation, left->term, right->term);
   if (parts.empty()) return comparison;
   parts.push_back(comparison);
-  return connect(FormulaKind::kAnd, std::move(parts));
+  return connect(FormulaKind::kAnd, parts);
 }
 
 // Children before parents, with a stack of its own: a sum may have a hundred thousand terms.
@@ -98,7 +98,7 @@ std::optional<Binder::Operand> Binder::combine(const Node& op, const std::vector
 std::optional<Binder::Operand> Binder::indexed(const Node& load_node, const Operand& index) {
   const Protocol protocol = load_node.qualifiers.protocol;
   const auto size = static_cast<std::uint8_t>(load_node.number);
-  std::vector<FormulaId> checks;
+  SmallVector<FormulaId, 4> checks;
   const auto behind = [&](const Offset& offset, std::uint32_t more) {
     use(offset);
     const TermId base = offset.variable ? binary(TermOp::kAdd, index.term, variable(*offset.variable)) : index.term;
@@ -161,7 +161,7 @@ std::optional<Binder::Operand> Binder::indexed(const Node& load_node, const Oper
   }
   if (error_) return std::nullopt;
   if (checks.empty()) return Operand{term};
-  return Operand{term, checks.size() == 1 ? checks.front() : connect(FormulaKind::kAnd, std::move(checks))};
+  return Operand{term, checks.size() == 1 ? checks.front() : connect(FormulaKind::kAnd, checks)};
 }
 
 }  // namespace weir::filter

@@ -140,12 +140,12 @@ FormulaId Binder::tunnel_check(bool geneve, bool ipv6, std::optional<std::uint32
   const auto behind_udp = [&](std::uint32_t more, std::uint8_t size) {
     return ipv6 ? transport6(8 + more, size) : transport4(8 + more, size);
   };
-  std::vector<FormulaId> parts;
+  SmallVector<FormulaId, 8> parts;
   parts.push_back(ipv6 ? port6(number, number, kProtocolUdp, Direction::kDestination, "port")
                        : port4(number, number, kProtocolUdp, Direction::kDestination, "port"));
   parts.push_back(geneve ? masked(behind_udp(0, 1), 0, 0xc0) : equal(behind_udp(0, 1), 0x08));
   if (vni) parts.push_back(masked(behind_udp(4, 4), *vni << 8, 0xffffff00));
-  return connect(FormulaKind::kAnd, std::move(parts));
+  return connect(FormulaKind::kAnd, parts);
 }
 
 // Geneve and VXLAN over UDP, IPv4 or IPv6. Where the inner headers start is known at run time only: the length of the
@@ -164,7 +164,7 @@ FormulaId Binder::tunnel(bool geneve) {
   TermId fixed = constant(40);
   if (layout_.payload.variable) fixed = binary(TermOp::kAdd, fixed, variable(*layout_.payload.variable));
   const FormulaId length6 = assign(ip_length, fixed);
-  std::vector<FormulaId> steps;
+  SmallVector<FormulaId, 8> steps;
   steps.push_back(either({both({check4, length4}), both({check6, length6})}));
 
   const std::uint32_t tunnel_header = layout_.payload.constant + layout_.network + 8;  // behind UDP, from ip_length
@@ -186,7 +186,7 @@ FormulaId Binder::tunnel(bool geneve) {
     steps.push_back(assign(payload, plus(header, 14)));
   }
   push_ethernet(header, type, payload);
-  return connect(FormulaKind::kAnd, std::move(steps));
+  return connect(FormulaKind::kAnd, steps);
 }
 
 // ATM LAN emulation: Ethernet behind a two-byte LANE header.

@@ -119,14 +119,14 @@ FormulaId Binder::loopback_carries(std::uint32_t protocol) {
     return equal(link(0, 4), swapped ? __builtin_bswap32(value) : value);
   };
   if (!options_.capture_file) return family(protocol == kEtherIp ? 2 : 10, either_order);
-  std::vector<FormulaId> families;
+  SmallVector<FormulaId, 8> families;
   for (const bool swapped : {false, true}) {
     if (swapped && !either_order) break;
     if (protocol == kEtherIp) families.push_back(family(2, swapped));
     else
       for (const std::uint32_t value : {30u, 24u, 28u}) families.push_back(family(value, swapped));
   }
-  return connect(FormulaKind::kOr, std::move(families));
+  return connect(FormulaKind::kOr, families);
 }
 
 FormulaId Binder::ppp_carries(std::uint32_t protocol) {

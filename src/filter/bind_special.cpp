@@ -191,9 +191,9 @@ FormulaId Binder::atm() {
   };
   // Q.2931 message types, in the payload.
   const auto messages = [&](std::initializer_list<std::uint32_t> types) {
-    std::vector<FormulaId> alternatives;
+    SmallVector<FormulaId, 8> alternatives;
     for (const std::uint32_t type : types) alternatives.push_back(equal(link(4 + 5, 1), type));
-    return connect(FormulaKind::kOr, std::move(alternatives));
+    return connect(FormulaKind::kOr, alternatives);
   };
   constexpr std::uint32_t kSetup = 0x05, kProceed = 0x02, kConnect = 0x07, kConnectAck = 0x0f, kRelease = 0x4d,
                           kReleaseDone = 0x5a;

@@ -22,10 +22,10 @@ TermId Binder::extension(cbpf::Extension which) {
 
 // What is true or false whatever the packet decides at once, and what stands beside it is then not tested: so a link
 // type that carries nothing but IPv4 makes `igmp or ip` match every packet, however short. libpcap does the same.
-FormulaId Binder::connect(FormulaKind kind, std::vector<FormulaId> children) {
+FormulaId Binder::connect(FormulaKind kind, std::span<const FormulaId> children) {
   const FormulaKind decides = kind == FormulaKind::kAnd ? FormulaKind::kFalse : FormulaKind::kTrue;
   const FormulaKind changes_nothing = kind == FormulaKind::kAnd ? FormulaKind::kTrue : FormulaKind::kFalse;
-  std::vector<FormulaId> kept;
+  SmallVector<FormulaId, 4> kept;
   for (const FormulaId child : children) {
     if (bound_.nodes[child].kind == decides) return child;
     if (bound_.nodes[child].kind != changes_nothing) kept.push_back(child);
@@ -35,8 +35,12 @@ FormulaId Binder::connect(FormulaKind kind, std::vector<FormulaId> children) {
   return bound_.add({.kind = kind, .children = std::move(kept)});
 }
 
-FormulaId Binder::both(std::initializer_list<FormulaId> children) { return connect(FormulaKind::kAnd, children); }
-FormulaId Binder::either(std::initializer_list<FormulaId> children) { return connect(FormulaKind::kOr, children); }
+FormulaId Binder::both(std::initializer_list<FormulaId> children) {
+  return connect(FormulaKind::kAnd, {children.begin(), children.size()});
+}
+FormulaId Binder::either(std::initializer_list<FormulaId> children) {
+  return connect(FormulaKind::kOr, {children.begin(), children.size()});
+}
 
 FormulaId Binder::negate(FormulaId f) {
   if (bound_.nodes[f].kind == FormulaKind::kTrue) return no();
@@ -75,7 +79,7 @@ FormulaId Binder::assign(VariableId v, TermId value) {
 
 // From the last word to the first, as a truncated packet is then rejected by the first load.
 FormulaId Binder::bytes_equal(const Offset& offset, std::uint32_t more, std::span<const std::uint8_t> bytes) {
-  std::vector<FormulaId> parts;
+  SmallVector<FormulaId, 8> parts;
   std::size_t size = bytes.size();
   for (const std::uint8_t step : {std::uint8_t{4}, std::uint8_t{2}, std::uint8_t{1}}) {
     while (size >= step) {
@@ -85,7 +89,7 @@ FormulaId Binder::bytes_equal(const Offset& offset, std::uint32_t more, std::spa
       parts.push_back(equal(load(offset, more + static_cast<std::uint32_t>(size), step), value));
     }
   }
-  return connect(FormulaKind::kAnd, std::move(parts));
+  return connect(FormulaKind::kAnd, parts);
 }
 
 TermId Binder::ipv4_header_length() {
@@ -107,7 +111,7 @@ void Binder::use(const Offset& offset) {
 
 // Variable-length headers are measured once, before all tests, if any test needs them.
 FormulaId Binder::prelude(FormulaId root) {
-  std::vector<FormulaId> steps;
+  SmallVector<FormulaId, 8> steps;
   const packet::LinkType type = options_.link_type;
   const auto byte = [&](std::uint32_t at) { return load_at(kNoTerm, at, 1); };
   const auto word = [&](std::uint32_t at) { return load_at(kNoTerm, at, 4); };
@@ -137,7 +141,7 @@ FormulaId Binder::prelude(FormulaId root) {
   }
   if (steps.empty()) return root;
   steps.push_back(root);
-  return connect(FormulaKind::kAnd, std::move(steps));
+  return connect(FormulaKind::kAnd, steps);
 }
 
 std::string_view Binder::words_of(Span span) const {

@@ -68,9 +68,9 @@ FormulaId Binder::proto_named() {
 }
 
 FormulaId Binder::isis_types(std::initializer_list<std::uint32_t> types) {
-  std::vector<FormulaId> alternatives;
+  SmallVector<FormulaId, 8> alternatives;
   for (const std::uint32_t type : types) alternatives.push_back(proto(type, Protocol::kIsis));
-  return connect(FormulaKind::kOr, std::move(alternatives));
+  return connect(FormulaKind::kOr, alternatives);
 }
 
 FormulaId Binder::protocol_alone(Protocol protocol) {

@@ -38,7 +38,7 @@ class Binder {
   FormulaId no() { return bound_.add({.kind = FormulaKind::kFalse}); }
   FormulaId both(std::initializer_list<FormulaId> children);
   FormulaId either(std::initializer_list<FormulaId> children);
-  FormulaId connect(FormulaKind kind, std::vector<FormulaId> children);
+  FormulaId connect(FormulaKind kind, std::span<const FormulaId> children);
   FormulaId negate(FormulaId f);
   FormulaId attempt(FormulaId f);
   FormulaId test(flow::Condition condition, TermId lhs, TermId rhs);

@@ -2,7 +2,7 @@
 //
 // Source: pcap-filter(7) for the names; RFC 792, RFC 4443 with its IANA registry, and RFC 9293 for the numbers.
 #include <algorithm>
-#include <unordered_map>
+#include <array>
 
 #include "filter/lex.h"
 
@@ -126,35 +126,50 @@ constexpr NamedNumber kNamedNumbers[] = {
     {"tcp-cwr", 0x80},
 };
 
-const std::unordered_map<std::string_view, const Keyword*>& keyword_index() {
-  static const auto index = [] {
-    std::unordered_map<std::string_view, const Keyword*> map;
-    for (const Keyword& keyword : kKeywords) map.emplace(keyword.text, &keyword);
-    return map;
-  }();
+// Words by a hash of their length, first and last letters; a bucket holds a few words. Made once.
+template <typename Row, std::size_t N>
+class Index {
+ public:
+  explicit Index(const Row (&rows)[N]) {
+    for (const Row& row : rows) {
+      Bucket& bucket = buckets_[slot(row.text)];
+      bucket.push_back(&row);
+    }
+  }
+  const Row* find(std::string_view word) const {
+    if (word.empty()) return nullptr;
+    for (const Row* row : buckets_[slot(word)])
+      if (row->text == word) return row;
+    return nullptr;
+  }
+
+ private:
+  using Bucket = std::vector<const Row*>;
+  static std::size_t slot(std::string_view word) {
+    const auto letter = [&](std::size_t at) { return static_cast<unsigned char>(word[at]); };
+    return (letter(0) * 7u + letter(word.size() - 1) * 31u + letter(word.size() / 2) * 3u + word.size() * 13u) % 512;
+  }
+  std::array<Bucket, 512> buckets_;
+};
+
+const Index<Keyword, std::size(kKeywords)>& keyword_index() {
+  static const Index<Keyword, std::size(kKeywords)> index(kKeywords);
   return index;
 }
 
-const std::unordered_map<std::string_view, std::uint32_t>& number_index() {
-  static const auto index = [] {
-    std::unordered_map<std::string_view, std::uint32_t> map;
-    for (const NamedNumber& number : kNamedNumbers) map.emplace(number.text, number.value);
-    return map;
-  }();
+const Index<NamedNumber, std::size(kNamedNumbers)>& number_index() {
+  static const Index<NamedNumber, std::size(kNamedNumbers)> index(kNamedNumbers);
   return index;
 }
 
 }  // namespace
 
-const Keyword* find_keyword(std::string_view word) {
-  const auto found = keyword_index().find(word);
-  return found == keyword_index().end() ? nullptr : found->second;
-}
+const Keyword* find_keyword(std::string_view word) { return keyword_index().find(word); }
 
 std::optional<std::uint32_t> find_number(std::string_view word) {
-  const auto found = number_index().find(word);
-  if (found == number_index().end()) return std::nullopt;
-  return found->second;
+  const NamedNumber* found = number_index().find(word);
+  if (found == nullptr) return std::nullopt;
+  return found->value;
 }
 
 std::span<const Keyword> keywords() { return kKeywords; }

@@ -132,6 +132,7 @@ class Lexer {
       bad(fmt::format("the expression is longer than {} bytes", kLongestExpression), 0);
       words_.error->code = ErrorCode::kLimit;
     }
+    words_.tokens.reserve(std::min<std::size_t>(text_.size() / 4 + 4, 1u << 20));
     while (!words_.error) {
       while (at_ < text_.size() && is_blank(text_[at_])) ++at_;
       if (at_ == text_.size()) {
@@ -160,9 +161,19 @@ class Lexer {
         Error{.message = tidy(std::move(message)), .place = words_.tokens.back().span, .hint = std::move(hint)};
   }
 
+  // A word that can be nothing but an identifier: a digit that no hexadecimal number has comes before what could make
+  // it a number or an address. Most keywords and names are such.
+  static bool is_plain_identifier(std::string_view rest, std::size_t identifier) {
+    if (is_digit(rest[0]) || identifier >= rest.size() || rest[identifier] == ':') return false;
+    const std::size_t hex = hex_digits(rest, 0, 12);
+    return hex < 12 && hex < identifier && is_alnum(rest[hex]);
+  }
+
   void next() {
     const std::string_view rest = text_.substr(at_);
+    if (!is_hex(rest[0]) && rest[0] != ':' && !is_alnum(rest[0])) return next_sign(rest);
     const std::size_t identifier = identifier_length(rest);
+    if (identifier > 0 && is_plain_identifier(rest, identifier)) return push_word(rest.substr(0, identifier));
     const std::size_t number = number_length(rest);
     const std::size_t dotted = dotted_length(rest);
     const std::size_t mac = mac_length(rest);
@@ -180,8 +191,14 @@ class Lexer {
     else if (number == longest) push_number(word);
     else if (dotted == longest) push({.kind = TokenKind::kIpv4}, longest);
     else if (ipv6 == longest) push_ipv6(word);
-    else if (const auto named = find_number(word)) push({.kind = TokenKind::kNumber, .value = *named}, longest);
-    else push({.kind = TokenKind::kName}, longest);
+    else push_word(word);
+  }
+
+  void push_word(std::string_view word) {
+    if (const Keyword* keyword = find_keyword(word))
+      push({.kind = TokenKind::kKeyword, .keyword = keyword}, word.size());
+    else if (const auto named = find_number(word)) push({.kind = TokenKind::kNumber, .value = *named}, word.size());
+    else push({.kind = TokenKind::kName}, word.size());
   }
 
   void push_ipv6(std::string_view word) {
@@ -215,43 +232,42 @@ class Lexer {
   }
 
   void next_sign(std::string_view rest) {
-    struct Sign {
-      std::string_view text;
-      Symbol symbol;
+    const char second = rest.size() > 1 ? rest[1] : '\0';
+    const auto sign = [&](Symbol symbol, std::size_t length) {
+      push({.kind = TokenKind::kSymbol, .value = static_cast<std::uint32_t>(symbol)}, length);
     };
-    static constexpr Sign kSigns[] = {
-        {">=", Symbol::kGreaterOrEqual},
-        {"<=", Symbol::kLessOrEqual},
-        {"!=", Symbol::kNotEqual},
-        {"==", Symbol::kEqual},
-        {"<<", Symbol::kShiftLeft},
-        {">>", Symbol::kShiftRight},
-        {"(", Symbol::kOpen},
-        {")", Symbol::kClose},
-        {"[", Symbol::kOpenBracket},
-        {"]", Symbol::kCloseBracket},
-        {":", Symbol::kColon},
-        {"/", Symbol::kSlash},
-        {"+", Symbol::kPlus},
-        {"-", Symbol::kMinus},
-        {"*", Symbol::kStar},
-        {"%", Symbol::kPercent},
-        {"&", Symbol::kAmpersand},
-        {"|", Symbol::kBar},
-        {"^", Symbol::kCaret},
-        {"=", Symbol::kEqual},
-        {">", Symbol::kGreater},
-        {"<", Symbol::kLess},
-    };
-    for (const Keyword* keyword : {&kAndSign, &kOrSign})
-      if (rest.substr(0, 2) == keyword->text) return push({.kind = TokenKind::kKeyword, .keyword = keyword}, 2);
-    for (const Sign& sign : kSigns)
-      if (rest.substr(0, sign.text.size()) == sign.text)
-        return push({.kind = TokenKind::kSymbol, .value = static_cast<std::uint32_t>(sign.symbol)}, sign.text.size());
-    if (rest[0] == '!') return push({.kind = TokenKind::kKeyword, .keyword = &kNotSign}, 1);
-    if (rest[0] == '$') return next_mac8(rest);
-    if (rest[0] == '\\') return next_escaped(rest);
-    unexpected_character(rest);
+    switch (rest[0]) {
+      case '(': return sign(Symbol::kOpen, 1);
+      case ')': return sign(Symbol::kClose, 1);
+      case '[': return sign(Symbol::kOpenBracket, 1);
+      case ']': return sign(Symbol::kCloseBracket, 1);
+      case ':': return sign(Symbol::kColon, 1);
+      case '/': return sign(Symbol::kSlash, 1);
+      case '+': return sign(Symbol::kPlus, 1);
+      case '-': return sign(Symbol::kMinus, 1);
+      case '*': return sign(Symbol::kStar, 1);
+      case '%': return sign(Symbol::kPercent, 1);
+      case '^': return sign(Symbol::kCaret, 1);
+      case '&':
+        if (second == '&') return push({.kind = TokenKind::kKeyword, .keyword = &kAndSign}, 2);
+        return sign(Symbol::kAmpersand, 1);
+      case '|':
+        if (second == '|') return push({.kind = TokenKind::kKeyword, .keyword = &kOrSign}, 2);
+        return sign(Symbol::kBar, 1);
+      case '=': return sign(Symbol::kEqual, second == '=' ? 2 : 1);
+      case '>':
+        if (second == '=') return sign(Symbol::kGreaterOrEqual, 2);
+        return second == '>' ? sign(Symbol::kShiftRight, 2) : sign(Symbol::kGreater, 1);
+      case '<':
+        if (second == '=') return sign(Symbol::kLessOrEqual, 2);
+        return second == '<' ? sign(Symbol::kShiftLeft, 2) : sign(Symbol::kLess, 1);
+      case '!':
+        if (second == '=') return sign(Symbol::kNotEqual, 2);
+        return push({.kind = TokenKind::kKeyword, .keyword = &kNotSign}, 1);
+      case '$': return next_mac8(rest);
+      case '\\': return next_escaped(rest);
+      default: return unexpected_character(rest);
+    }
   }
 
   void next_mac8(std::string_view rest) {

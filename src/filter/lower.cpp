@@ -38,7 +38,11 @@ flow::Op op_of(TermOp op) {
 
 class Lowering {
  public:
-  explicit Lowering(const Bound& bound) : bound_(bound) { graph_.slot_count = bound.variable_count; }
+  explicit Lowering(const Bound& bound) : bound_(bound) {
+    graph_.slot_count = bound.variable_count;
+    graph_.blocks.reserve(bound.nodes.size() + 2);
+    graph_.values.reserve(bound.terms.size() + 2);
+  }
 
   flow::Graph run(std::uint32_t accept) {
     const BlockId yes = verdict(accept);
@@ -64,9 +68,24 @@ class Lowering {
     return block;
   }
 
+  // Most terms are a load, perhaps with a mask: those are appended directly, others by their order of computation.
+  bool is_small(TermId id, int depth) const {
+    const Term& term = bound_.terms[id];
+    if (term.a == kNoTerm && term.b == kNoTerm) return true;
+    return depth > 0 && term.a != term.b && (term.a == kNoTerm || is_small(term.a, depth - 1)) &&
+           (term.b == kNoTerm || is_small(term.b, depth - 1));
+  }
+  ValueId append_small(BlockId block, TermId id) {
+    const Term& term = bound_.terms[id];
+    const ValueId a = term.a == kNoTerm ? flow::kNone : append_small(block, term.a);
+    const ValueId b = term.b == kNoTerm ? flow::kNone : append_small(block, term.b);
+    return graph_.append(block, {.op = op_of(term.op), .size = term.size, .a = a, .b = b, .k = term.k});
+  }
+
   // Appends a term, and the terms it is made of, to a block; terms are made before those that use them, so the order of
   // their ids is an order of computation.
   ValueId append_term(BlockId block, TermId root) {
+    if (is_small(root, 3)) return append_small(block, root);
     needed_.assign(1, root);
     for (std::size_t i = 0; i < needed_.size(); ++i)
       for (const TermId operand : {bound_.terms[needed_[i]].a, bound_.terms[needed_[i]].b})
@@ -89,6 +108,7 @@ class Lowering {
 
   BlockId lower_test(const FormulaNode& node, BlockId if_true, BlockId if_false) {
     const BlockId block = graph_.add_block();
+    graph_.blocks[block].values.reserve(4);
     const ValueId lhs = append_term(block, node.lhs);
     const ValueId rhs = append_term(block, node.rhs);
     flow::Exit& exit = graph_.blocks[block].exit;

@@ -20,6 +20,7 @@ namespace weir::filter {
 Parser::Parser(std::string_view text, Words words)
     : tokens_(std::move(words.tokens)), lexical_error_(std::move(words.error)) {
   ast_.text = std::string(text);
+  ast_.nodes.reserve(tokens_.size());
 }
 
 Result<Ast> Parser::run() {
@@ -266,7 +267,7 @@ NodeId Parser::join() {
   if (operands_.end() - first == 1) return *first;
   return add({.kind = f.joined,
               .span = cover(ast_[*first].span, ast_[operands_.back()].span),
-              .children = {first, operands_.end()}});
+              .children = SmallVector<NodeId, 2>(std::span<const NodeId>(first, operands_.end()))});
 }
 
 std::optional<Parser::Operand> Parser::close_parentheses(const Operand& operand) {

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <weir/base/error.h>
+#include <weir/base/small_vector.h>
 
 namespace weir::filter {
 
@@ -108,16 +109,16 @@ enum class NodeKind : std::uint8_t {
 struct Node {
   NodeKind kind = NodeKind::kEmpty;
   Span span{};  // all words of the node
-  std::vector<NodeId> children{};
+  SmallVector<NodeId, 2> children{};
   Qualifiers qualifiers{};
-  Span qualifiers_span{};               // where the qualifiers were written (for an heir: at its ancestor)
-  Id id{};                              // kPrimitive
-  Special special{};                    // kSpecial
-  Relation relation{};                  // kRelation; kSpecial with a relation (`byte`, `vpi > 3`, `opc >= 5`)
-  ArithmeticOp arithmetic{};            // kArithmetic
-  std::uint32_t number = 0;             // kArithmetic: kNumber, size of kLoad
-  std::vector<std::uint32_t> values{};  // kSpecial: its numbers, in the order written
-  std::string name{};                   // kSpecial: its name (`ifname en0`, `type mgt`)
+  Span qualifiers_span{};                  // where the qualifiers were written (for an heir: at its ancestor)
+  Id id{};                                 // kPrimitive
+  Special special{};                       // kSpecial
+  Relation relation{};                     // kRelation; kSpecial with a relation (`byte`, `vpi > 3`, `opc >= 5`)
+  ArithmeticOp arithmetic{};               // kArithmetic
+  std::uint32_t number = 0;                // kArithmetic: kNumber, size of kLoad
+  SmallVector<std::uint32_t, 2> values{};  // kSpecial: its numbers, in the order written
+  std::string name{};                      // kSpecial: its name (`ifname en0`, `type mgt`)
 };
 
 struct Ast {

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include <weir/base/small_vector.h>
 #include <weir/cbpf/instruction.h>
 #include <weir/flow/graph.h>
 
@@ -68,7 +69,7 @@ struct FormulaNode {
   VariableId variable = 0;
   TermId lhs = kNoTerm;
   TermId rhs = kNoTerm;
-  std::vector<FormulaId> children{};
+  SmallVector<FormulaId, 4> children{};
   std::uint32_t origin = 0xffffffff;  // the node of the tree that this comes from, for messages
 };
 

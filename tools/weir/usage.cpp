@@ -69,7 +69,7 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error, int argc, ch
     return report(usage_error("a command is missing", help));
   }
   std::string message = error.what();
-  if (error.get_name() == "ExtrasError") {
+  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError)) {
     // "The following argument was not expected: WORD WORD": CLI11 keeps the words in no other place.
     const std::size_t colon = message.find(": ");
     std::string word = colon == std::string::npos ? message : message.substr(colon + 2);

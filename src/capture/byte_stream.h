@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,21 +18,28 @@ namespace weir::capture {
 class ByteStream {
  public:
   virtual ~ByteStream() = default;
-  // Fills the front of `into`; 0 at the end.
+  // Fills the front of `into` (not empty); 0 at the end. Bytes before damage come before the error.
   virtual Result<std::size_t> read(std::span<std::uint8_t> into) = 0;
 };
+
+std::unique_ptr<ByteStream> file_stream(FileDescriptor file, std::string name);
+std::unique_ptr<ByteStream> memory_stream(ByteSpan bytes);  // borrows
 
 struct OpenedStream {
   std::unique_ptr<ByteStream> stream;
   Compression compression = Compression::kNone;
 };
-Result<OpenedStream> open_stream(const std::string& path);
-std::unique_ptr<ByteStream> memory_stream(ByteSpan bytes);  // borrows
+// Decompresses when the first bytes tell a compression.
+Result<OpenedStream> decompressed(std::unique_ptr<ByteStream> stream);
 
 // The unread part of a stream, as contiguous bytes.
 class Window {
  public:
-  explicit Window(std::unique_ptr<ByteStream> stream) : stream_(std::move(stream)), buffer_(kCapacity) {}
+  // Stays inside of a core's second-level cache.
+  static constexpr std::size_t kCapacity = 256 * 1024;
+
+  explicit Window(std::unique_ptr<ByteStream> stream, std::size_t capacity = kCapacity)
+      : stream_(std::move(stream)), buffer_(capacity) {}
 
   ByteSpan bytes() const { return {buffer_.data() + begin_, end_ - begin_}; }
   std::uint64_t offset() const { return offset_; }  // of bytes().front() in the decompressed stream
@@ -39,18 +47,20 @@ class Window {
     begin_ += count;
     offset_ += count;
   }
-  // Reads on until `wanted` bytes are there or the stream ends; moves unread bytes, so old views die.
-  Status fill(std::size_t wanted);
-  bool ended() const { return ended_; }
+  // Reads on until `wanted` bytes are there; false when the stream ends or fails before. Moves unread bytes, so old
+  // views die.
+  bool fill(std::size_t wanted);
+  // Why the stream gave no more bytes: nothing for its plain end.
+  const std::optional<Error>& failure() const { return failure_; }
 
  private:
-  static constexpr std::size_t kCapacity = 256 * 1024;  // stays inside of a core's second-level cache
   std::unique_ptr<ByteStream> stream_;
   std::vector<std::uint8_t> buffer_;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
   std::uint64_t offset_ = 0;
   bool ended_ = false;
+  std::optional<Error> failure_;
 };
 
 }  // namespace weir::capture

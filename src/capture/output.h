@@ -1,8 +1,12 @@
 // Buffered output to a file that gets its name at the end.
 #pragma once
 
+#include <cerrno>
 #include <string>
 #include <vector>
+
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <weir/base/bytes.h>
 #include <weir/base/file.h>
@@ -20,6 +24,20 @@ class Output {
     }
     buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
     return {};
+  }
+
+  // Whether bytes already written can be changed: in a regular file, not in a pipe.
+  bool can_patch() const {
+    struct stat status {};
+    return ::fstat(file_.descriptor(), &status) == 0 && S_ISREG(status.st_mode) && file_.path() != "-";
+  }
+
+  // Overwrites bytes at `offset`, which were appended before.
+  Status patch(std::uint64_t offset, ByteSpan bytes) {
+    WEIR_CHECK(flush());
+    const ssize_t written = ::pwrite(file_.descriptor(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (written == static_cast<ssize_t>(bytes.size())) return {};
+    return fail(system_failure("cannot write '" + file_.path() + "'", written < 0 ? errno : ENOSPC));
   }
 
   Status flush() {

@@ -3,6 +3,9 @@
 // Runs of matching records that lie side by side in the source are copied in one piece.
 #include "capture/pcap_sink.h"
 
+#include <algorithm>
+#include <optional>
+
 #include <fmt/format.h>
 
 namespace weir::capture {
@@ -19,8 +22,7 @@ class PcapSink final : public Sink {
     source_ = &source;
     copy_ = source.format() == Format::kPcap && source.byte_order() == std::endian::native &&
             source.interfaces().front().ticks_per_second == ticks_per_second_;
-    // A pcapng source may not have told its interfaces yet: then the first packet decides.
-    if (!source.interfaces().empty()) return take_interface(source.interfaces().front());
+    for (const Interface& interface : source.interfaces()) expect(interface);
     return {};
   }
 
@@ -28,13 +30,13 @@ class PcapSink final : public Sink {
     for (std::size_t i = 0; i < verdicts.size(); ++i) {
       if (verdicts[i] == 0) continue;
       const Record& record = batch.records[i];
-      if (!copy_ || record.raw.empty()) {
-        WEIR_CHECK(take_interface(source_->interfaces()[record.interface]));
+      WEIR_CHECK(take_interface(source_->interfaces()[record.interface]));
+      if (!copy_ || !record.as_is) {
         WEIR_CHECK(write_anew(batch.packets[i], record));
         continue;
       }
       ByteSpan run = record.raw;
-      while (i + 1 < verdicts.size() && verdicts[i + 1] != 0 &&
+      while (i + 1 < verdicts.size() && verdicts[i + 1] != 0 && batch.records[i + 1].as_is &&
              batch.records[i + 1].raw.data() == run.data() + run.size())
         run = {run.data(), run.size() + batch.records[++i].raw.size()};
       WEIR_CHECK(output_.append(run));
@@ -43,32 +45,53 @@ class PcapSink final : public Sink {
   }
 
   Status commit() override {
-    // An input without any packet or interface: an empty Ethernet capture is better than an empty file.
-    if (!started_) WEIR_CHECK(take_interface(Interface{.link_type = packet::LinkType::kEthernet}));
+    // An input without any interface: an empty Ethernet capture is better than an empty file.
+    if (!started_) WEIR_CHECK(start(expected_.value_or(Interface{.link_type = packet::LinkType::kEthernet})));
+    if (snap_length_ > written_snap_length_) {
+      std::uint8_t field[4];
+      store(field, snap_length_, std::endian::native);
+      WEIR_CHECK(output_.patch(kSnapLengthField, field));
+    }
     return output_.commit();
   }
 
  private:
+  static constexpr std::uint64_t kSnapLengthField = 16;
+
+  // What the header says is the first interface's, but the snap length, which must hold for all packets.
+  void expect(const Interface& interface) {
+    if (!expected_) expected_ = interface;
+    snap_length_ = std::max(snap_length_, interface.snap_length);
+  }
+
   Status take_interface(const Interface& interface) {
-    if (!started_) {
-      started_ = true;
-      link_type_ = interface.link_type;
-      std::vector<std::uint8_t> header;
-      append_number<std::uint32_t>(header, ticks_per_second_ == 1000000 ? 0xa1b2c3d4 : 0xa1b23c4d);
-      append_number<std::uint16_t>(header, 2);
-      append_number<std::uint16_t>(header, 4);
-      append_number<std::uint32_t>(header, 0);
-      append_number<std::uint32_t>(header, 0);
-      append_number<std::uint32_t>(header, interface.snap_length);
-      append_number<std::uint32_t>(header, static_cast<std::uint32_t>(interface.link_type));
-      return output_.append(header);
-    }
+    snap_length_ = std::max(snap_length_, interface.snap_length);
+    if (!started_) return start(interface);
     if (interface.link_type == link_type_) return {};
     return fail(Error{.code = ErrorCode::kUsage,
                       .message = fmt::format("a pcap file holds one link type: {} does not fit to {}",
                                              packet::name_of(interface.link_type), packet::name_of(link_type_)),
                       .source = source_ != nullptr ? source_->name() : "",
                       .hint = "write pcapng with --format pcapng"});
+  }
+
+  Status start(const Interface& interface) {
+    started_ = true;
+    link_type_ = interface.link_type;
+    snap_length_ = std::max(snap_length_, interface.snap_length);
+    // pcapng may tell of an interface with a longer snap length later, when a pipe's header is gone.
+    if (source_ != nullptr && source_->format() == Format::kPcapng && !output_.can_patch())
+      snap_length_ = std::max(snap_length_, longest_packet(link_type_));
+    written_snap_length_ = snap_length_;
+    std::vector<std::uint8_t> header;
+    append_number<std::uint32_t>(header, ticks_per_second_ == 1000000 ? 0xa1b2c3d4 : 0xa1b23c4d);
+    append_number<std::uint16_t>(header, 2);
+    append_number<std::uint16_t>(header, 4);
+    append_number<std::uint32_t>(header, 0);
+    append_number<std::uint32_t>(header, 0);
+    append_number<std::uint32_t>(header, snap_length_);
+    append_number<std::uint32_t>(header, static_cast<std::uint32_t>(interface.link_type) | interface.link_bits);
+    return output_.append(header);
   }
 
   Status write_anew(const packet::Packet& packet, const Record& record) {
@@ -92,6 +115,9 @@ class PcapSink final : public Sink {
   bool copy_ = false;
   bool started_ = false;
   packet::LinkType link_type_{};
+  std::uint32_t snap_length_ = 0;          // long enough for all packets so far
+  std::uint32_t written_snap_length_ = 0;  // in the header
+  std::optional<Interface> expected_;
 };
 
 }  // namespace

@@ -1,8 +1,9 @@
 // pcap files. Exports open_pcap and is_pcap.
 //
 // Source: draft-ietf-opsawg-pcap. A 24-byte header, then records of a 16-byte header and the bytes. The magic number
-// tells byte order and resolution; a third magic (from patched libpcaps of the 1990s) has 24-byte record headers.
-// What libpcap reads is read: a record longer than the snap length is cut to it.
+// tells byte order and resolution; a third magic (patched libpcaps of the 1990s) has 24-byte record headers. What
+// libpcap reads is read, and as it reads it (sf-pcap.c): versions 2.0 to 2.4 and 543.0, the older ones with the two
+// lengths of a record the other way round; a packet longer than the snap length is cut to it.
 #include "capture/pcap_source.h"
 
 #include <algorithm>
@@ -19,6 +20,7 @@ constexpr std::uint32_t kPatched = 0xa1b2cd34;
 constexpr std::size_t kFileHeader = 24;
 constexpr std::size_t kRecordHeader = 16;
 constexpr std::size_t kPatchedRecordHeader = 24;
+constexpr std::uint32_t kLinkTypeBits = 0xffff;
 
 struct Magic {
   std::uint32_t number;
@@ -42,24 +44,30 @@ class PcapSource final : public Source {
   }
 
   Status read_header() {
-    WEIR_CHECK(window_->fill(kFileHeader));
-    const ByteSpan header = window_->bytes();
-    if (header.size() < kFileHeader)
-      return fail(error(fmt::format("the file header is cut short: {} of {} bytes", header.size(), kFileHeader),
-                        header.size()));
-    const Magic magic = *magic_of(header);
-    order_ = magic.order;
-    record_header_ = magic.number == kPatched ? kPatchedRecordHeader : kRecordHeader;
-    const auto major = load<std::uint16_t>(header.data() + 4, order_);
-    if (major != 2 && major != 543)
-      return fail(error(fmt::format("version {} of the pcap format is unknown", major), 4));
+    if (!window_->fill(kFileHeader)) {
+      const std::size_t have = window_->bytes().size();
+      return fail(stopped(fmt::format("the file header is cut short: {} of {} bytes", have, kFileHeader)));
+    }
+    const std::uint8_t* header = window_->bytes().data();
+    const Magic magic = *magic_of(window_->bytes());
+    byte_order_ = magic.order;
+    WEIR_CHECK(
+        take_version(load<std::uint16_t>(header + 4, byte_order_), load<std::uint16_t>(header + 6, byte_order_)));
+    const auto link_field = load<std::uint32_t>(header + 20, byte_order_);
     Interface interface;
-    interface.link_type = canonical_link_type(load<std::uint32_t>(header.data() + 20, order_) & 0xffff);
-    interface.snap_length = load<std::uint32_t>(header.data() + 16, order_);
-    if (interface.snap_length == 0 || interface.snap_length > 0x7fffffff) interface.snap_length = kLongestRecord;
+    interface.byte_order = byte_order_;
+    interface.link_type = link_type_of(link_field & kLinkTypeBits);
+    interface.link_bits = link_field & ~kLinkTypeBits;
+    interface.snap_length = snap_length_of(load<std::uint32_t>(header + 16, byte_order_), interface.link_type);
     interface.ticks_per_second = magic.number == kNanoseconds ? 1000000000 : 1000000;
-    copyable_ = magic.number != kPatched;
-    longest_ = std::max(longest_record(interface.link_type), std::min(interface.snap_length, kLongestRecord));
+    if (magic.number == kPatched) {
+      record_header_ = kPatchedRecordHeader;
+      // Cooked captures of such systems put an Ethernet header before the bytes that the snap length had cut.
+      if (interface.link_type == packet::LinkType::kEthernet && interface.snap_length <= 0x7fffffff - 14)
+        interface.snap_length += 14;
+    }
+    as_is_ = record_header_ == kRecordHeader && lengths_ == Lengths::kCapturedFirst;
+    longest_ = longest_packet(interface.link_type);
     interfaces_.push_back(interface);
     sections_ = 1;
     window_->skip(kFileHeader);
@@ -67,41 +75,54 @@ class PcapSource final : public Source {
   }
 
   Format format() const override { return Format::kPcap; }
-  std::endian byte_order() const override { return order_; }
 
   Result<std::size_t> read(RecordBatch& batch) override {
     batch.clear();
-    if (pending_error_) return fail(*pending_error_);
-    WEIR_CHECK(window_->fill(record_header_));
-    while (batch.packets.empty()) {
-      if (window_->bytes().empty()) return 0;
-      const std::size_t needed = take_records(batch);
-      if (pending_error_ || !batch.packets.empty()) break;
-      const std::size_t had = window_->bytes().size();
-      WEIR_CHECK(window_->fill(needed));
-      if (window_->bytes().size() == had) truncated(needed);
+    while (!failure_) {
+      const std::size_t needed =
+          byte_order_ == std::endian::native ? take_records<std::endian::native>(batch) : take_records<kForeign>(batch);
+      if (!batch.packets.empty()) return batch.packets.size();
+      if (failure_ || window_->fill(needed)) continue;
+      const std::size_t have = window_->bytes().size();
+      if (have == 0 && !window_->failure()) return 0;
+      failure_ =
+          stopped(have < record_header_
+                      ? fmt::format("the capture ends inside of a record header: {} of {} bytes", have, record_header_)
+                      : fmt::format("the capture ends inside of a packet: {} of {} bytes", have - record_header_,
+                                    needed - record_header_));
     }
-    if (batch.packets.empty() && pending_error_) return fail(*pending_error_);
-    return batch.packets.size();
+    return fail(*failure_);
   }
 
  private:
+  // The order of a record's two lengths: files before version 2.3 have the wire length first, those of 2.3 either.
+  enum class Lengths : std::uint8_t { kCapturedFirst, kWireFirst, kSmallerIsCaptured };
+
+  static constexpr std::endian kForeign =
+      std::endian::native == std::endian::little ? std::endian::big : std::endian::little;
+
   Error error(std::string message, std::uint64_t at) const {
-    return Error{.message = std::move(message), .place = OffsetPlace{window_->offset() + at}, .source = name_};
+    return {.message = std::move(message), .place = OffsetPlace{window_->offset() + at}, .source = name_};
   }
 
-  void truncated(std::size_t needed) {
-    const std::size_t have = window_->bytes().size();
-    pending_error_ =
-        have < record_header_
-            ? error(fmt::format("the capture ends inside of a record header: {} of {} bytes", have, record_header_),
-                    have)
-            : error(fmt::format("the capture ends inside of a packet: {} of {} bytes", have - record_header_,
-                                needed - record_header_),
-                    have);
+  // Why reading stopped before the record at the window's front was whole: the stream's own failure, else `message`.
+  Error stopped(std::string message) const {
+    if (!window_->failure()) return error(std::move(message), 0);
+    Error failure = *window_->failure();
+    failure.source = name_;
+    return failure;
+  }
+
+  Status take_version(unsigned major, unsigned minor) {
+    if (!(major == 2 && minor <= 4) && !(major == 543 && minor == 0))
+      return fail(error(fmt::format("version {}.{} of the pcap format is unknown", major, minor), 4));
+    if (major == 543 || minor < 3) lengths_ = Lengths::kWireFirst;
+    else if (minor == 3) lengths_ = Lengths::kSmallerIsCaptured;
+    return {};
   }
 
   // Takes all whole records of the window; returns how many bytes the next one needs.
+  template <std::endian order>
   std::size_t take_records(RecordBatch& batch) {
     const Interface& interface = interfaces_.front();
     const ByteSpan bytes = window_->bytes();
@@ -109,29 +130,29 @@ class PcapSource final : public Source {
     std::size_t needed = record_header_;
     while (bytes.size() - at >= record_header_) {
       const std::uint8_t* header = bytes.data() + at;
-      const auto captured = load<std::uint32_t>(header + 8, order_);
+      auto captured = load<std::uint32_t>(header + 8, order);
+      auto wire = load<std::uint32_t>(header + 12, order);
+      if (lengths_ != Lengths::kCapturedFirst && (lengths_ == Lengths::kWireFirst || captured > wire))
+        std::swap(captured, wire);
       if (captured > longest_) {
-        pending_error_ = error(fmt::format("a record of {} bytes is longer than {}", captured, longest_), at + 8);
+        failure_ = error(fmt::format("a packet of {} bytes is longer than the {} that can be", captured, longest_), at);
         break;
       }
       needed = record_header_ + captured;
       if (bytes.size() - at < needed) break;
-      std::uint32_t length = captured;
-      ByteSpan raw = copyable_ ? bytes.subspan(at, needed) : ByteSpan{};
+      const std::uint64_t seconds = load<std::uint32_t>(header, order);
+      const std::uint64_t ticks = seconds * interface.ticks_per_second + load<std::uint32_t>(header + 4, order);
+      bool as_is = as_is_;
       if (captured > interface.snap_length) {
-        if (warnings_.empty()) {
-          warnings_.push_back(error(
-              fmt::format("a record of {} bytes is longer than the snap length of {}", captured, interface.snap_length),
-              at + 8));
-          warnings_.back().severity = Severity::kWarning;
-          warnings_.back().hint = "such records are cut to the snap length";
-        }
-        length = interface.snap_length;
-        raw = {};
+        if (warnings_.empty())
+          warnings_.push_back(longer_than_snap_length(*this, captured, interface.snap_length, window_->offset() + at,
+                                                      "such packets are cut to the snap length"));
+        captured = interface.snap_length;
+        as_is = false;
       }
-      batch.packets.push_back({header + record_header_, length, load<std::uint32_t>(header + 12, order_), nullptr});
-      const std::uint64_t seconds = load<std::uint32_t>(header, order_);
-      batch.records.push_back({seconds * interface.ticks_per_second + load<std::uint32_t>(header + 4, order_), 0, raw});
+      batch.packets.push_back({header + record_header_, captured, wire, nullptr});
+      batch.records.push_back({ticks, 0, as_is, bytes.subspan(at, needed)});
+      if constexpr (order == kForeign) convert_last(batch, interface);
       at += needed;
       needed = record_header_;
     }
@@ -140,11 +161,11 @@ class PcapSource final : public Source {
   }
 
   std::unique_ptr<Window> window_;
-  std::endian order_ = std::endian::native;
   std::size_t record_header_ = kRecordHeader;
-  std::uint32_t longest_ = kLongestRecord;
-  bool copyable_ = true;
-  std::optional<Error> pending_error_;
+  std::uint32_t longest_ = kLongestPacket;
+  Lengths lengths_ = Lengths::kCapturedFirst;
+  bool as_is_ = true;
+  std::optional<Error> failure_;
 };
 
 }  // namespace

@@ -16,8 +16,6 @@
 namespace weir::tool {
 namespace {
 
-__extension__ using Wide = unsigned __int128;  // products of 64-bit numbers
-
 struct Options {
   std::vector<std::string> files;
   bool json = false;
@@ -28,11 +26,7 @@ struct InterfaceSummary {
   std::uint64_t bytes = 0;
 };
 
-struct Time {
-  std::int64_t seconds = 0;
-  std::uint32_t nanoseconds = 0;
-  auto operator<=>(const Time&) const = default;
-};
+using capture::Time;
 
 struct Summary {
   std::uint64_t packets = 0;
@@ -48,13 +42,6 @@ struct Summary {
   std::vector<InterfaceSummary> interfaces;
   std::optional<Error> damage;
 };
-
-Time time_of(const capture::Record& record, const capture::Interface& interface) {
-  const std::uint64_t rest = record.ticks % interface.ticks_per_second;
-  const auto nanoseconds =
-      static_cast<std::uint32_t>(static_cast<Wide>(rest) * 1000000000 / interface.ticks_per_second);
-  return {static_cast<std::int64_t>(record.ticks / interface.ticks_per_second) + interface.offset_seconds, nanoseconds};
-}
 
 std::string write_time(const Time& time) {
   const std::time_t seconds = static_cast<std::time_t>(time.seconds);

@@ -15,6 +15,7 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <weir/base/bytes.h>
@@ -27,25 +28,38 @@ namespace weir::capture {
 enum class Format : std::uint8_t { kPcap, kPcapng };
 enum class Compression : std::uint8_t { kNone, kGzip, kZstd, kLz4 };
 
-// Longest record taken, as in libpcap; a few link types carry more.
-inline constexpr std::uint32_t kLongestRecord = 262144;
+// Longest packet taken, as in libpcap; see longest_packet() for the link types that carry more.
+inline constexpr std::uint32_t kLongestPacket = 262144;
 
 // Where packets were captured; a pcap file has exactly one.
 struct Interface {
   packet::LinkType link_type{};
-  std::uint32_t snap_length = kLongestRecord;  // bytes kept of each packet, at most
-  std::uint64_t ticks_per_second = 1000000;    // resolution of timestamps
-  std::int64_t offset_seconds = 0;             // added to each timestamp (pcapng if_tsoffset)
-  std::string name{};                          // pcapng if_name
-  std::uint32_t number = 0;                    // within its pcapng section
+  std::uint32_t snap_length = kLongestPacket;    // bytes kept of each packet, at most; never 0
+  std::uint64_t ticks_per_second = 1000000;      // resolution of timestamps; never 0
+  std::int64_t offset_seconds = 0;               // added to each timestamp (pcapng if_tsoffset)
+  std::string name{};                            // pcapng if_name
+  std::uint32_t section = 0;                     // which pcapng section, from 0
+  std::uint32_t number = 0;                      // within its section, from 0
+  std::endian byte_order = std::endian::native;  // of the file, or of the section
+  std::uint32_t link_bits = 0;                   // pcap only: what stands above the link type in its field
+                                                 // (length of a frame check sequence), in place
 };
 
 // What a record holds beside the packet.
 struct Record {
   std::uint64_t ticks = 0;      // since 1970, in units of the interface's resolution
   std::uint32_t interface = 0;  // index into Source::interfaces()
-  ByteSpan raw{};               // the record as it stands in the capture; empty when it cannot be copied as it is
+  bool as_is = true;            // raw may be copied to a capture of the same format, byte order and resolution
+  ByteSpan raw{};               // the record (pcapng: block) as it stands in the capture
 };
+
+// A time since 1970 in nanoseconds; finer resolutions are cut.
+struct Time {
+  std::int64_t seconds = 0;
+  std::uint32_t nanoseconds = 0;  // below 1,000,000,000
+  auto operator<=>(const Time&) const = default;
+};
+Time time_of(const Record& record, const Interface& interface);
 
 // A block of a pcapng capture that is no packet: section headers, interfaces, names, statistics, ...
 struct Block {
@@ -57,7 +71,10 @@ struct RecordBatch {
   std::vector<packet::Packet> packets;
   std::vector<Record> records;  // one a packet
   std::vector<Block> blocks;    // pcapng only
+  // Packets that are not as the capture has them: host-order fields of a capture from a host of the other byte order.
+  std::deque<std::vector<std::uint8_t>> changed;
   void clear() {
+    changed.clear();
     packets.clear();
     records.clear();
     blocks.clear();
@@ -68,21 +85,23 @@ class Source {
  public:
   virtual ~Source() = default;
 
-  // Fills the batch with the next records, at least one unless the capture ends (then 0 packets; blocks may remain).
+  // Fills the batch with the next records, at least one unless the capture ends or fails (then none, but blocks may be
+  // there: they stand before the end or the damage). Reading on gives the same end or error again.
   virtual Result<std::size_t> read(RecordBatch& batch) = 0;
 
   virtual Format format() const = 0;
-  virtual std::endian byte_order() const = 0;  // of the section read last
   // Interfaces met so far; grows while reading pcapng. Elements keep their place.
   const std::deque<Interface>& interfaces() const { return interfaces_; }
-  std::uint32_t sections() const { return sections_; }
+  std::endian byte_order() const { return byte_order_; }  // of the file, or of the section read last
+  std::uint32_t sections() const { return sections_; }    // met so far; 1 in pcap
   Compression compression() const { return compression_; }
-  const std::string& name() const { return name_; }
-  // What is odd but can be read: a record longer than the snap length. One of a kind.
+  const std::string& name() const { return name_; }  // the path, or "standard input"
+  // What is odd but can be read, one of a kind: a packet longer than the snap length.
   const Warnings& warnings() const { return warnings_; }
 
  protected:
   std::deque<Interface> interfaces_;
+  std::endian byte_order_ = std::endian::native;
   std::uint32_t sections_ = 0;
   Compression compression_ = Compression::kNone;
   std::string name_;
@@ -91,6 +110,12 @@ class Source {
 
 // "-" is standard input.
 Result<std::unique_ptr<Source>> open(const std::string& path);
+
+// The same over bytes in memory, which must outlive the source.
+Result<std::unique_ptr<Source>> open_memory(ByteSpan bytes, std::string name);
+
+// The longest packet that a capture may hold: a longer one is taken for damage.
+std::uint32_t longest_packet(packet::LinkType type);
 
 std::string_view name_of(Format format);
 std::string_view name_of(Compression compression);

@@ -20,6 +20,7 @@ class PcapSink final : public Sink {
 
   Status begin(const Source& source) override {
     source_ = &source;
+    from_pcapng_ = source.format() == Format::kPcapng;
     copy_ = source.format() == Format::kPcap && source.byte_order() == std::endian::native &&
             source.interfaces().front().ticks_per_second == ticks_per_second_;
     for (const Interface& interface : source.interfaces()) expect(interface);
@@ -71,7 +72,7 @@ class PcapSink final : public Sink {
     return fail(Error{.code = ErrorCode::kUsage,
                       .message = fmt::format("a pcap file holds one link type: {} does not fit to {}",
                                              packet::name_of(interface.link_type), packet::name_of(link_type_)),
-                      .source = source_ != nullptr ? source_->name() : "",
+                      .source = source_->name(),
                       .hint = "write pcapng with --format pcapng"});
   }
 
@@ -80,8 +81,7 @@ class PcapSink final : public Sink {
     link_type_ = interface.link_type;
     snap_length_ = std::max(snap_length_, interface.snap_length);
     // pcapng may tell of an interface with a longer snap length later, when a pipe's header is gone.
-    if (source_ != nullptr && source_->format() == Format::kPcapng && !output_.can_patch())
-      snap_length_ = std::max(snap_length_, longest_packet(link_type_));
+    if (from_pcapng_ && !output_.can_patch()) snap_length_ = std::max(snap_length_, longest_packet(link_type_));
     written_snap_length_ = snap_length_;
     std::vector<std::uint8_t> header;
     append_number<std::uint32_t>(header, ticks_per_second_ == 1000000 ? 0xa1b2c3d4 : 0xa1b23c4d);
@@ -111,7 +111,8 @@ class PcapSink final : public Sink {
 
   Output output_;
   std::uint64_t ticks_per_second_;
-  const Source* source_ = nullptr;
+  const Source* source_ = nullptr;  // the one begun last; it may be gone when commit() comes
+  bool from_pcapng_ = false;
   bool copy_ = false;
   bool started_ = false;
   packet::LinkType link_type_{};

@@ -80,6 +80,7 @@ class FilterRun {
   int run() {
     if (const Status status = take_arguments(); !status) return report(status.error());
     if (const Status status = open_inputs(); !status) return report(status.error());
+    if (const Status status = check_expression(); !status) return report(status.error(), expression_);
     if (const Status status = open_output(); !status) return report(status.error());
     pipe::Filter filter([this](const capture::Interface& interface) { return engine_for(interface); });
     Progress progress(!options_.quiet);
@@ -97,7 +98,7 @@ class FilterRun {
       if (done.error().system_error == EPIPE) break;  // whoever reads has seen enough
       status =
           std::max(status, report(done.error(), std::holds_alternative<Span>(done.error().place) ? expression_ : ""));
-      if (!compiled_ || done.error().code == ErrorCode::kSystem) return status;
+      if (done.error().code == ErrorCode::kSystem) return status;
     }
     if (sink_) {
       if (const Status done = sink_->commit(); !done && done.error().system_error != EPIPE) return report(done.error());
@@ -147,33 +148,52 @@ class FilterRun {
     if (options_.count || (options_.json && options_.output.empty())) return {};
     capture::SinkOptions sink;
     bool mixed = false;
+    std::optional<packet::LinkType> link_type;
     for (const auto& source : sources_) {
-      const bool pcapng = source->format() == capture::Format::kPcapng;
-      mixed = mixed || pcapng;
-      if (pcapng) continue;
-      const capture::Interface& interface = source->interfaces().front();
-      sink.nanoseconds = sink.nanoseconds || interface.ticks_per_second == 1000000000;
-      const auto& first = sources_.front();
-      mixed = mixed || (first->format() == capture::Format::kPcap &&
-                        first->interfaces().front().link_type != interface.link_type);
+      mixed = mixed || source->format() == capture::Format::kPcapng;
+      // A pcapng file tells its interfaces here, or only later: then its times may need all digits.
+      sink.nanoseconds = sink.nanoseconds || source->interfaces().empty();
+      for (const capture::Interface& interface : source->interfaces()) {
+        sink.nanoseconds = sink.nanoseconds || 1000000 % interface.ticks_per_second != 0;
+        mixed = mixed || interface.link_type != link_type.value_or(interface.link_type);
+        link_type = interface.link_type;
+      }
     }
     sink.format = mixed ? capture::Format::kPcapng : capture::Format::kPcap;
-    if (options_.format == "pcap") sink.format = capture::Format::kPcap, sink.nanoseconds = sink.nanoseconds || mixed;
+    if (options_.format == "pcap") sink.format = capture::Format::kPcap;
     if (options_.format == "pcapng") sink.format = capture::Format::kPcapng;
     WEIR_TRY(sink_, capture::create(options_.output.empty() ? "-" : options_.output, sink));
     return {};
   }
 
-  Result<std::unique_ptr<engine::Engine>> engine_for(const capture::Interface& interface) {
+  // The expression is for some link type at least: for one that has no such packets it only warns, as long as another
+  // has.
+  Status check_expression() {
+    std::optional<Error> first;
+    bool possible = false;
+    for (const auto& source : sources_)
+      for (const capture::Interface& interface : source->interfaces()) {
+        const Result<filter::Compiled> compiled = compile(interface, false);
+        if (compiled && !possible) report_all(compiled->warnings, expression_);
+        possible = possible || compiled.has_value();
+        if (!compiled && !first) first = compiled.error();
+        if (!compiled && !compile(interface, true)) return fail(compiled.error());
+      }
+    if (first && !possible) return fail(*first);
+    return {};
+  }
+
+  Result<filter::Compiled> compile(const capture::Interface& interface, bool allow_no_match) {
     filter::CompileOptions compile;
     compile.bind.link_type = interface.link_type;
     compile.bind.resolver = &filter::system_resolver({.allow_dns = !options_.no_dns});
-    if (const Result<std::optional<std::uint32_t>> mask = parse_netmask(options_.netmask); !mask)
-      return fail(mask.error());
-    else compile.bind.netmask = *mask;
-    WEIR_TRY(const filter::Compiled compiled, filter::compile(expression_, compile));
-    if (!compiled_) report_all(compiled.warnings, expression_);
-    compiled_ = true;
+    compile.bind.allow_no_match = allow_no_match;
+    WEIR_TRY(compile.bind.netmask, parse_netmask(options_.netmask));
+    return filter::compile(expression_, compile);
+  }
+
+  Result<std::unique_ptr<engine::Engine>> engine_for(const capture::Interface& interface) {
+    WEIR_TRY(const filter::Compiled compiled, compile(interface, true));
     return engine::load(compiled.program);
   }
 
@@ -204,7 +224,6 @@ class FilterRun {
   std::vector<std::string> files_;
   std::vector<std::unique_ptr<capture::Source>> sources_;
   std::unique_ptr<capture::Sink> sink_;
-  bool compiled_ = false;
 };
 
 }  // namespace

@@ -1,0 +1,150 @@
+// `weir filter` and `weir info` as a user meets them: compressed and damaged captures, outputs that cannot be written.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "capture_builder.h"
+#include "command.h"
+
+namespace weir::tests {
+namespace {
+
+using testing::HasSubstr;
+
+const std::string kWeir = quoted(WEIR_PROGRAM);
+
+class FilterCommand : public testing::Test {
+ protected:
+  // Four packets, the first and the last of them IPv4.
+  static CaptureBuilder capture() {
+    CaptureBuilder file(std::endian::native);
+    file.pcap_header().record(ipv4_packet(60)).record(std::vector<std::uint8_t>(70)).record({});
+    return file.record(ipv4_packet(80));
+  }
+  std::string write(const std::string& name, const std::string& bytes) {
+    write_file(folder_ / name, bytes);
+    return quoted(folder_ / name);
+  }
+  CommandResult filter(const std::string& rest) { return run_command(kWeir + " filter -q " + rest); }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(FilterCommand, CountAndExitStatus) {
+  const std::string in = write("in.pcap", capture().text());
+  EXPECT_EQ(filter("--count ip " + in).output, "2\n");
+  EXPECT_EQ(filter("--count ip " + in).status, 0);
+  EXPECT_EQ(filter("--count ip6 " + in).output, "0\n");
+  EXPECT_EQ(filter("--count ip6 " + in).status, 1);
+  EXPECT_EQ(filter("--count ip " + in + " " + in).output, "4\n");
+  EXPECT_EQ(filter("--count ip - <" + in).output, "2\n");
+  EXPECT_EQ(filter("--count ip").status, 2);
+  EXPECT_EQ(filter("--count").status, 2);
+  EXPECT_EQ(filter("--count ip nothing.pcap").status, 3);
+  EXPECT_EQ(filter("--count ip " + in + " -w x").status, 2);
+}
+
+TEST_F(FilterCommand, CompressedByContent) {
+  const std::string plain = write("in", capture().text());
+  const std::string expected = filter("ip " + plain).output;
+  ASSERT_EQ(expected.size(), 24u + 76 + 96);
+  for (const std::string program : {"gzip", "zstd", "lz4"}) {
+    if (!have_program(program)) GTEST_SKIP() << program << " is not installed";
+    ASSERT_EQ(run_command(program + " -c " + plain + " >" + folder_.path() + "/" + program).status, 0);
+    const std::string compressed = slurp(folder_ / program);
+    EXPECT_EQ(filter("ip " + quoted(folder_ / program)).output, expected) << program;
+    EXPECT_EQ(filter("ip - <" + quoted(folder_ / program)).output, expected) << program;
+    // Two members are one stream: the second one's header is then damage inside of the capture, but it is read.
+    const CommandResult twice = filter("--count ip " + write("twice", compressed + compressed));
+    EXPECT_EQ(twice.output, "2\n") << program;
+    for (const std::size_t cut : {compressed.size() - 1, compressed.size() / 2, std::size_t{12}}) {
+      const CommandResult result = filter("ip " + write("cut", compressed.substr(0, cut)));
+      EXPECT_EQ(result.status, 3) << program << " " << cut;
+      EXPECT_THAT(result.errors, HasSubstr("ends too early")) << program << " " << cut;
+    }
+    std::string damaged = compressed;
+    damaged[damaged.size() / 2] = static_cast<char>(damaged[damaged.size() / 2] ^ 0x55);
+    EXPECT_EQ(filter("ip " + write("damaged", damaged)).status, 3) << program;
+  }
+}
+
+TEST_F(FilterCommand, PacketsBeforeDamageAreKept) {
+  const std::string whole = capture().text();
+  const std::string in = write("cut.pcap", whole.substr(0, whole.size() - 1));
+  const CommandResult written = filter("ip " + in + " -w " + quoted(folder_ / "out.pcap"));
+  EXPECT_EQ(written.status, 3);
+  EXPECT_THAT(written.errors, HasSubstr("byte 202"));
+  EXPECT_THAT(written.errors, HasSubstr("inside of a packet: 79 of 80"));
+  EXPECT_EQ(slurp(folder_ / "out.pcap"), whole.substr(0, 24 + 76));
+  const CommandResult counted = filter("--count ip " + in + " " + in);
+  EXPECT_EQ(counted.output, "2\n");
+  EXPECT_EQ(counted.status, 3);
+  EXPECT_EQ(filter("--count ip " + write("header.pcap", whole.substr(0, 20))).status, 3);
+  EXPECT_THAT(filter("--count ip " + write("record.pcap", whole.substr(0, 30))).errors, HasSubstr("6 of 16 bytes"));
+  EXPECT_THAT(filter("--count ip " + write("empty.pcap", "")).errors, HasSubstr("the file is empty"));
+  EXPECT_THAT(filter("--count ip " + write("text.pcap", "hello, world")).errors, HasSubstr("neither"));
+}
+
+TEST_F(FilterCommand, LongRecords) {
+  CaptureBuilder file(std::endian::native);
+  file.pcap_header(0xa1b2c3d4, 68).record(ipv4_packet(60)).record(ipv4_packet(80)).record(ipv4_packet(300000));
+  const CommandResult result = filter("ip " + write("in.pcap", file.text()));
+  EXPECT_EQ(result.status, 3);
+  EXPECT_THAT(result.errors, HasSubstr("longer than the snap length of 68"));
+  EXPECT_THAT(result.errors, HasSubstr("300000"));
+  EXPECT_EQ(result.output.size(), 24u + 76 + 84);
+}
+
+TEST_F(FilterCommand, OutputsThatFail) {
+  const std::string in = write("in.pcap", capture().text());
+  const CommandResult full = filter("ip " + in + " -w /dev/full");
+  EXPECT_EQ(full.status, 3);
+  EXPECT_THAT(full.errors, HasSubstr("No space left"));
+  EXPECT_EQ(filter("ip " + in + " >/dev/full").status, 3);
+  EXPECT_EQ(filter("--count ip " + in + " >/dev/full").status, 3);
+  EXPECT_EQ(filter("--json ip " + in + " >/dev/full").status, 3);
+  const CommandResult bad = filter("ip " + in + " -w " + quoted(folder_ / "no/such/folder"));
+  EXPECT_EQ(bad.status, 3);
+  EXPECT_THAT(bad.errors, HasSubstr("No such file"));
+  const CommandResult same = filter("ip " + in + " -w " + in);
+  EXPECT_EQ(same.status, 2);
+  EXPECT_EQ(slurp(folder_ / "in.pcap"), capture().text());
+  ASSERT_EQ(run_command("ln " + in + " " + quoted(folder_ / "link")).status, 0);
+  EXPECT_EQ(filter("ip " + in + " -w " + quoted(folder_ / "link")).status, 2);
+  // A failed run leaves neither the file nor its temporary one.
+  EXPECT_EQ(filter("'ip and' " + in + " -w " + quoted(folder_ / "none")).status, 3);
+  EXPECT_EQ(run_command("ls -A " + quoted(folder_.path())).output, "in.pcap\nlink\n");
+}
+
+TEST_F(FilterCommand, BrokenPipeIsQuiet) {
+  CaptureBuilder file(std::endian::native);
+  file.pcap_header();
+  for (int i = 0; i < 4000; ++i) file.record(ipv4_packet(1000));
+  const std::string in = write("in.pcap", file.text());
+  const CommandResult result = run_command("( " + kWeir + " filter -q ip " + in + "; echo $? >&2 ) | head -c 100 | wc -c");
+  EXPECT_EQ(result.output, "100\n");
+  EXPECT_EQ(result.errors, "0\n");
+}
+
+// An expression that no packet of one link type can match still filters the others.
+TEST_F(FilterCommand, SeveralLinkTypes) {
+  CaptureBuilder mixed;
+  std::vector<std::uint8_t> arp = ipv4_packet(60);
+  arp[13] = 6;
+  mixed.section().interface(1, 0).interface(101, 0).enhanced(0, 1, arp).enhanced(1, 2, ipv4_packet(20));
+  const std::string in = write("in.pcapng", mixed.text());
+  EXPECT_EQ(filter("--count arp " + in).output, "1\n");
+  CaptureBuilder raw;
+  raw.pcap_header(0xa1b2c3d4, 65535, 101).record(ipv4_packet(60));
+  EXPECT_EQ(filter("--count arp " + write("raw.pcap", raw.text())).status, 3);
+}
+
+TEST_F(FilterCommand, InfoTellsOfDamage) {
+  const std::string whole = capture().text();
+  const CommandResult result = run_command(kWeir + " info --json " + write("cut.pcap", whole.substr(0, 200)));
+  EXPECT_EQ(result.status, 3);
+  EXPECT_THAT(result.output, HasSubstr("\"damaged\":true"));
+  EXPECT_THAT(result.output, HasSubstr("\"packets\":2"));
+}
+
+}  // namespace
+}  // namespace weir::tests

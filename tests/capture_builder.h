@@ -69,7 +69,9 @@ class CaptureBuilder {
                            const CaptureBuilder& options = CaptureBuilder()) {
     const auto size = static_cast<std::uint32_t>(packet.size());
     CaptureBuilder body(order_);
-    body.number(interface_number).number(static_cast<std::uint32_t>(ticks >> 32)).number(static_cast<std::uint32_t>(ticks));
+    body.number(interface_number)
+        .number(static_cast<std::uint32_t>(ticks >> 32))
+        .number(static_cast<std::uint32_t>(ticks));
     body.number(size).number(size).padded(packet).raw(options.bytes);
     return block(6, body);
   }

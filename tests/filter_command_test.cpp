@@ -120,7 +120,8 @@ TEST_F(FilterCommand, BrokenPipeIsQuiet) {
   file.pcap_header();
   for (int i = 0; i < 4000; ++i) file.record(ipv4_packet(1000));
   const std::string in = write("in.pcap", file.text());
-  const CommandResult result = run_command("( " + kWeir + " filter -q ip " + in + "; echo $? >&2 ) | head -c 100 | wc -c");
+  const CommandResult result =
+      run_command("( " + kWeir + " filter -q ip " + in + "; echo $? >&2 ) | head -c 100 | wc -c");
   EXPECT_EQ(result.output, "100\n");
   EXPECT_EQ(result.errors, "0\n");
 }

@@ -71,7 +71,8 @@ const std::map<int, std::vector<std::string>> kForSome{
     {DLT_EN10MB,
      {"ether broadcast", "ether multicast", "ether proto 0x88cc", "stp", "ether[0] & 1 = 1", "pppoes", "pppoed",
       "ether host 01:80:c2:00:00:00", "llc", "isis", "ether src 00:00:00:00:00:00"}},
-    {DLT_IEEE802_11, {"type mgt", "type data", "subtype beacon", "type ctl", "wlan addr1 ff:ff:ff:ff:ff:ff", "dir tods"}},
+    {DLT_IEEE802_11,
+     {"type mgt", "type data", "subtype beacon", "type ctl", "wlan addr1 ff:ff:ff:ff:ff:ff", "dir tods"}},
     {DLT_IEEE802_11_RADIO, {"type mgt", "type data", "subtype beacon", "type ctl", "wlan addr2 00:00:00:00:00:00"}},
     {DLT_LINUX_SLL, {"inbound", "outbound", "ether proto 0x86dd"}},
 };
@@ -122,7 +123,8 @@ std::map<int, std::string> join_captures(const TemporaryFolder& folder) {
 std::string compare(const std::string& expression, const std::string& path, const std::string& tcpdump_options) {
   const CommandResult theirs =
       run_command("tcpdump -O " + tcpdump_options + " -r " + quoted(path) + " -w - " + quoted(expression));
-  const CommandResult ours = run_command(quoted(WEIR_PROGRAM) + " filter -q " + quoted(expression) + " " + quoted(path));
+  const CommandResult ours =
+      run_command(quoted(WEIR_PROGRAM) + " filter -q " + quoted(expression) + " " + quoted(path));
   if (theirs.output == ours.output && (theirs.status == 0) == (ours.status <= 1)) return {};
   // A link type without Ethernet addresses, say: both refuse.
   if (theirs.status != 0 && ours.status >= 2 && ours.output.empty()) return {};

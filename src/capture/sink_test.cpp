@@ -43,7 +43,8 @@ TEST(PcapSink, CopiesAndConverts) {
   const CaptureBuilder other = CaptureBuilder(std::endian::big).pcap_header().record(ipv4_packet(60), 1, 5);
   EXPECT_EQ(filtered({native}, {}, kAll), native.text());
   EXPECT_EQ(filtered({other}, {}, kAll), native.text());
-  const CaptureBuilder nano = CaptureBuilder(std::endian::native).pcap_header(0xa1b23c4d).record(ipv4_packet(60), 1, 5000);
+  const CaptureBuilder nano =
+      CaptureBuilder(std::endian::native).pcap_header(0xa1b23c4d).record(ipv4_packet(60), 1, 5000);
   EXPECT_EQ(filtered({native}, {.nanoseconds = true}, kAll), nano.text());
   EXPECT_EQ(filtered({nano}, {}, kAll), native.text());
   EXPECT_EQ(filtered({native, nano}, {}, kAll).size(), native.bytes.size() + 76);

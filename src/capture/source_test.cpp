@@ -10,10 +10,10 @@
 namespace weir::capture {
 namespace {
 
-using tests::CaptureBuilder;
-using tests::ipv4_packet;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using tests::CaptureBuilder;
+using tests::ipv4_packet;
 
 struct Seen {
   std::vector<std::uint32_t> lengths;
@@ -183,7 +183,9 @@ TEST(PcapngSource, SectionsOrdersInterfaces) {
   CaptureBuilder file;
   file.section().interface(1, 65535).interface(101, 96, resolution(9)).enhanced(1, 5000000007, ipv4_packet(60));
   CaptureBuilder other(std::endian::big);
-  other.section().interface(113, 0, resolution(0x80 | 10, std::endian::big)).enhanced(0, 3 * 1024 + 512, ipv4_packet(70));
+  other.section()
+      .interface(113, 0, resolution(0x80 | 10, std::endian::big))
+      .enhanced(0, 3 * 1024 + 512, ipv4_packet(70));
   file.raw(other.bytes);
   auto source = open_memory(file.span(), "test");
   ASSERT_TRUE(source);
@@ -230,7 +232,8 @@ TEST(PcapngSource, Refused) {
     return seen.error ? seen.error->message : "none";
   };
   EXPECT_THAT(error_of(CaptureBuilder().section().enhanced(0, 0, {})), HasSubstr("interface 0"));
-  EXPECT_THAT(error_of(CaptureBuilder().section().interface(1, 0).section().enhanced(0, 0, {})), HasSubstr("describes 0"));
+  EXPECT_THAT(error_of(CaptureBuilder().section().interface(1, 0).section().enhanced(0, 0, {})),
+              HasSubstr("describes 0"));
   EXPECT_THAT(error_of(CaptureBuilder().section().interface(1, 0, resolution(20))), HasSubstr("too fine"));
   EXPECT_THAT(error_of(CaptureBuilder().section().number(5u).number(13u).number(0u)), HasSubstr("length of 13"));
   EXPECT_THAT(error_of(CaptureBuilder().section().number(5u).number(12u).number(16u)), HasSubstr("repeat its length"));

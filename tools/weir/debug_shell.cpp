@@ -1,0 +1,228 @@
+// Lines in, replies out; libedit on terminals. Exports run_shell, shell_hooks.
+//
+// ^C gives the line up, as in other shells: the terminal makes no signal of it while a line is edited.
+#include "debug_shell.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <system_error>
+
+#include <histedit.h>
+#include <unistd.h>
+
+#include <weir/base/file.h>
+#include <weir/capture/source.h>
+#include <weir/filter/compile.h>
+
+namespace weir::tool {
+namespace {
+
+constexpr const char* kPrompt = "> ";
+
+Status write_text(const ShellOptions& options, std::string_view text) {
+  return write_all(options.output, {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()},
+                   options.output_name);
+}
+
+// Names of files that begin with `word`; folders end in '/'.
+std::vector<std::string> files_like(const std::string& word) {
+  const std::size_t slash = word.rfind('/');
+  const std::string folder = slash == std::string::npos ? "" : word.substr(0, slash + 1);
+  const std::string begin = word.substr(folder.size());
+  std::vector<std::string> out;
+  std::error_code error;
+  for (auto entry = std::filesystem::directory_iterator(folder.empty() ? "." : folder, error);
+       !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (name.compare(0, begin.size(), begin) != 0 || (begin.empty() && name.front() == '.')) continue;
+    std::error_code ignored;
+    out.push_back(folder + name + (entry->is_directory(ignored) ? "/" : ""));
+  }
+  return out;
+}
+
+std::string common_start(const std::vector<std::string>& words) {
+  std::string common = words.front();
+  for (const std::string& word : words) {
+    const auto differs = std::mismatch(common.begin(), common.end(), word.begin(), word.end()).first;
+    common.erase(differs, common.end());
+  }
+  return common;
+}
+
+class Editor {
+ public:
+  Editor(debug::Console& console, const ShellOptions& options)
+      : console_(console), options_(options), history_(::history_init()) {
+    // A copy, so that libedit's stream and the shell's descriptor are one terminal.
+    output_ = ::fdopen(::dup(options.output), "w");
+    edit_ = ::el_init(options.name.c_str(), options.input, output_, stderr);
+    ::history(history_, &event_, H_SETSIZE, 1000);
+    ::history(history_, &event_, H_SETUNIQUE, 1);
+    if (!options.history.empty()) ::history(history_, &event_, H_LOAD, options.history.c_str());
+    ::el_set(edit_, EL_CLIENTDATA, this);
+    ::el_set(edit_, EL_PROMPT, &prompt);
+    ::el_set(edit_, EL_EDITOR, "emacs");
+    ::el_set(edit_, EL_SIGNAL, 1);
+    ::el_set(edit_, EL_HIST, ::history, history_);
+    ::el_set(edit_, EL_ADDFN, "weir-complete", "completes commands and files", &complete);
+    ::el_set(edit_, EL_ADDFN, "weir-give-up", "gives the line up", &give_up);
+    ::el_set(edit_, EL_BIND, "^I", "weir-complete", nullptr);
+    ::el_set(edit_, EL_BIND, "^C", "weir-give-up", nullptr);
+    ::el_set(edit_, EL_BIND, "^R", "em-inc-search-prev", nullptr);
+    ::el_set(edit_, EL_SETTY, "-d", "-isig", nullptr);
+    ::el_source(edit_, nullptr);
+    read_settings();
+  }
+  Editor(const Editor&) = delete;
+  Editor& operator=(const Editor&) = delete;
+  ~Editor() {
+    if (!options_.history.empty()) ::history(history_, &event_, H_SAVE, options_.history.c_str());
+    ::el_end(edit_);
+    ::history_end(history_);
+    std::fclose(output_);
+  }
+
+  // False at the end of the input.
+  bool read(std::string& line) {
+    int length = 0;
+    const char* text = ::el_gets(edit_, &length);
+    if (text == nullptr || length <= 0) return false;
+    line.assign(text, static_cast<std::size_t>(length));
+    while (!line.empty() && line.back() == '\n') line.pop_back();
+    return true;
+  }
+
+  void remember(const std::string& line) { ::history(history_, &event_, H_ENTER, line.c_str()); }
+
+ private:
+  static char* prompt(EditLine*) {
+    static char text[] = "> ";
+    return text;
+  }
+  static Editor& self(EditLine* edit) {
+    void* data = nullptr;
+    ::el_get(edit, EL_CLIENTDATA, &data);
+    return *static_cast<Editor*>(data);
+  }
+
+  // Of readline's settings, as bpf_dbg reads them, the one that libedit has too.
+  void read_settings() {
+    if (options_.settings.empty()) return;
+    std::ifstream file(options_.settings);
+    for (std::string line; std::getline(file, line);) {
+      if (line.find("set editing-mode vi") == 0) ::el_set(edit_, EL_EDITOR, "vi");
+      if (line.find("set editing-mode emacs") == 0) ::el_set(edit_, EL_EDITOR, "emacs");
+    }
+  }
+
+  static unsigned char give_up(EditLine* edit, int) {
+    std::fputs("^C\r\n", self(edit).output_);
+    const LineInfo* line = ::el_line(edit);
+    ::el_cursor(edit, static_cast<int>(line->lastchar - line->cursor));
+    ::el_deletestr(edit, static_cast<int>(line->lastchar - line->buffer));
+    return CC_REDISPLAY;
+  }
+
+  static unsigned char complete(EditLine* edit, int) {
+    Editor& editor = self(edit);
+    const LineInfo* line = ::el_line(edit);
+    const std::string before(line->buffer, line->cursor);
+    const std::size_t blank = before.find_last_of(" \t");
+    const std::string word = blank == std::string::npos ? before : before.substr(blank + 1);
+    const debug::Completion found = editor.console_.complete(before);
+    std::vector<std::string> words = found.files ? files_like(word) : found.words;
+    if (words.empty()) return CC_ERROR;
+    std::sort(words.begin(), words.end());
+    std::string more = common_start(words).substr(word.size());
+    if (words.size() == 1 && words.front().back() != '/') more += ' ';
+    if (!more.empty()) return ::el_insertstr(edit, more.c_str()) == 0 ? CC_REFRESH : CC_ERROR;
+    std::fputs("\r\n", editor.output_);
+    for (const std::string& each : words) std::fprintf(editor.output_, "%s\r\n", each.c_str());
+    return CC_REDISPLAY;
+  }
+
+  debug::Console& console_;
+  const ShellOptions& options_;
+  ::History* history_;
+  ::HistEvent event_{};
+  ::EditLine* edit_ = nullptr;
+  std::FILE* output_ = nullptr;
+};
+
+bool read_plain(std::FILE* input, std::string& line) {
+  line.clear();
+  int c = 0;
+  while ((c = std::getc(input)) != EOF && c != '\n') line.push_back(static_cast<char>(c));
+  return c != EOF || !line.empty();
+}
+
+Result<debug::Capture> open_capture(const std::string& path) {
+  WEIR_TRY(const std::unique_ptr<capture::Source> source, capture::open(path));
+  auto packets = std::make_shared<debug::PacketList>();
+  debug::Capture out{packets};
+  capture::RecordBatch batch;
+  for (;;) {
+    const Result<std::size_t> count = source->read(batch);
+    if (!count) {
+      // What came before the damage can be debugged; a capture that is none cannot.
+      if (packets->empty()) return fail(count.error());
+      out.warnings.push_back(count.error());
+      out.warnings.back().severity = Severity::kWarning;
+      break;
+    }
+    if (*count == 0) break;
+    for (std::size_t i = 0; i < *count; ++i) {
+      const capture::Record& record = batch.records[i];
+      const capture::Interface& interface = source->interfaces()[record.interface];
+      debug::PacketInfo info{.link_type = interface.link_type, .interface = record.interface};
+      info.seconds = static_cast<std::int64_t>(record.ticks / interface.ticks_per_second) + interface.offset_seconds;
+      const auto rest = static_cast<unsigned __int128>(record.ticks % interface.ticks_per_second);
+      info.nanoseconds = static_cast<std::uint32_t>(rest * 1000000000 / interface.ticks_per_second);
+      packets->add(batch.packets[i], info);
+    }
+  }
+  for (const Diagnostic& warning : source->warnings()) out.warnings.push_back(warning);
+  return out;
+}
+
+Result<cbpf::Program> compile(const std::string& expression, packet::LinkType link_type) {
+  filter::CompileOptions options;
+  options.bind.link_type = link_type;
+  WEIR_TRY(const filter::Compiled compiled, filter::compile(expression, options));
+  return compiled.program.program();
+}
+
+}  // namespace
+
+debug::Hooks shell_hooks() {
+  return {.open_capture = open_capture,
+          .read_file = [](const std::string& path) { return read_whole_file(path, 64u << 20); },
+          .compile = compile};
+}
+
+std::string in_home(const std::string& name) {
+  const char* home = std::getenv("HOME");
+  return home == nullptr || *home == '\0' ? "" : std::string(home) + "/" + name;
+}
+
+ShellResult run_shell(debug::Console& console, const ShellOptions& options) {
+  ShellResult result;
+  const bool edited = ::isatty(::fileno(options.input)) == 1 && ::isatty(options.output) == 1;
+  std::unique_ptr<Editor> editor;
+  if (edited) editor = std::make_unique<Editor>(console, options);
+  for (std::string line; edited ? editor->read(line) : read_plain(options.input, line);) {
+    const debug::Reply reply = console.execute(line);
+    result.any_failed = result.any_failed || reply.failed;
+    if (edited && !reply.failed && line.find_first_not_of(" \t") != std::string::npos) editor->remember(line);
+    result.written = write_text(options, (edited ? "" : kPrompt + line + "\n") + reply.text);
+    if (reply.quit || !result.written) return result;
+  }
+  if (edited) result.written = write_text(options, "\n");
+  return result;
+}
+
+}  // namespace weir::tool

@@ -1,0 +1,37 @@
+// The debugger's terminal: reads command lines, hands them to a console, writes what it replies.
+//
+// On a terminal lines are edited with libedit, with a history in a file and completion on Tab; anything else is read line
+// by line and each command is written before its reply, so that the output is a transcript.
+#pragma once
+
+#include <cstdio>
+#include <string>
+
+#include <weir/debug/console.h>
+
+namespace weir::tool {
+
+struct ShellOptions {
+  std::string name;            // for libedit's settings
+  std::FILE* input = stdin;    // not owned
+  int output = 1;              // descriptor, not owned
+  std::string output_name = "standard output";
+  std::string history;         // path; empty for none
+  std::string settings;        // path of a file of settings of the editor; may be missing
+};
+
+struct ShellResult {
+  bool any_failed = false;
+  Status written;
+};
+
+// Until `quit` or the end of the input.
+ShellResult run_shell(debug::Console& console, const ShellOptions& options);
+
+// A console for this program: captures, files and expressions from outside.
+debug::Hooks shell_hooks();
+
+// $HOME/NAME, or empty without a home.
+std::string in_home(const std::string& name);
+
+}  // namespace weir::tool

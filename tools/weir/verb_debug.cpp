@@ -1,0 +1,141 @@
+// weir debug and bpf_dbg: step through a classic program over the packets of a capture.
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <sys/socket.h>
+
+#include <weir/base/file.h>
+#include <weir/kernel/socket_filter.h>
+
+#include "debug_shell.h"
+#include "terminal.h"
+#include "verbs.h"
+
+namespace weir::tool {
+namespace {
+
+struct Options {
+  std::string input;
+  std::string output;
+  std::string expression;
+  std::string program;
+  std::string capture;
+  std::vector<std::string> commands;
+};
+
+struct Files {
+  std::FILE* input = stdin;
+  std::optional<ReplacingFile> output;
+  ~Files() {
+    if (input != nullptr && input != stdin) std::fclose(input);
+  }
+};
+
+Status open_files(const std::string& input, const std::string& output, Files& files, ShellOptions& shell) {
+  if (!input.empty() && input != "-") {
+    WEIR_TRY(FileDescriptor descriptor, open_for_reading(input));
+    files.input = ::fdopen(descriptor.release(), "r");
+  }
+  shell.input = files.input;
+  if (!output.empty() && output != "-") {
+    WEIR_TRY(ReplacingFile file, ReplacingFile::create(output));
+    files.output.emplace(std::move(file));
+    shell.output = files.output->descriptor();
+    shell.output_name = output;
+  }
+  return {};
+}
+
+// Runs the shell over the files; true in `failed` when a command of a script failed.
+int converse(debug::Console& console, ShellOptions& shell, Files& files, bool& failed) {
+  const ShellResult result = run_shell(console, shell);
+  if (!result.written && result.written.error().system_error != EPIPE) return report(result.written.error());
+  if (files.output)
+    if (const Status status = files.output->commit(); !status) return report(status.error());
+  failed = result.any_failed;
+  return kYes;
+}
+
+int prepare(debug::Console& console, const Options& options) {
+  const auto take = [](const debug::Reply& reply) {
+    if (reply.failed || reply.text.find("warning") != std::string::npos) say("weir: " + reply.text);
+    return !reply.failed;
+  };
+  if (!options.capture.empty() && !take(console.load_capture(options.capture))) return kBadInput;
+  if (!options.expression.empty() && !take(console.load_expression(options.expression))) return kBadInput;
+  if (!options.program.empty()) {
+    const Result<std::string> text = read_whole_file(options.program, 64u << 20);
+    if (!text) return report(text.error());
+    if (!take(console.load_program(*text))) return kBadInput;
+  }
+  return kYes;
+}
+
+int run(const Options& options) {
+  if (!options.expression.empty() && !options.program.empty())
+    return report({.code = ErrorCode::kUsage, .message = "give an expression or a program, not both"});
+  debug::Console console(shell_hooks());
+  if (const int status = prepare(console, options); status != kYes) return status;
+  if (!options.commands.empty()) {
+    bool failed = false;
+    for (const std::string& command : options.commands) {
+      const debug::Reply reply = console.execute(command);
+      failed = failed || reply.failed;
+      if (const int status = print(reply.text); status != kYes) return status;
+      if (reply.quit) break;
+    }
+    return failed ? kBadInput : kYes;
+  }
+  ShellOptions shell{.name = "weir", .history = in_home(".weir_debug_history")};
+  Files files;
+  if (const Status status = open_files(options.input, options.output, files, shell); !status)
+    return report(status.error());
+  const bool script = ::isatty(::fileno(files.input)) != 1;
+  bool failed = false;
+  if (const int status = converse(console, shell, files, failed); status != kYes) return status;
+  return failed && script ? kBadInput : kYes;
+}
+
+// bpf_dbg attaches each program to a socket, so that the kernel's compiler can be watched at work.
+Status try_in_kernel(const cbpf::Checked& program) {
+  const FileDescriptor socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!socket) return fail("cannot open socket!");
+  return kernel::attach(socket.get(), program);
+}
+
+}  // namespace
+
+int run_bpf_dbg(int argc, char** argv) {
+  if (argc > 3) {
+    say("usage: bpf_dbg [INPUT [OUTPUT]]\n");
+    return kUsage;
+  }
+  debug::Hooks hooks = shell_hooks();
+  hooks.loaded = try_in_kernel;
+  debug::Console console(std::move(hooks), debug::Style::kBpfDbg);
+  ShellOptions shell{
+      .name = "bpf_dbg", .history = in_home(".bpf_dbg_history"), .settings = in_home(".bpf_dbg_init")};
+  Files files;
+  if (const Status status = open_files(argc > 1 ? argv[1] : "", argc > 2 ? argv[2] : "", files, shell); !status)
+    return report(status.error());
+  bool failed = false;
+  return converse(console, shell, files, failed);
+}
+
+void add_debug(CLI::App& app, int& status) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("debug", "step through a classic program, forward and back");
+  verb->add_option("input", options->input, "read commands from this file (default: standard input)");
+  verb->add_option("output", options->output, "write the session to this file (default: standard output)");
+  verb->add_option("-e,--expression", options->expression, "debug the program of this expression");
+  verb->add_option("-p,--program", options->program, "debug the program in this file, in any form");
+  verb->add_option("-r,--capture", options->capture, "over the packets of this capture");
+  verb->add_option("-x,--execute", options->commands, "run this command and leave; may be given several times")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  verb->callback([options, &status] { status = run(*options); });
+}
+
+}  // namespace weir::tool

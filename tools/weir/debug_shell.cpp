@@ -178,11 +178,7 @@ Result<debug::Capture> open_capture(const std::string& path) {
     for (std::size_t i = 0; i < *count; ++i) {
       const capture::Record& record = batch.records[i];
       const capture::Interface& interface = source->interfaces()[record.interface];
-      debug::PacketInfo info{.link_type = interface.link_type, .interface = record.interface};
-      info.seconds = static_cast<std::int64_t>(record.ticks / interface.ticks_per_second) + interface.offset_seconds;
-      const auto rest = static_cast<unsigned __int128>(record.ticks % interface.ticks_per_second);
-      info.nanoseconds = static_cast<std::uint32_t>(rest * 1000000000 / interface.ticks_per_second);
-      packets->add(batch.packets[i], info);
+      packets->add(batch.packets[i], {interface.link_type, record.interface});
     }
   }
   for (const Diagnostic& warning : source->warnings()) out.warnings.push_back(warning);

@@ -1,7 +1,7 @@
 // The debugger's terminal: reads command lines, hands them to a console, writes what it replies.
 //
-// On a terminal lines are edited with libedit, with a history in a file and completion on Tab; anything else is read line
-// by line and each command is written before its reply, so that the output is a transcript.
+// On a terminal lines are edited with libedit, with a history in a file and completion on Tab; anything else is read
+// line by line and each command is written before its reply, so that the output is a transcript.
 #pragma once
 
 #include <cstdio>
@@ -12,12 +12,12 @@
 namespace weir::tool {
 
 struct ShellOptions {
-  std::string name;            // for libedit's settings
-  std::FILE* input = stdin;    // not owned
-  int output = 1;              // descriptor, not owned
+  std::string name{};        // for libedit's settings
+  std::FILE* input = stdin;  // not owned
+  int output = 1;            // descriptor, not owned
   std::string output_name = "standard output";
-  std::string history;         // path; empty for none
-  std::string settings;        // path of a file of settings of the editor; may be missing
+  std::string history{};   // path; empty for none
+  std::string settings{};  // path of a file of settings of the editor; may be missing
 };
 
 struct ShellResult {

@@ -1,6 +1,7 @@
 // The program weir: reads the command line, runs one verb, exits with its status.
 #include <csignal>
 #include <cstdio>
+#include <string_view>
 
 #include <CLI/CLI.hpp>
 
@@ -13,6 +14,10 @@ int main(int argc, char** argv) {
   // Writing to a closed pipe is an error value (EPIPE), not a death by signal.
   std::signal(SIGPIPE, SIG_IGN);
 
+  // Called by the name of a tool that it replaces, the program takes that tool's command line.
+  const std::string_view path = argc > 0 ? argv[0] : "";
+  if (path.substr(path.rfind('/') + 1) == "bpf_dbg") return run_bpf_dbg(argc, argv);
+
   int status = kYes;
   CLI::App app{"weir: a toolkit for the Berkeley Packet Filter", "weir"};
   app.set_version_flag("--version", "weir " WEIR_VERSION);
@@ -22,6 +27,7 @@ int main(int argc, char** argv) {
   add_compile(app, status);
   add_program_verbs(app, status);
   add_verdict(app, status);
+  add_debug(app, status);
 
   try {
     app.parse(argc, argv);

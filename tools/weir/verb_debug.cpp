@@ -115,8 +115,7 @@ int run_bpf_dbg(int argc, char** argv) {
   debug::Hooks hooks = shell_hooks();
   hooks.loaded = try_in_kernel;
   debug::Console console(std::move(hooks), debug::Style::kBpfDbg);
-  ShellOptions shell{
-      .name = "bpf_dbg", .history = in_home(".bpf_dbg_history"), .settings = in_home(".bpf_dbg_init")};
+  ShellOptions shell{.name = "bpf_dbg", .history = in_home(".bpf_dbg_history"), .settings = in_home(".bpf_dbg_init")};
   Files files;
   if (const Status status = open_files(argc > 1 ? argv[1] : "", argc > 2 ? argv[2] : "", files, shell); !status)
     return report(status.error());

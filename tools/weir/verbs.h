@@ -14,8 +14,12 @@ namespace weir::tool {
 void add_filter(CLI::App& app, int& status);
 void add_info(CLI::App& app, int& status);
 void add_compile(CLI::App& app, int& status);
+void add_debug(CLI::App& app, int& status);
 void add_program_verbs(CLI::App& app, int& status);  // asm, disasm, check
 void add_verdict(CLI::App& app, int& status);        // verdict, compare
+
+// Whole programs under other names: return the exit status.
+int run_bpf_dbg(int argc, char** argv);
 
 // The form of a program that `--to` names; empty when there is none of this name.
 std::optional<cbpf::Format> format_named(const std::string& name);

@@ -18,8 +18,6 @@ namespace weir::debug {
 struct PacketInfo {
   packet::LinkType link_type = packet::LinkType::kEthernet;
   std::uint32_t interface = 0;  // index into the capture's interfaces
-  std::int64_t seconds = 0;     // when it was captured, since 1970
-  std::uint32_t nanoseconds = 0;
 };
 
 class PacketList {

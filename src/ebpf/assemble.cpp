@@ -82,6 +82,8 @@ Result<Program> TextParser::run() {
   }
   if (error_) return fail(std::move(*error_));
   if (assembler_.size() == 0) return fail("the text holds no instruction", peek().span);
+  // uBPF's tests jump to "exit" without such a label: the last of these instructions is meant.
+  if (last_exit_ && !assembler_.has_label("exit")) assembler_.label_at("exit", *last_exit_);
   Result<Program> program = assembler_.assemble();
   if (!program) {
     Error error = std::move(program).error();
@@ -125,6 +127,7 @@ void TextParser::statement() {
     if (const auto reg = full_register()) assembler_.call_register(*reg);
     return;
   }
+  if (word.text == "exit") last_exit_ = static_cast<std::uint32_t>(assembler_.size());
   mnemonic();
 }
 

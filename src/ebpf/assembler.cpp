@@ -208,9 +208,9 @@ Assembler& Assembler::call_register(Register dst) { return add(make(0x8d, number
 Assembler& Assembler::exit() { return add(make(0x95)); }
 Assembler& Assembler::raw(const Instruction& instruction) { return add(instruction); }
 
-Assembler& Assembler::label(std::string_view name) {
-  if (!labels_.emplace(std::string(name), static_cast<std::uint32_t>(size())).second)
-    complain(fmt::format("label '{}' is defined twice", name));
+Assembler& Assembler::label(std::string_view name) { return label_at(name, static_cast<std::uint32_t>(size())); }
+Assembler& Assembler::label_at(std::string_view name, std::uint32_t slot) {
+  if (!labels_.emplace(std::string(name), slot).second) complain(fmt::format("label '{}' is defined twice", name));
   return *this;
 }
 Assembler& Assembler::function(std::string_view name) {

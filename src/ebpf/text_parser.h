@@ -108,6 +108,7 @@ class TextParser {
   std::set<std::string_view> declared_;  // those so far
   std::vector<Span> spans_;              // of each slot: its statement, or the label that it names
   std::optional<Span> target_span_;
+  std::optional<std::uint32_t> last_exit_;
   std::string name_;
   std::string license_;
   ProgramType type_ = ProgramType::kUnspec;

@@ -104,6 +104,7 @@ class Assembler {
 
   // Names. A function is a label that the program keeps.
   Assembler& label(std::string_view name);
+  Assembler& label_at(std::string_view name, std::uint32_t slot);
   Assembler& function(std::string_view name);
   Assembler& map(MapDefinition definition);
 

@@ -1,0 +1,85 @@
+// Runs extended programs: an interpreter that checks every access, and machine code.
+//
+// load_extended() takes a Checked program (or a Verified one), makes or borrows its maps and gives an ExtendedEngine:
+// immutable, to be run from any number of threads, each run with an Invocation of its own. A run that does what it must
+// not do (an access outside of its memory, too many instructions, a helper with bad arguments) stops with a Fault and
+// touches nothing outside: no program can crash its host.
+//
+//   engine::ExtendedOptions options;
+//   auto loaded = engine::load_extended(*ebpf::check(*program), options);
+//   runtime::Invocation run{.arguments = {address, size}, .regions = {{address, size, true}}};
+//   engine::Outcome outcome = (*loaded)->run(run);      // outcome.value is r0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include <weir/base/error.h>
+#include <weir/ebpf/program.h>
+#include <weir/runtime/helpers.h>
+#include <weir/runtime/map.h>
+
+namespace weir::engine {
+
+enum class ExtendedKind : std::uint8_t { kAutomatic, kInterpreter, kNative };
+
+// Why a run stopped.
+enum class Fault : std::uint8_t {
+  kNone,       // it ended with exit
+  kOutside,    // an access to memory that is not the program's
+  kReadOnly,   // a write to memory that the program may only read
+  kUnaligned,  // an atomic on an address that is no multiple of its width
+  kBudget,     // more instructions than allowed
+  kCallDepth,  // more functions active than allowed
+  kHelper,     // a helper that does not exist
+  kArgument,   // a helper called with what it does not take
+};
+std::string_view name_of(Fault fault);
+
+struct Outcome {
+  std::uint64_t value = 0;  // r0, when fault is kNone
+  Fault fault = Fault::kNone;
+  std::uint32_t instruction = 0;  // the slot that faulted
+  std::uint64_t address = 0;  // kOutside, kReadOnly, kUnaligned: what it wanted; kHelper: the number; kArgument: which
+  std::uint64_t steps = 0;    // instructions run (the interpreter; 0 for machine code)
+  const ebpf::Program* program = nullptr;  // the one that faulted (after a tail call another); lives in its engine
+
+  explicit operator bool() const { return fault == Fault::kNone; }
+};
+// The fault as an error with the instruction, and its source line where the program has lines.
+Error describe(const Outcome& outcome);
+
+struct ExtendedOptions {
+  ExtendedKind kind = ExtendedKind::kAutomatic;
+  std::uint64_t budget = 1'000'000'000;               // instructions of one run; 0: as many as it likes
+  const runtime::Helpers* helpers = nullptr;          // null: the standard ones; must outlive the engine
+  std::vector<std::shared_ptr<runtime::Map>> maps{};  // those of the program, in its order; empty: made new
+  runtime::MapOptions map_options{};
+  bool register_calls = false;  // callx calls the helper whose number the register holds, as uBPF does
+  // A helper after which the program ends when it gives 0, as uBPF's unwind function; negative: none.
+  std::int32_t unwind_helper = -1;
+  bool blind_constants = false;  // machine code: constants of the program never stand in the code
+};
+
+class ExtendedEngine {
+ public:
+  virtual ~ExtendedEngine() = default;
+  virtual std::string_view name() const = 0;  // "interpreter", "native"
+  virtual const ebpf::Program& program() const = 0;
+  // The program's maps, in its order.
+  virtual const std::vector<std::shared_ptr<runtime::Map>>& maps() const = 0;
+  virtual Outcome run(runtime::Invocation& invocation) const = 0;
+  // The machine code, for those who want to look at it; empty for interpreters.
+  virtual ByteSpan code() const { return {}; }
+};
+
+using ExtendedEnginePointer = std::shared_ptr<const ExtendedEngine>;
+
+Result<ExtendedEnginePointer> load_extended(const ebpf::Checked& program, const ExtendedOptions& options = {});
+
+// Puts a loaded program into a program array, for tail calls. The array keeps it.
+Status set_tail_call(runtime::Map& array, std::uint32_t index, ExtendedEnginePointer program);
+
+}  // namespace weir::engine

@@ -1,0 +1,90 @@
+// Functions that extended programs call: the kernel's, as far as they make sense in user space, and your own.
+//
+// A Prototype tells what arguments must be; engines check them before the call (an interpreter at run time, the
+// verifier before), so that a function may rely on them: a kMap is a map, memory is there as long as the size after it
+// says. Helpers is a table by number. A value type; share it constant between threads.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include <weir/ebpf/names.h>
+#include <weir/runtime/map.h>
+#include <weir/runtime/packet_buffer.h>
+
+namespace weir::runtime {
+
+enum class ArgumentKind : std::uint8_t {
+  kNone,         // not used
+  kAnything,     // any number; pointers are numbers here
+  kContext,      // the program's first argument
+  kMap,          // a map
+  kMapKey,       // readable, key_size bytes of the map before
+  kMapValue,     // readable, value_size bytes of the map before
+  kMapValueOut,  // writable, value_size bytes of the map before
+  kMemory,       // readable; the next argument is its size
+  kMemoryOrNull,
+  kMemoryOut,  // writable; the next argument is its size
+  kSize,       // of the memory before, at least 1
+  kSizeOrZero,
+  kRecord,        // what kRecordOrNull gave, of a ring buffer
+  kConstantSize,  // how many bytes a record gets
+  kText,          // readable up to a zero byte
+};
+enum class ResultKind : std::uint8_t {
+  kInteger,
+  kNothing,         // r0 is 0 afterwards
+  kMapValueOrNull,  // of the map that the first argument is
+  kRecordOrNull,    // of a ring buffer, as long as kConstantSize said
+};
+
+struct Prototype {
+  std::string name{};
+  std::array<ArgumentKind, 5> arguments{};
+  ResultKind result = ResultKind::kInteger;
+  bool changes_packet = false;  // pointers into the packet are void after the call
+};
+
+// What a run has, beside registers. Whoever starts a run fills it; helpers use it. One for each run at a time.
+struct Invocation {
+  std::array<std::uint64_t, 5> arguments{};  // r1 to r5
+  std::vector<Region> regions{};             // memory that the program may touch, beside its stack, maps and packet
+  PacketBuffer* packet = nullptr;            // for programs on packets
+  ByteSpan loads{};                          // what ldabs and ldind read; the packet's bytes where it is empty
+  unsigned cpu = 0;
+  std::function<void(std::string_view)> print{};                     // a line of bpf_trace_printk
+  std::function<void(Map&, std::uint64_t, ByteSpan)> perf_output{};  // map, flags, data
+  std::uint64_t random = 0x853c49e6748fea9bull;                      // the state of bpf_get_prandom_u32
+  std::uint64_t redirect = 0;                                        // the interface that bpf_redirect named
+  // Whether `size` bytes at an address may be read (or written): set by the engine for helpers that follow pointers.
+  std::function<bool(std::uint64_t, std::uint64_t, bool)> may_access{};
+  void* user = nullptr;  // for your own helpers
+};
+
+using HelperFunction = std::uint64_t (*)(Invocation&, std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t,
+                                         std::uint64_t);
+
+struct HelperEntry {
+  Prototype prototype;
+  HelperFunction function = nullptr;  // null: the engine itself does it (tail calls)
+};
+
+class Helpers {
+ public:
+  // The kernel's that exist in user space.
+  static const Helpers& standard();
+
+  // Adds or replaces one.
+  void add(std::int32_t number, Prototype prototype, HelperFunction function);
+  const HelperEntry* find(std::int32_t number) const;
+  std::vector<std::int32_t> numbers() const;  // in order
+
+ private:
+  std::unordered_map<std::int32_t, HelperEntry> entries_;
+};
+
+}  // namespace weir::runtime

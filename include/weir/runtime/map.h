@@ -1,0 +1,93 @@
+// Maps in user space: the tables that extended programs and whoever runs them share.
+//
+// A Map behaves as the kernel's of its type does: the same results, the same errors (negative errno), the same flags.
+// Pointers that lookup() returns stay valid as long as the map lives; the value behind one may be deleted and its
+// memory be used for another key, as in the kernel's preallocated maps. Keys and values are plain bytes of the sizes
+// that definition() tells. Per-CPU maps have a value for each of cpus() CPUs, and value_stride() bytes lie between
+// them.
+//
+// Thread-safe: any member from any thread. Values themselves are not locked; programs use atomics, as in the kernel.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+
+#include <weir/base/bytes.h>
+#include <weir/base/error.h>
+#include <weir/ebpf/program.h>
+
+namespace weir::runtime {
+
+// What update() may do. Source: <linux/bpf.h>, BPF_ANY and others.
+enum UpdateFlag : std::uint64_t { kAny = 0, kNoExist = 1, kExist = 2 };
+
+class Map {
+ public:
+  explicit Map(ebpf::MapDefinition definition) : definition_(std::move(definition)) {}
+  virtual ~Map() = default;
+  Map(const Map&) = delete;
+  Map& operator=(const Map&) = delete;
+
+  const ebpf::MapDefinition& definition() const { return definition_; }
+  std::uint32_t key_size() const { return definition_.key_size; }
+  std::uint32_t value_size() const { return definition_.value_size; }
+
+  // The value of a key on this CPU, or null. Keys have key_size() bytes.
+  virtual void* lookup(const void* key, unsigned cpu) = 0;
+  // 0 or a negative errno. On per-CPU maps the value of `cpu` is set; a new entry's other values are 0.
+  virtual int update(const void* key, const void* value, std::uint64_t flags, unsigned cpu) = 0;
+  virtual int erase(const void* key) = 0;
+  // The key after `key` (the first where key is null or unknown) into `next`: 0, or -ENOENT after the last.
+  virtual int next_key(const void* key, void* next) const = 0;
+
+  // Queues, stacks and bloom filters: 0 or a negative errno. A bloom filter's peek asks for `value`.
+  virtual int push(const void* value, std::uint64_t flags);
+  virtual int pop(void* value);
+  virtual int peek(void* value);
+
+  // Whether [address, address + size) lies within one value, so that a program may touch it.
+  virtual bool contains(std::uint64_t address, std::uint64_t size) const = 0;
+
+  // How many entries there are.
+  virtual std::uint32_t size() const = 0;
+
+ protected:
+  ebpf::MapDefinition definition_;
+};
+
+struct MapOptions {
+  unsigned cpus = 1;                        // how many values a per-CPU map has for a key
+  std::shared_ptr<Map> inner{};             // maps of maps: what the inner ones must be like
+  std::uint64_t memory_limit = 1ull << 30;  // bytes that one map may take
+};
+
+// Makes a map, empty (arrays: of zeros, or of the definition's contents). Refuses what bpf(2) refuses (EINVAL, E2BIG).
+Result<std::shared_ptr<Map>> make_map(const ebpf::MapDefinition& definition, const MapOptions& options = {});
+
+// Maps of programs and maps of maps hold references, not bytes.
+class ReferenceMap : public Map {
+ public:
+  using Map::Map;
+  // Null where nothing is. The key is as for lookup().
+  virtual std::shared_ptr<const void> reference(const void* key) const = 0;
+  virtual int set_reference(const void* key, std::shared_ptr<const void> reference) = 0;
+};
+
+// A ring buffer: programs write records, the other side reads them in order. Source: kernel/bpf/ringbuf.c.
+class RingBuffer : public Map {
+ public:
+  using Map::Map;
+  // A record of `size` bytes to fill, or null when the ring is full. commit() or discard() must follow.
+  virtual void* reserve(std::uint64_t size) = 0;
+  virtual void commit(void* record) = 0;
+  virtual void discard(void* record) = 0;
+  // Bytes that a reserved record has; 0 when `record` is none that is reserved now.
+  virtual std::uint64_t reserved_size(const void* record) const = 0;
+  virtual std::uint64_t available() const = 0;  // bytes not read yet, with headers
+  // Hands each finished record to `use`, oldest first, until one is still being written; how many there were.
+  virtual std::size_t consume(const std::function<void(ByteSpan)>& use) = 0;
+};
+
+}  // namespace weir::runtime

@@ -1,0 +1,210 @@
+// Decodes programs and gives them their maps. Exports prepare, load_extended, describe, set_tail_call, Memory.
+#include "engine/ebpf_code.h"
+
+#include <fmt/format.h>
+
+#include <weir/ebpf/text.h>
+
+#include "engine/ebpf_memory.h"
+
+namespace weir::engine {
+namespace {
+
+using ebpf::OperandShape;
+
+Result<std::vector<std::shared_ptr<runtime::Map>>> make_maps(const ebpf::Program& program,
+                                                             const ExtendedOptions& options) {
+  std::vector<std::shared_ptr<runtime::Map>> maps = options.maps;
+  if (!maps.empty()) {
+    if (maps.size() == program.maps.size()) return maps;
+    return fail(
+        Error{.code = ErrorCode::kUsage,
+              .message = fmt::format("the program has {} maps, {} were given", program.maps.size(), maps.size())});
+  }
+  for (const ebpf::MapDefinition& definition : program.maps) {
+    WEIR_TRY(std::shared_ptr<runtime::Map> map, runtime::make_map(definition, options.map_options));
+    maps.push_back(std::move(map));
+  }
+  return maps;
+}
+
+// What a 64-bit constant is at run time.
+Result<std::uint64_t> wide_constant(const Code& code, std::size_t at) {
+  const ebpf::Instruction& low = code.program.instructions[at];
+  const ebpf::Instruction& high = code.program.instructions[at + 1];
+  const InstructionPlace place{static_cast<std::uint32_t>(at)};
+  if (low.src == 0)
+    return std::uint64_t{static_cast<std::uint32_t>(high.immediate)} << 32 | static_cast<std::uint32_t>(low.immediate);
+  if (low.src == ebpf::kPseudoFunction)
+    return fail(Error{
+        .code = ErrorCode::kUnsupported, .message = "functions as callbacks are not supported here", .place = place});
+  if (low.src == ebpf::kPseudoVariable)
+    return fail(Error{
+        .code = ErrorCode::kUnsupported, .message = "variables of the kernel exist in a kernel only", .place = place});
+  const ebpf::MapReference* reference = code.program.map_reference(at);
+  std::size_t index = static_cast<std::uint32_t>(low.immediate);
+  if (reference != nullptr) index = reference->map;
+  const bool by_descriptor = low.src == ebpf::kPseudoMapDescriptor || low.src == ebpf::kPseudoMapValue;
+  if ((by_descriptor && reference == nullptr) || index >= code.maps.size())
+    return fail(fmt::format("there is no map {} here", low.immediate), place,
+                by_descriptor ? "descriptors of maps mean something to a kernel only: name the map" : "");
+  runtime::Map& map = *code.maps[index];
+  if (low.src == ebpf::kPseudoMapDescriptor || low.src == ebpf::kPseudoMapIndex)
+    return reinterpret_cast<std::uint64_t>(&map);
+  const std::uint32_t first = 0;
+  const auto offset = static_cast<std::uint32_t>(high.immediate);
+  if (map.definition().type != ebpf::MapType::kArray || map.key_size() != 4)
+    return fail(fmt::format("map '{}' is no array: its values have no fixed address", map.definition().name), place);
+  if (offset >= map.value_size())
+    return fail(fmt::format("offset {} lies outside of the {} bytes of map '{}'", offset, map.value_size(),
+                            map.definition().name),
+                place);
+  return reinterpret_cast<std::uint64_t>(map.lookup(&first, 0)) + offset;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Code>> prepare(const ebpf::Checked& checked, const ExtendedOptions& options) {
+  auto code = std::make_shared<Code>();
+  code->program = checked.program();
+  code->options = options;
+  code->helpers = options.helpers != nullptr ? options.helpers : &runtime::Helpers::standard();
+  WEIR_TRY(code->maps, make_maps(code->program, options));
+  const std::vector<ebpf::Instruction>& slots = code->program.instructions;
+  code->steps.resize(slots.size());
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    const ebpf::OpcodeInfo* row = ebpf::find(slots[i]);
+    Step& step = code->steps[i];
+    step = {row->operation, slots[i].dst,    slots[i].src,
+            false,          slots[i].offset, static_cast<std::uint64_t>(std::int64_t{slots[i].immediate})};
+    const auto next = static_cast<std::int32_t>(i) + 1;
+    if (row->shape == OperandShape::kJump || ebpf::is_branch(row->shape)) step.offset += next;
+    if (row->shape == OperandShape::kJumpLong || row->shape == OperandShape::kCallLocal)
+      step.offset = slots[i].immediate + next;
+    if (ebpf::is_wide(row->shape)) {
+      WEIR_TRY(step.constant, wide_constant(*code, i));
+      code->steps[++i].second = true;
+    }
+  }
+  return std::shared_ptr<const Code>(std::move(code));
+}
+
+runtime::Map* Code::map_at(std::uint64_t address) const {
+  for (const auto& map : maps)
+    if (reinterpret_cast<std::uint64_t>(map.get()) == address) return map.get();
+  for (const auto& map : maps) {
+    const ebpf::MapType type = map->definition().type;
+    if (type != ebpf::MapType::kArrayOfMaps && type != ebpf::MapType::kHashOfMaps) continue;
+    const auto& outer = static_cast<const runtime::ReferenceMap&>(*map);
+    std::vector<std::uint8_t> key(map->key_size());
+    std::vector<std::uint8_t> next(map->key_size());
+    for (int more = map->next_key(nullptr, next.data()); more == 0; more = map->next_key(key.data(), next.data())) {
+      key = next;
+      const auto inner = outer.reference(key.data());
+      if (reinterpret_cast<std::uint64_t>(inner.get()) == address)
+        return const_cast<runtime::Map*>(static_cast<const runtime::Map*>(inner.get()));
+    }
+  }
+  return nullptr;
+}
+
+Fault Memory::check_others(std::uint64_t address, std::uint64_t size, bool write) const {
+  if (run_->packet != nullptr) {
+    const std::uint64_t offset = address - reinterpret_cast<std::uint64_t>(run_->packet->data());
+    if (offset <= run_->packet->size() && size <= run_->packet->size() - offset) return Fault::kNone;
+  }
+  for (const runtime::Region& region : run_->regions) {
+    const std::uint64_t offset = address - region.begin;
+    if (offset <= region.size && size <= region.size - offset)
+      return write && !region.writable ? Fault::kReadOnly : Fault::kNone;
+  }
+  constexpr std::uint32_t kReadOnlyMap = 1u << 7;  // BPF_F_RDONLY_PROG
+  for (const auto& map : code_->maps) {
+    if (map->contains(address, size))
+      return write && (map->definition().flags & kReadOnlyMap) != 0 ? Fault::kReadOnly : Fault::kNone;
+    const ebpf::MapType type = map->definition().type;
+    if (type != ebpf::MapType::kArrayOfMaps && type != ebpf::MapType::kHashOfMaps) continue;
+    const auto& outer = static_cast<const runtime::ReferenceMap&>(*map);
+    std::vector<std::uint8_t> key(map->key_size());
+    std::vector<std::uint8_t> next(map->key_size());
+    for (int more = map->next_key(nullptr, next.data()); more == 0; more = map->next_key(key.data(), next.data())) {
+      key = next;
+      const auto inner = outer.reference(key.data());
+      if (inner != nullptr && static_cast<const runtime::Map*>(inner.get())->contains(address, size))
+        return Fault::kNone;
+    }
+  }
+  return Fault::kOutside;
+}
+
+std::string_view name_of(Fault fault) {
+  switch (fault) {
+    case Fault::kNone: return "none";
+    case Fault::kOutside: return "access outside";
+    case Fault::kReadOnly: return "write to read-only memory";
+    case Fault::kUnaligned: return "unaligned atomic";
+    case Fault::kBudget: return "budget spent";
+    case Fault::kCallDepth: return "call too deep";
+    case Fault::kHelper: return "unknown helper";
+    case Fault::kArgument: return "bad argument";
+  }
+  return "";
+}
+
+Error describe(const Outcome& outcome) {
+  Error error;
+  error.place = InstructionPlace{outcome.instruction};
+  switch (outcome.fault) {
+    case Fault::kNone: error.message = "no fault"; break;
+    case Fault::kOutside:
+      error.message = fmt::format("access to 0x{:x}, outside of the program's memory", outcome.address);
+      break;
+    case Fault::kReadOnly: error.message = fmt::format("write to 0x{:x}, which is read-only", outcome.address); break;
+    case Fault::kUnaligned:
+      error.message = fmt::format("atomic on the unaligned address 0x{:x}", outcome.address);
+      break;
+    case Fault::kBudget:
+      error.code = ErrorCode::kLimit;
+      error.message = "the program ran more instructions than it may";
+      break;
+    case Fault::kCallDepth:
+      error.code = ErrorCode::kLimit;
+      error.message = fmt::format("more than {} functions are active", ebpf::kMaximumCallDepth);
+      break;
+    case Fault::kHelper:
+      error.message = fmt::format("helper {} ({}) does not exist here", static_cast<std::int64_t>(outcome.address),
+                                  ebpf::name_of(static_cast<ebpf::Helper>(outcome.address)));
+      break;
+    case Fault::kArgument:
+      error.message = fmt::format("the helper does not take what r{} holds", outcome.address);
+      break;
+  }
+  if (outcome.program != nullptr && outcome.instruction < outcome.program->size()) {
+    const auto& slots = outcome.program->instructions;
+    const ebpf::Instruction next =
+        outcome.instruction + 1 < slots.size() ? slots[outcome.instruction + 1] : ebpf::Instruction{};
+    error.hint = fmt::format("in '{}'", ebpf::write_instruction(slots[outcome.instruction], next));
+    if (const ebpf::SourceLine* line = outcome.program->line_of(outcome.instruction))
+      error.hint += fmt::format(", {}:{}{}{}", line->file, line->line, line->text.empty() ? "" : ": ", line->text);
+  }
+  return error;
+}
+
+Status set_tail_call(runtime::Map& array, std::uint32_t index, ExtendedEnginePointer program) {
+  auto* references = dynamic_cast<runtime::ReferenceMap*>(&array);
+  if (references == nullptr || array.definition().type != ebpf::MapType::kProgArray)
+    return fail(fmt::format("map '{}' is no program array", array.definition().name));
+  if (references->set_reference(&index, std::move(program)) != 0)
+    return fail(fmt::format("index {} lies outside of the {} of map '{}'", index, array.definition().max_entries,
+                            array.definition().name));
+  return {};
+}
+
+Result<ExtendedEnginePointer> load_extended(const ebpf::Checked& program, const ExtendedOptions& options) {
+  WEIR_TRY(std::shared_ptr<const Code> code, prepare(program, options));
+  if (options.kind == ExtendedKind::kNative)
+    return fail(Error{.code = ErrorCode::kUnsupported, .message = "there is no machine code for this processor"});
+  return make_extended_interpreter(std::move(code));
+}
+
+}  // namespace weir::engine

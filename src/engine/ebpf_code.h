@@ -1,0 +1,42 @@
+// Extended programs ready to run: slots decoded once, what the engines share. Exports Code, Step, prepare.
+//
+// A Step is a slot with its operation, its target as an index and its constant as 64 bits. The second halves of 64-bit
+// constants keep their places, so that indices are slots.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include <weir/ebpf/opcode_info.h>
+#include <weir/engine/ebpf.h>
+
+namespace weir::engine {
+
+struct Step {
+  ebpf::Operation operation = ebpf::Operation::kExit;
+  std::uint8_t dst = 0;
+  std::uint8_t src = 0;
+  bool second = false;         // the second half of a 64-bit constant: never run
+  std::int32_t offset = 0;     // memory: the offset; jumps and calls: the slot they go to
+  std::uint64_t constant = 0;  // sign extended; 64-bit constants: whole, addresses of maps filled in
+};
+
+struct Code {
+  ebpf::Program program;
+  std::vector<Step> steps;
+  std::vector<std::shared_ptr<runtime::Map>> maps;
+  ExtendedOptions options;
+  const runtime::Helpers* helpers = nullptr;
+
+  // The map at this address that belongs to the program or is inside one of its maps of maps, or null.
+  runtime::Map* map_at(std::uint64_t address) const;
+};
+
+Result<std::shared_ptr<const Code>> prepare(const ebpf::Checked& program, const ExtendedOptions& options);
+
+Result<ExtendedEnginePointer> make_extended_interpreter(std::shared_ptr<const Code> code);
+
+// The code of a program in a program array.
+const Code* code_of(const ExtendedEngine& engine);
+
+}  // namespace weir::engine

@@ -1,0 +1,457 @@
+// The interpreter of extended programs. Exports make_extended_interpreter.
+//
+// A switch over decoded steps; every load, store and atomic asks Memory first. Each function has 512 bytes of stack,
+// the first one at the top; r6 to r9 and the place to return to are kept beside it, out of the program's reach.
+// Arithmetic as RFC 9669: division by zero gives 0, remainder by zero the dividend, shifts are masked, 32-bit results
+// have a zero upper half, the least number divided by -1 is itself.
+#include <atomic>
+#include <cstring>
+
+#include "engine/ebpf_code.h"
+#include "engine/ebpf_helpers.h"
+#include "engine/ebpf_memory.h"
+
+namespace weir::engine {
+namespace {
+
+using ebpf::Operation;
+
+template <typename T>
+T signed_divide(T a, T b) {
+  using U = std::make_unsigned_t<T>;
+  if (b == 0) return 0;
+  if (b == -1) return static_cast<T>(U{0} - static_cast<U>(a));
+  return a / b;
+}
+template <typename T>
+T signed_remainder(T a, T b) {
+  if (b == 0) return a;
+  return b == -1 ? T{0} : a % b;
+}
+
+struct Frame {
+  std::uint32_t back = 0;  // the slot to return to
+  std::uint64_t saved[4] = {};
+};
+
+class Interpretation {
+ public:
+  Interpretation(const Code& code, runtime::Invocation& run) : code_(&code), run_(run), memory_(code, run) {
+    for (std::size_t i = 0; i < 5; ++i) registers_[i + 1] = run.arguments[i];
+    enter(0);
+    budget_ = code.options.budget != 0 ? code.options.budget : UINT64_MAX;
+    run_.may_access = [this](std::uint64_t address, std::uint64_t size, bool write) {
+      return memory_.allows(address, size, write);
+    };
+  }
+  ~Interpretation() { run_.may_access = nullptr; }
+
+  Outcome go();
+
+ private:
+  template <typename T>
+  static T loaded(std::uint64_t address) {
+    T value;
+    std::memcpy(&value, reinterpret_cast<const void*>(address), sizeof value);
+    return value;
+  }
+  template <typename T>
+  bool load_to(const Step& step) {
+    const std::uint64_t address = registers_[step.src] + static_cast<std::uint64_t>(std::int64_t{step.offset});
+    if (!may(address, sizeof(T), false)) return false;
+    // Signed types extend their sign, unsigned ones do not.
+    registers_[step.dst] = static_cast<std::uint64_t>(static_cast<std::int64_t>(loaded<T>(address)));
+    if constexpr (std::is_unsigned_v<T>) registers_[step.dst] = loaded<T>(address);
+    return true;
+  }
+  template <typename T>
+  bool store(const Step& step, std::uint64_t value) {
+    const std::uint64_t address = registers_[step.dst] + static_cast<std::uint64_t>(std::int64_t{step.offset});
+    if (!may(address, sizeof(T), true)) return false;
+    const T cut = static_cast<T>(value);
+    std::memcpy(reinterpret_cast<void*>(address), &cut, sizeof cut);
+    return true;
+  }
+  bool may(std::uint64_t address, std::uint64_t size, bool write) {
+    fault_ = memory_.check(address, size, write);
+    if (fault_ == Fault::kNone) return true;
+    detail_ = address;
+    return false;
+  }
+  template <typename T>
+  bool atomic(const Step& step);
+  template <typename T>
+  bool packet_load(std::uint64_t offset);
+  bool enter(std::uint32_t depth);
+  bool call(const Step& step, std::uint32_t& at);
+  bool leave(std::uint32_t& at);
+  bool helper(std::int32_t number, std::uint32_t& at, bool& ended);
+  bool tail_call(std::uint32_t& at);
+  bool stopped(Fault fault, std::uint64_t detail) {
+    fault_ = fault;
+    detail_ = detail;
+    return false;
+  }
+
+  const Code* code_;
+  runtime::Invocation& run_;
+  Memory memory_;
+  std::uint64_t registers_[ebpf::kRegisters] = {};
+  std::uint64_t budget_ = 0;
+  Fault fault_ = Fault::kNone;
+  std::uint64_t detail_ = 0;
+  std::uint32_t depth_ = 0;
+  std::uint32_t tail_calls_ = 0;
+  Frame frames_[ebpf::kMaximumCallDepth];
+  alignas(16) std::uint8_t stack_[ebpf::kMaximumCallDepth * ebpf::kStackSize];
+};
+
+// Gives the function at this depth a stack of zeros.
+bool Interpretation::enter(std::uint32_t depth) {
+  if (depth >= ebpf::kMaximumCallDepth) return stopped(Fault::kCallDepth, 0);
+  depth_ = depth;
+  const auto top = reinterpret_cast<std::uint64_t>(stack_ + sizeof stack_);
+  registers_[10] = top - std::uint64_t{depth} * ebpf::kStackSize;
+  memory_.stack_begin = registers_[10] - ebpf::kStackSize;
+  memory_.stack_end = top;
+  std::memset(reinterpret_cast<void*>(memory_.stack_begin), 0, ebpf::kStackSize);
+  return true;
+}
+
+bool Interpretation::call(const Step& step, std::uint32_t& at) {
+  if (depth_ + 1 >= ebpf::kMaximumCallDepth) return stopped(Fault::kCallDepth, 0);
+  Frame& frame = frames_[depth_];
+  frame.back = at + 1;
+  std::memcpy(frame.saved, &registers_[6], sizeof frame.saved);
+  at = static_cast<std::uint32_t>(step.offset);
+  return enter(depth_ + 1);
+}
+
+// Back to the caller; false when the first function ends.
+bool Interpretation::leave(std::uint32_t& at) {
+  if (depth_ == 0) return false;
+  const Frame& frame = frames_[--depth_];
+  std::memcpy(&registers_[6], frame.saved, sizeof frame.saved);
+  registers_[10] += ebpf::kStackSize;
+  memory_.stack_begin += ebpf::kStackSize;
+  at = frame.back;
+  return true;
+}
+
+bool Interpretation::helper(std::int32_t number, std::uint32_t& at, bool& ended) {
+  if (number == static_cast<std::int32_t>(ebpf::Helper::kTailCall) && code_->helpers->find(number) != nullptr &&
+      code_->helpers->find(number)->function == nullptr)
+    return tail_call(at);
+  const HelperResult result = call_helper(*code_, memory_, run_, number, registers_);
+  if (result.fault != Fault::kNone) return stopped(result.fault, result.detail);
+  registers_[0] = result.value;
+  ended = number == code_->options.unwind_helper && result.value == 0;
+  ++at;
+  return true;
+}
+
+// Goes on in another program; where that cannot be, the call does nothing and the program goes on.
+bool Interpretation::tail_call(std::uint32_t& at) {
+  runtime::Map* map = code_->map_at(registers_[2]);
+  if (map == nullptr || map->definition().type != ebpf::MapType::kProgArray) return stopped(Fault::kArgument, 2);
+  if (registers_[1] != run_.arguments[0]) return stopped(Fault::kArgument, 1);
+  const auto index = static_cast<std::uint32_t>(registers_[3]);
+  ++at;
+  if (index >= map->definition().max_entries || tail_calls_ >= ebpf::kMaximumTailCalls) return true;
+  const auto held = static_cast<const runtime::ReferenceMap&>(*map).reference(&index);
+  if (held == nullptr) return true;
+  const Code* next = code_of(*static_cast<const ExtendedEngine*>(held.get()));
+  ++tail_calls_;
+  code_ = next;
+  memory_.use(*next);
+  at = 0;
+  return enter(depth_);
+}
+
+template <typename T>
+bool Interpretation::atomic(const Step& step) {
+  const std::uint64_t address = registers_[step.dst] + static_cast<std::uint64_t>(std::int64_t{step.offset});
+  if (!may(address, sizeof(T), true)) return false;
+  if (address % sizeof(T) != 0) return stopped(Fault::kUnaligned, address);
+  T* place = reinterpret_cast<T*>(address);
+  const T operand = static_cast<T>(registers_[step.src]);
+  constexpr int kOrder = __ATOMIC_SEQ_CST;
+  switch (static_cast<ebpf::AtomicOperation>(step.constant)) {
+    case ebpf::AtomicOperation::kAdd: __atomic_fetch_add(place, operand, kOrder); break;
+    case ebpf::AtomicOperation::kOr: __atomic_fetch_or(place, operand, kOrder); break;
+    case ebpf::AtomicOperation::kAnd: __atomic_fetch_and(place, operand, kOrder); break;
+    case ebpf::AtomicOperation::kXor: __atomic_fetch_xor(place, operand, kOrder); break;
+    case ebpf::AtomicOperation::kFetchAdd: registers_[step.src] = __atomic_fetch_add(place, operand, kOrder); break;
+    case ebpf::AtomicOperation::kFetchOr: registers_[step.src] = __atomic_fetch_or(place, operand, kOrder); break;
+    case ebpf::AtomicOperation::kFetchAnd: registers_[step.src] = __atomic_fetch_and(place, operand, kOrder); break;
+    case ebpf::AtomicOperation::kFetchXor: registers_[step.src] = __atomic_fetch_xor(place, operand, kOrder); break;
+    case ebpf::AtomicOperation::kExchange: registers_[step.src] = __atomic_exchange_n(place, operand, kOrder); break;
+    case ebpf::AtomicOperation::kCompareExchange: {
+      T expected = static_cast<T>(registers_[0]);
+      __atomic_compare_exchange_n(place, &expected, operand, false, kOrder, kOrder);
+      registers_[0] = expected;
+      break;
+    }
+  }
+  return true;
+}
+
+// ldabs, ldind: network order; false where the packet is too short, which ends the program with 0.
+template <typename T>
+bool Interpretation::packet_load(std::uint64_t offset) {
+  const ByteSpan bytes = !run_.loads.empty() || run_.packet == nullptr ? run_.loads : run_.packet->bytes();
+  const auto at = static_cast<std::uint32_t>(offset);
+  if (bytes.size() < sizeof(T) || at > bytes.size() - sizeof(T)) return false;
+  registers_[0] = load<T>(bytes.data() + at, std::endian::big);
+  return true;
+}
+
+Outcome Interpretation::go() {
+  std::uint32_t at = 0;
+  std::uint64_t left = budget_;
+  std::uint64_t* const r = registers_;
+  const Step* steps = code_->steps.data();
+  const auto stop = [&](Fault fault) { return Outcome{0, fault, at, detail_, budget_ - left, &code_->program}; };
+  const auto finish = [&](std::uint64_t value) { return Outcome{value, Fault::kNone, at, 0, budget_ - left, nullptr}; };
+  for (;;) {
+    if (left == 0) return stop(Fault::kBudget);
+    --left;
+    const Step& step = steps[at];
+    std::uint64_t& dst = r[step.dst];
+    const std::uint64_t src = r[step.src];
+    const std::uint64_t k = step.constant;
+    const auto dst32 = static_cast<std::uint32_t>(dst);
+    const auto src32 = static_cast<std::uint32_t>(src);
+    const auto k32 = static_cast<std::uint32_t>(k);
+    const auto s64 = [](std::uint64_t value) { return static_cast<std::int64_t>(value); };
+    const auto s32 = [](std::uint32_t value) { return static_cast<std::int32_t>(value); };
+    const auto u32 = [](std::int32_t value) { return static_cast<std::uint32_t>(value); };
+    const auto u64 = [](std::int64_t value) { return static_cast<std::uint64_t>(value); };
+    switch (step.operation) {
+#define WEIR_ALU(name, in64, in32)            \
+  case Operation::k##name##64K: {             \
+    const std::uint64_t a = dst, b = k;       \
+    dst = in64;                               \
+    break;                                    \
+  }                                           \
+  case Operation::k##name##64X: {             \
+    const std::uint64_t a = dst, b = src;     \
+    dst = in64;                               \
+    break;                                    \
+  }                                           \
+  case Operation::k##name##32K: {             \
+    const std::uint32_t a = dst32, b = k32;   \
+    dst = in32;                               \
+    break;                                    \
+  }                                           \
+  case Operation::k##name##32X: {             \
+    const std::uint32_t a = dst32, b = src32; \
+    dst = in32;                               \
+    break;                                    \
+  }
+      WEIR_ALU(Add, a + b, a + b)
+      WEIR_ALU(Sub, a - b, a - b)
+      WEIR_ALU(Mul, a * b, a * b)
+      WEIR_ALU(Div, b != 0 ? a / b : 0, b != 0 ? a / b : 0)
+      WEIR_ALU(Mod, b != 0 ? a % b : a, b != 0 ? a % b : a)
+      WEIR_ALU(Sdiv, u64(signed_divide(s64(a), s64(b))), u32(signed_divide(s32(a), s32(b))))
+      WEIR_ALU(Smod, u64(signed_remainder(s64(a), s64(b))), u32(signed_remainder(s32(a), s32(b))))
+      WEIR_ALU(Or, a | b, a | b)
+      WEIR_ALU(And, a & b, a & b)
+      WEIR_ALU(Xor, a ^ b, a ^ b)
+      WEIR_ALU(Lsh, a << (b & 63), a << (b & 31))
+      WEIR_ALU(Rsh, a >> (b & 63), a >> (b & 31))
+      WEIR_ALU(Arsh, u64(s64(a) >> (b & 63)), u32(s32(a) >> (b & 31)))
+#undef WEIR_ALU
+      case Operation::kMov64K: dst = k; break;
+      case Operation::kMov64X: dst = src; break;
+      case Operation::kMov32K: dst = k32; break;
+      case Operation::kMov32X: dst = src32; break;
+      case Operation::kNeg64: dst = 0 - dst; break;
+      case Operation::kNeg32: dst = 0u - dst32; break;
+      case Operation::kMovSx8To64: dst = u64(static_cast<std::int8_t>(src)); break;
+      case Operation::kMovSx16To64: dst = u64(static_cast<std::int16_t>(src)); break;
+      case Operation::kMovSx32To64: dst = u64(static_cast<std::int32_t>(src)); break;
+      case Operation::kMovSx8To32: dst = u32(static_cast<std::int8_t>(src)); break;
+      case Operation::kMovSx16To32: dst = u32(static_cast<std::int16_t>(src)); break;
+#define WEIR_ORDER(bits, type)                                                                                     \
+  case Operation::kLe##bits:                                                                                       \
+    dst = std::endian::native == std::endian::little ? static_cast<type>(dst) : byte_swap(static_cast<type>(dst)); \
+    break;                                                                                                         \
+  case Operation::kBe##bits:                                                                                       \
+    dst = std::endian::native == std::endian::big ? static_cast<type>(dst) : byte_swap(static_cast<type>(dst));    \
+    break;                                                                                                         \
+  case Operation::kSwap##bits: dst = byte_swap(static_cast<type>(dst)); break;
+        WEIR_ORDER(16, std::uint16_t)
+        WEIR_ORDER(32, std::uint32_t)
+        WEIR_ORDER(64, std::uint64_t)
+#undef WEIR_ORDER
+      case Operation::kJa:
+      case Operation::kJaLong: at = static_cast<std::uint32_t>(step.offset); continue;
+#define WEIR_JUMP(name, in64, in32)                 \
+  case Operation::kJ##name##64K: {                  \
+    const std::uint64_t a = dst, b = k;             \
+    if (in64) {                                     \
+      at = static_cast<std::uint32_t>(step.offset); \
+      continue;                                     \
+    }                                               \
+    break;                                          \
+  }                                                 \
+  case Operation::kJ##name##64X: {                  \
+    const std::uint64_t a = dst, b = src;           \
+    if (in64) {                                     \
+      at = static_cast<std::uint32_t>(step.offset); \
+      continue;                                     \
+    }                                               \
+    break;                                          \
+  }                                                 \
+  case Operation::kJ##name##32K: {                  \
+    const std::uint32_t a = dst32, b = k32;         \
+    if (in32) {                                     \
+      at = static_cast<std::uint32_t>(step.offset); \
+      continue;                                     \
+    }                                               \
+    break;                                          \
+  }                                                 \
+  case Operation::kJ##name##32X: {                  \
+    const std::uint32_t a = dst32, b = src32;       \
+    if (in32) {                                     \
+      at = static_cast<std::uint32_t>(step.offset); \
+      continue;                                     \
+    }                                               \
+    break;                                          \
+  }
+        WEIR_JUMP(Eq, a == b, a == b)
+        WEIR_JUMP(Ne, a != b, a != b)
+        WEIR_JUMP(Gt, a > b, a > b)
+        WEIR_JUMP(Ge, a >= b, a >= b)
+        WEIR_JUMP(Lt, a < b, a < b)
+        WEIR_JUMP(Le, a <= b, a <= b)
+        WEIR_JUMP(Set, (a & b) != 0, (a & b) != 0)
+        WEIR_JUMP(Sgt, s64(a) > s64(b), s32(a) > s32(b))
+        WEIR_JUMP(Sge, s64(a) >= s64(b), s32(a) >= s32(b))
+        WEIR_JUMP(Slt, s64(a) < s64(b), s32(a) < s32(b))
+        WEIR_JUMP(Sle, s64(a) <= s64(b), s32(a) <= s32(b))
+#undef WEIR_JUMP
+      case Operation::kCallRegister:
+      case Operation::kCallHelper: {
+        const bool by_register = step.operation == Operation::kCallRegister;
+        if (by_register && !code_->options.register_calls) {
+          detail_ = dst;
+          return stop(Fault::kHelper);
+        }
+        bool ended = false;
+        const std::uint32_t from = at;
+        if (!helper(s32(static_cast<std::uint32_t>(by_register ? dst : k)), at, ended)) {
+          at = from;
+          return stop(fault_);
+        }
+        if (ended) return finish(r[0]);
+        steps = code_->steps.data();  // after a tail call: of another program
+        continue;
+      }
+      case Operation::kCallLocal:
+        if (!call(step, at)) return stop(fault_);
+        continue;
+      case Operation::kCallKernel: detail_ = k; return stop(Fault::kHelper);
+      case Operation::kExit:
+        if (!leave(at)) return finish(r[0]);
+        continue;
+      case Operation::kLoadConstant:
+      case Operation::kLoadMapDescriptor:
+      case Operation::kLoadMapValue:
+      case Operation::kLoadVariable:
+      case Operation::kLoadFunction:
+      case Operation::kLoadMapIndex:
+      case Operation::kLoadMapIndexValue:
+        dst = k;
+        at += 2;
+        continue;
+      case Operation::kLoadPacketAbsolute32:
+        if (!packet_load<std::uint32_t>(k)) return finish(0);
+        break;
+      case Operation::kLoadPacketAbsolute16:
+        if (!packet_load<std::uint16_t>(k)) return finish(0);
+        break;
+      case Operation::kLoadPacketAbsolute8:
+        if (!packet_load<std::uint8_t>(k)) return finish(0);
+        break;
+      case Operation::kLoadPacketIndirect32:
+        if (!packet_load<std::uint32_t>(src + k)) return finish(0);
+        break;
+      case Operation::kLoadPacketIndirect16:
+        if (!packet_load<std::uint16_t>(src + k)) return finish(0);
+        break;
+      case Operation::kLoadPacketIndirect8:
+        if (!packet_load<std::uint8_t>(src + k)) return finish(0);
+        break;
+#define WEIR_MEMORY(bits)                                            \
+  case Operation::kLoad##bits:                                       \
+    if (!load_to<std::uint##bits##_t>(step)) return stop(fault_);    \
+    break;                                                           \
+  case Operation::kStoreConstant##bits:                              \
+    if (!store<std::uint##bits##_t>(step, k)) return stop(fault_);   \
+    break;                                                           \
+  case Operation::kStore##bits:                                      \
+    if (!store<std::uint##bits##_t>(step, src)) return stop(fault_); \
+    break;
+        WEIR_MEMORY(8)
+        WEIR_MEMORY(16)
+        WEIR_MEMORY(32)
+        WEIR_MEMORY(64)
+#undef WEIR_MEMORY
+      case Operation::kLoadSigned8:
+        if (!load_to<std::int8_t>(step)) return stop(fault_);
+        break;
+      case Operation::kLoadSigned16:
+        if (!load_to<std::int16_t>(step)) return stop(fault_);
+        break;
+      case Operation::kLoadSigned32:
+        if (!load_to<std::int32_t>(step)) return stop(fault_);
+        break;
+#define WEIR_ATOMIC(bits)                                        \
+  case Operation::kAtomicAdd##bits:                              \
+  case Operation::kAtomicOr##bits:                               \
+  case Operation::kAtomicAnd##bits:                              \
+  case Operation::kAtomicXor##bits:                              \
+  case Operation::kAtomicFetchAdd##bits:                         \
+  case Operation::kAtomicFetchOr##bits:                          \
+  case Operation::kAtomicFetchAnd##bits:                         \
+  case Operation::kAtomicFetchXor##bits:                         \
+  case Operation::kAtomicExchange##bits:                         \
+  case Operation::kAtomicCompareExchange##bits:                  \
+    if (!atomic<std::uint##bits##_t>(step)) return stop(fault_); \
+    break;
+        WEIR_ATOMIC(32)
+        WEIR_ATOMIC(64)
+#undef WEIR_ATOMIC
+    }
+    ++at;
+  }
+}
+
+class ExtendedInterpreter final : public ExtendedEngine {
+ public:
+  explicit ExtendedInterpreter(std::shared_ptr<const Code> code) : code_(std::move(code)) {}
+  std::string_view name() const override { return "interpreter"; }
+  const ebpf::Program& program() const override { return code_->program; }
+  const std::vector<std::shared_ptr<runtime::Map>>& maps() const override { return code_->maps; }
+  Outcome run(runtime::Invocation& invocation) const override { return Interpretation(*code_, invocation).go(); }
+  const Code& code_reference() const { return *code_; }
+
+ private:
+  std::shared_ptr<const Code> code_;
+};
+
+}  // namespace
+
+const Code* code_of(const ExtendedEngine& engine) {
+  const auto* interpreter = dynamic_cast<const ExtendedInterpreter*>(&engine);
+  return interpreter != nullptr ? &interpreter->code_reference() : nullptr;
+}
+
+Result<ExtendedEnginePointer> make_extended_interpreter(std::shared_ptr<const Code> code) {
+  return ExtendedEnginePointer(std::make_shared<ExtendedInterpreter>(std::move(code)));
+}
+
+}  // namespace weir::engine

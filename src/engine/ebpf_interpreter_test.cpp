@@ -1,0 +1,209 @@
+// The interpreter of extended programs: every way to misbehave is stopped and named, maps, calls, tail calls.
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include <weir/base/render.h>
+#include <weir/ebpf/opcode_info.h>
+#include <weir/ebpf/text.h>
+#include <weir/engine/ebpf.h>
+
+namespace weir::engine {
+namespace {
+
+ExtendedEnginePointer loaded(std::string_view text, const ExtendedOptions& options = {}) {
+  const Result<ebpf::Program> program = ebpf::assemble(text);
+  EXPECT_TRUE(program) << render(program.error(), text);
+  const Result<ebpf::Checked> checked = ebpf::check(*program, {.register_calls = options.register_calls});
+  EXPECT_TRUE(checked) << checked.error().message;
+  Result<ExtendedEnginePointer> engine = load_extended(*checked, options);
+  EXPECT_TRUE(engine) << engine.error().message;
+  return *engine;
+}
+
+std::uint8_t memory[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+
+Outcome outcome_of(std::string_view text, const ExtendedOptions& options = {}, bool writable = true) {
+  runtime::Invocation run;
+  run.arguments = {reinterpret_cast<std::uint64_t>(memory), sizeof memory};
+  run.regions = {{reinterpret_cast<std::uint64_t>(memory), sizeof memory, writable}};
+  static ExtendedEnginePointer engine;  // an outcome points into it
+  engine = loaded(text, options);
+  return engine->run(run);
+}
+std::uint64_t value_of(std::string_view text, const ExtendedOptions& options = {}) {
+  const Outcome outcome = outcome_of(text, options);
+  EXPECT_EQ(outcome.fault, Fault::kNone) << describe(outcome).message;
+  return outcome.value;
+}
+// The fault and where: "3: access outside".
+std::string fault_of(std::string_view text, const ExtendedOptions& options = {}, bool writable = true) {
+  const Outcome outcome = outcome_of(text, options, writable);
+  return std::to_string(outcome.instruction) + ": " + std::string(name_of(outcome.fault));
+}
+
+TEST(Interpreter, ComputesAndLoads) {
+  EXPECT_EQ(value_of("r0 = 5\nr0 += 6\nexit"), 11u);
+  EXPECT_EQ(value_of("r0 = *(u32 *)(r1 + 0)\nexit"), 0x04030201u);
+  EXPECT_EQ(value_of("w0 = -1\nr0 s/= 0\nexit"), 0u);
+  EXPECT_EQ(value_of("r0 = 0x8000000000000000 ll\nr0 s/= -1\nexit"), 0x8000000000000000u);
+  EXPECT_EQ(value_of("r0 = 0x8000000000000000 ll\nr0 s%= -1\nexit"), 0u);
+  EXPECT_EQ(value_of("r2 = 10\nr0 = 0\na: r0 += r2\nr2 += -1\nif r2 != 0 goto a\nexit"), 55u);
+}
+
+TEST(Interpreter, StopsAccessesOutside) {
+  EXPECT_EQ(fault_of("r0 = *(u8 *)(r1 + 16)\nexit"), "0: access outside");
+  EXPECT_EQ(fault_of("r0 = *(u8 *)(r1 - 1)\nexit"), "0: access outside");
+  EXPECT_EQ(fault_of("r0 = *(u64 *)(r1 + 9)\nexit"), "0: access outside");
+  EXPECT_EQ(value_of("r0 = *(u64 *)(r1 + 8)\nexit"), 9u);
+  EXPECT_EQ(fault_of("r1 = 0\n*(u8 *)(r1 + 0) = 1\nexit"), "1: access outside");
+  EXPECT_EQ(fault_of("r1 = -1\nr0 = *(u64 *)(r1 + 0)\nexit"), "1: access outside");
+  EXPECT_EQ(fault_of("*(u8 *)(r10 + 0) = 1\nexit"), "0: access outside");
+  EXPECT_EQ(fault_of("*(u8 *)(r10 - 513) = 1\nexit"), "0: access outside");
+  EXPECT_EQ(fault_of("*(u64 *)(r10 - 4) = 1\nexit"), "0: access outside");
+  EXPECT_EQ(value_of("*(u64 *)(r10 - 512) = 1\nr0 = *(u64 *)(r10 - 512)\nexit"), 1u);
+  EXPECT_EQ(fault_of("*(u8 *)(r1 + 0) = 1\nexit", {}, false), "0: write to read-only memory");
+  EXPECT_EQ(fault_of("lock *(u64 *)(r1 + 0) += r2\nexit", {}, false), "0: write to read-only memory");
+  EXPECT_EQ(fault_of("lock *(u64 *)(r10 - 12) += r2\nexit"), "0: unaligned atomic");
+  EXPECT_EQ(fault_of("r0 = cmpxchg_64(r1 + 10, r0, r2)\nexit"), "0: access outside");
+}
+
+TEST(Interpreter, EndlessProgramsEnd) {
+  EXPECT_EQ(fault_of("a: goto a", {.budget = 1000}), "0: budget spent");
+  EXPECT_EQ(outcome_of("a: goto a", {.budget = 1000}).steps, 1000u);
+  EXPECT_EQ(fault_of("f: call local f\nexit"), "0: call too deep");
+  EXPECT_EQ(value_of("r0 = 7\nexit", {.budget = 2}), 7u);
+  EXPECT_EQ(fault_of("r0 = 7\nexit", {.budget = 1}), "1: budget spent");
+}
+
+TEST(Interpreter, FunctionsHaveStacksOfTheirOwn) {
+  EXPECT_EQ(
+      value_of(
+          "*(u64 *)(r10 - 8) = 3\nr6 = 4\nr1 = r10\ncall local f\nr0 += r6\nr1 = *(u64 *)(r10 - 8)\nr0 += r1\nexit\n"
+          "f: r6 = 100\n*(u64 *)(r10 - 8) = 50\nr0 = *(u64 *)(r1 - 8)\nexit"),
+      3u + 4 + 3);
+  // What a function wrote below its caller's stack is gone when the next one starts, and out of the caller's reach.
+  EXPECT_EQ(
+      value_of("call local f\ncall local g\nexit\nf: *(u64 *)(r10 - 8) = 5\nexit\ng: r0 = *(u64 *)(r10 - 8)\nexit"),
+      0u);
+  EXPECT_EQ(fault_of("call local f\nr0 = *(u64 *)(r10 - 520)\nexit\nf: exit"), "1: access outside");
+}
+
+TEST(Interpreter, HelpersAreCheckedBeforeTheyAreCalled) {
+  constexpr std::string_view kMap = ".map m, hash, key 4, value 8, entries 4\n";
+  EXPECT_EQ(fault_of("call 9999\nexit"), "0: unknown helper");
+  EXPECT_EQ(fault_of("call kernel[id:3]\nexit"), "0: unknown helper");
+  EXPECT_EQ(fault_of(std::string(kMap) + "r1 = 5\nr2 = r10\ncall bpf_map_lookup_elem\nexit"), "2: bad argument");
+  EXPECT_EQ(fault_of(std::string(kMap) + "r1 = map[m]\nr2 = 0\ncall bpf_map_lookup_elem\nexit"), "3: bad argument");
+  EXPECT_EQ(fault_of(std::string(kMap) + "r1 = map[m]\nr2 = r10\nr2 += -3\ncall bpf_map_lookup_elem\nexit"),
+            "4: bad argument");
+  EXPECT_EQ(fault_of("r1 = r10\nr2 = 8\ncall bpf_trace_printk\nexit"), "2: bad argument");
+  EXPECT_EQ(fault_of(std::string(kMap) + "r0 = map[m]\n*(u64 *)(r0 + 0) = 0\nexit"), "2: access outside")
+      << "the map itself";
+  EXPECT_EQ(fault_of(".map r, ringbuf, entries 4096\nr1 = r10\nr2 = 0\ncall bpf_ringbuf_submit\nexit"),
+            "2: bad argument");
+}
+
+TEST(Interpreter, CountsInAMap) {
+  const auto engine = loaded(
+      ".map counts, hash, key 4, value 8, entries 4\n"
+      "*(u32 *)(r10 - 4) = 7\nr1 = map[counts]\nr2 = r10\nr2 += -4\ncall bpf_map_lookup_elem\nif r0 == 0 goto fresh\n"
+      "r1 = 1\nlock *(u64 *)(r0 + 0) += r1\nr0 = *(u64 *)(r0 + 0)\nexit\n"
+      "fresh: *(u64 *)(r10 - 16) = 1\nr1 = map[counts]\nr2 = r10\nr2 += -4\nr3 = r10\nr3 += -16\nr4 = 0\n"
+      "call bpf_map_update_elem\nr0 = 1\nexit");
+  for (std::uint64_t i = 1; i < 5; ++i) {
+    runtime::Invocation run;
+    EXPECT_EQ(engine->run(run).value, i);
+  }
+  const std::uint32_t key = 7;
+  EXPECT_EQ(*static_cast<std::uint64_t*>(engine->maps()[0]->lookup(&key, 0)), 4u);
+}
+
+TEST(Interpreter, VariablesOfTheProgram) {
+  const auto engine = loaded(
+      ".map data, array, key 4, value 16, entries 1, contents \"0a00000000000000\"\n"
+      "r1 = map[data][0]+0\nr0 = *(u64 *)(r1 + 0)\nr0 += 1\n*(u64 *)(r1 + 8) = r0\nexit");
+  runtime::Invocation run;
+  EXPECT_EQ(engine->run(run).value, 11u);
+  EXPECT_EQ(
+      fault_of(
+          ".map data, array, key 4, value 8, entries 1, flags 0x80\nr1 = map[data][0]+0\n*(u8 *)(r1 + 0) = 1\nexit"),
+      "2: write to read-only memory");
+}
+
+TEST(Interpreter, TailCallsGoOnElsewhere) {
+  const auto first = loaded(
+      ".map next, prog_array, key 4, value 4, entries 3\n"
+      "r6 = 5\nr2 = map[next]\nr3 = 1\ncall bpf_tail_call\nr0 = 77\nexit");
+  const std::uint64_t context = 1;
+  runtime::Invocation run;
+  run.arguments[0] = context;
+  EXPECT_EQ(first->run(run).value, 77u) << "nothing there: the program goes on";
+  const auto second = loaded("r0 = *(u64 *)(r10 - 8)\nr0 += 99\nexit");
+  ASSERT_TRUE(set_tail_call(*first->maps()[0], 1, second));
+  EXPECT_EQ(first->run(run).value, 99u);
+  EXPECT_FALSE(set_tail_call(*first->maps()[0], 3, second));
+  // A program that calls itself runs 1 + 33 times.
+  const auto self = loaded(
+      ".map next, prog_array, key 4, value 4, entries 1\n.map n, array, key 4, value 8, entries 1\n"
+      "r6 = r1\nr7 = map[n][0]+0\nr0 = *(u64 *)(r7 + 0)\nr0 += 1\n*(u64 *)(r7 + 0) = r0\n"
+      "r2 = map[next]\nr3 = 0\ncall bpf_tail_call\nr0 = *(u64 *)(r7 + 0)\nexit");
+  ASSERT_TRUE(set_tail_call(*self->maps()[0], 0, self));
+  EXPECT_EQ(self->run(run).value, 34u);
+  self->maps()[0]->erase("\0\0\0\0");
+}
+
+TEST(Interpreter, FaultsTellThePlace) {
+  const Error error = describe(outcome_of("r0 = 1\nr0 = *(u8 *)(r1 + 99)\nexit"));
+  EXPECT_EQ(std::get<InstructionPlace>(error.place).index, 1u);
+  EXPECT_EQ(error.hint, "in 'r0 = *(u8 *)(r1 + 99)'");
+}
+
+// Whatever passes check() runs to an end and touches nothing of the host: guard bytes stay, sanitizers stay silent.
+TEST(Interpreter, RandomProgramsHarmNothing) {
+  std::mt19937_64 random(9);
+  int ended = 0;
+  for (int round = 0; round < 20000; ++round) {
+    ebpf::Program program;
+    program.maps = {{"m", ebpf::MapType::kHash, 4, 8, 4}, {"a", ebpf::MapType::kArray, 4, 16, 2}};
+    const std::size_t size = 4 + random() % 20;
+    while (program.size() < size) {
+      const ebpf::OpcodeInfo& row = ebpf::opcodes()[random() % ebpf::opcodes().size()];
+      ebpf::Instruction slot = ebpf::make(row.operation);
+      slot.dst = random() % 11 & 15;
+      if (row.selector != ebpf::Selector::kSource) slot.src = random() % 11 & 15;
+      if (row.selector == ebpf::Selector::kNone)
+        slot.offset = static_cast<std::int16_t>(static_cast<int>(random() % 40) - 30);
+      if (row.selector != ebpf::Selector::kImmediate) slot.immediate = static_cast<std::int32_t>(random() % 40) - 8;
+      if (ebpf::is_wide(row.shape)) {
+        slot.src = random() % 2 == 0 ? ebpf::kPseudoMapDescriptor : ebpf::kPseudoMapValue;
+        slot.immediate = 0;
+        program.map_references.push_back(
+            {static_cast<std::uint32_t>(program.size()), slot.src == 1 ? static_cast<std::uint32_t>(random() % 2) : 1});
+        program.instructions.push_back(slot);
+        slot = {};
+      }
+      if (!ebpf::decode(slot) && slot.code != 0) {
+        slot.offset = 0;
+        slot.src = 0;
+      }
+      program.instructions.push_back(slot);
+    }
+    program.instructions.push_back(ebpf::make(ebpf::Operation::kExit));
+    const auto checked = ebpf::check(program);
+    if (!checked) continue;
+    const auto engine = load_extended(*checked, {.budget = 2000});
+    if (!engine) continue;
+    std::uint8_t room[48];
+    std::memset(room, 0xee, sizeof room);
+    runtime::Invocation run;
+    run.arguments = {reinterpret_cast<std::uint64_t>(room + 16), 16};
+    run.regions = {{reinterpret_cast<std::uint64_t>(room + 16), 16, true}};
+    ended += (*engine)->run(run).fault == Fault::kNone ? 1 : 0;
+    for (int i = 0; i < 16; ++i) ASSERT_TRUE(room[i] == 0xee && room[32 + i] == 0xee);
+  }
+  EXPECT_GT(ended, 20);
+}
+
+}  // namespace
+}  // namespace weir::engine

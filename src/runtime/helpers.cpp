@@ -1,0 +1,310 @@
+// The kernel's helper functions in user space. Exports Helpers.
+//
+// Results and errors as in kernel/bpf/helpers.c, kernel/bpf/ringbuf.c, kernel/trace/bpf_trace.c and net/core/filter.c.
+// Arguments were checked by the engine against the prototype.
+#include <weir/runtime/helpers.h>
+
+#include <linux/bpf.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "runtime/print.h"
+
+namespace weir::runtime {
+namespace {
+
+using A = ArgumentKind;
+using R = ResultKind;
+using Word = std::uint64_t;
+
+Map& map_at(Word address) { return *reinterpret_cast<Map*>(address); }
+template <typename T = void>
+T* at(Word address) {
+  return reinterpret_cast<T*>(address);
+}
+Word number(std::int64_t value) { return static_cast<Word>(value); }
+
+Word map_lookup(Invocation& run, Word map, Word key, Word, Word, Word) {
+  return reinterpret_cast<Word>(map_at(map).lookup(at(key), run.cpu));
+}
+Word map_update(Invocation& run, Word map, Word key, Word value, Word flags, Word) {
+  return number(map_at(map).update(at(key), at(value), flags, run.cpu));
+}
+Word map_delete(Invocation&, Word map, Word key, Word, Word, Word) { return number(map_at(map).erase(at(key))); }
+Word map_push(Invocation&, Word map, Word value, Word flags, Word, Word) {
+  return number(map_at(map).push(at(value), flags));
+}
+Word map_pop(Invocation&, Word map, Word value, Word, Word, Word) { return number(map_at(map).pop(at(value))); }
+Word map_peek(Invocation&, Word map, Word value, Word, Word, Word) { return number(map_at(map).peek(at(value))); }
+Word map_lookup_percpu(Invocation&, Word map, Word key, Word cpu, Word, Word) {
+  return reinterpret_cast<Word>(map_at(map).lookup(at(key), static_cast<unsigned>(cpu)));
+}
+
+Word clock_of(clockid_t clock) {
+  timespec now{};
+  clock_gettime(clock, &now);
+  return static_cast<Word>(now.tv_sec) * 1000000000u + static_cast<Word>(now.tv_nsec);
+}
+Word ktime(Invocation&, Word, Word, Word, Word, Word) { return clock_of(CLOCK_MONOTONIC); }
+Word ktime_boot(Invocation&, Word, Word, Word, Word, Word) { return clock_of(CLOCK_BOOTTIME); }
+Word ktime_coarse(Invocation&, Word, Word, Word, Word, Word) { return clock_of(CLOCK_MONOTONIC_COARSE); }
+Word ktime_tai(Invocation&, Word, Word, Word, Word, Word) { return clock_of(CLOCK_TAI); }
+Word jiffies(Invocation&, Word, Word, Word, Word, Word) { return clock_of(CLOCK_MONOTONIC) / 4000000u; }
+
+Word random32(Invocation& run, Word, Word, Word, Word, Word) {  // PCG, O'Neill 2014
+  const Word old = run.random;
+  run.random = old * 6364136223846793005ull + 1442695040888963407ull;
+  const auto shifted = static_cast<std::uint32_t>(((old >> 18) ^ old) >> 27);
+  const auto turn = static_cast<std::uint32_t>(old >> 59);
+  return (shifted >> turn) | (shifted << ((32 - turn) & 31));
+}
+Word processor(Invocation& run, Word, Word, Word, Word, Word) { return run.cpu; }
+Word zero(Invocation&, Word, Word, Word, Word, Word) { return 0; }
+
+Word probe_read(Invocation& run, Word to, Word size, Word from, Word, Word) {
+  if (!run.may_access || !run.may_access(from, size, false)) {
+    std::memset(at(to), 0, size);
+    return number(-EFAULT);
+  }
+  std::memmove(at(to), at(from), size);
+  return 0;
+}
+
+Word trace_print(Invocation& run, Word format, Word size, Word a, Word b, Word c) {
+  const auto text = print_format({at<const char>(format), size}, {a, b, c}, run);
+  if (!text) return number(-EINVAL);
+  if (run.print) run.print(*text);
+  return text->size();
+}
+
+Word compare_text(Invocation& run, Word s1, Word size, Word s2, Word, Word) {
+  for (Word i = 0; i < size; ++i) {
+    if (!run.may_access || !run.may_access(s2 + i, 1, false)) return number(-EFAULT);
+    const int difference = at<const unsigned char>(s1)[i] - at<const unsigned char>(s2)[i];
+    if (difference != 0) return number(difference);
+    if (at<const char>(s1)[i] == '\0') return 0;
+  }
+  return 0;
+}
+
+// Packets.
+bool inside(const Invocation& run, Word offset, Word size) {
+  return run.packet != nullptr && size <= run.packet->size() && (offset & 0xffffffff) <= run.packet->size() - size;
+}
+Word load_bytes(Invocation& run, Word, Word offset, Word to, Word size, Word) {
+  if (!inside(run, offset, size) || (offset & 0xffffffff) > INT32_MAX) {
+    std::memset(at(to), 0, size);
+    return number(-EFAULT);
+  }
+  std::memcpy(at(to), run.packet->data() + (offset & 0xffffffff), size);
+  return 0;
+}
+Word store_bytes(Invocation& run, Word, Word offset, Word from, Word size, Word flags) {
+  if ((flags & ~Word{3}) != 0) return number(-EINVAL);
+  if (!inside(run, offset, size)) return number(-EFAULT);
+  std::memmove(run.packet->data() + (offset & 0xffffffff), at(from), size);
+  return 0;
+}
+Word adjust_head(Invocation& run, Word, Word delta, Word, Word, Word) {
+  return run.packet != nullptr && run.packet->adjust_head(static_cast<std::int32_t>(delta)) ? 0 : number(-EINVAL);
+}
+Word adjust_tail(Invocation& run, Word, Word delta, Word, Word, Word) {
+  return run.packet != nullptr && run.packet->adjust_tail(static_cast<std::int32_t>(delta)) ? 0 : number(-EINVAL);
+}
+Word buffer_length(Invocation& run, Word, Word, Word, Word, Word) {
+  return run.packet != nullptr ? run.packet->size() : 0;
+}
+Word redirect(Invocation& run, Word interface, Word flags, Word, Word, Word) {
+  if ((flags & ~Word{1}) != 0) return 2;  // TC_ACT_SHOT
+  run.redirect = interface & 0xffffffff;
+  return 7;  // TC_ACT_REDIRECT
+}
+
+// Sums, RFC 1071.
+std::uint32_t fold(Word sum) {
+  while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
+  return static_cast<std::uint32_t>(sum);
+}
+Word sum_of(const std::uint8_t* bytes, Word size, bool inverted) {
+  Word sum = 0;
+  for (Word i = 0; i + 2 <= size; i += 2) {
+    const auto half = weir::load<std::uint16_t>(bytes + i, std::endian::native);
+    sum += inverted ? static_cast<std::uint16_t>(~half) : half;
+  }
+  return sum;
+}
+Word checksum_difference(Invocation&, Word from, Word from_size, Word to, Word to_size, Word seed) {
+  if (((from_size | to_size) & 3) != 0) return number(-EINVAL);
+  if (from_size + to_size > 512) return number(-EINVAL);
+  Word sum = (seed & 0xffffffff) % 0xffff;
+  if (seed != 0 && sum == 0) sum = 0xffff;
+  sum += sum_of(at<std::uint8_t>(from), from_size, true) + sum_of(at<std::uint8_t>(to), to_size, false);
+  return fold(sum);
+}
+// Replaces `from` by `to` in the sum at `offset`; both have flags & 15 bytes, or 0: `to` is a difference.
+Word replace_sum(Invocation& run, Word offset, Word from, Word to, Word flags, bool transport) {
+  const Word known = transport ? 0x7f : 0xf;
+  if ((flags & ~known) != 0 || (offset & 0xffffffff) > 0xffff || (offset & 1) != 0) return number(-EINVAL);
+  if (!inside(run, offset, 2)) return number(-EFAULT);
+  std::uint8_t* place = run.packet->data() + offset;
+  const auto old = weir::load<std::uint16_t>(place, std::endian::native);
+  const bool mangled = transport && (flags & 0x20) != 0;  // BPF_F_MARK_MANGLED_0: 0 says that there is no sum
+  if (mangled && old == 0) return 0;
+  Word sum = static_cast<std::uint16_t>(~old);
+  switch (flags & 15) {
+    case 0:
+      if (from != 0) return number(-EINVAL);
+      sum += fold(to & 0xffffffff);
+      break;
+    case 2: sum += static_cast<std::uint16_t>(~from) + (to & 0xffff); break;
+    case 4: {
+      const Word inverted = ~from & 0xffffffff;
+      sum += fold(inverted) + fold(to & 0xffffffff);
+      break;
+    }
+    default: return number(-EINVAL);
+  }
+  auto made = static_cast<std::uint16_t>(~fold(sum));
+  if (mangled && made == 0) made = 0xffff;
+  std::memcpy(place, &made, 2);
+  return 0;
+}
+Word replace_l3(Invocation& run, Word, Word offset, Word from, Word to, Word flags) {
+  return replace_sum(run, offset, from, to, flags, false);
+}
+Word replace_l4(Invocation& run, Word, Word offset, Word from, Word to, Word flags) {
+  return replace_sum(run, offset, from, to, flags, true);
+}
+
+// Ring buffers.
+RingBuffer* ring_at(Word map) { return dynamic_cast<RingBuffer*>(&map_at(map)); }
+Word ring_output(Invocation&, Word map, Word data, Word size, Word flags, Word) {
+  RingBuffer* ring = ring_at(map);
+  if (ring == nullptr || (flags & ~Word{3}) != 0) return number(-EINVAL);
+  void* record = ring->reserve(size);
+  if (record == nullptr) return number(-EAGAIN);
+  std::memcpy(record, at(data), size);
+  ring->commit(record);
+  return 0;
+}
+Word ring_reserve(Invocation&, Word map, Word size, Word flags, Word, Word) {
+  RingBuffer* ring = ring_at(map);
+  return ring == nullptr || flags != 0 ? 0 : reinterpret_cast<Word>(ring->reserve(size));
+}
+// The record's header does not say whose it is; committing needs no more than the record.
+Word ring_finish(Word record, std::uint32_t mark) {
+  auto* word = reinterpret_cast<std::uint32_t*>(record - 8);
+  __atomic_store_n(word, (__atomic_load_n(word, __ATOMIC_RELAXED) & 0x7fffffffu) | mark, __ATOMIC_RELEASE);
+  return 0;
+}
+Word ring_submit(Invocation&, Word record, Word, Word, Word, Word) { return ring_finish(record, 0); }
+Word ring_discard(Invocation&, Word record, Word, Word, Word, Word) { return ring_finish(record, 1u << 30); }
+Word ring_query(Invocation&, Word map, Word what, Word, Word, Word) {
+  const RingBuffer* ring = ring_at(map);
+  if (ring == nullptr) return 0;
+  if (what == 0) return ring->available();
+  return what == 1 ? ring->definition().max_entries : 0;
+}
+
+Word perf_output(Invocation& run, Word, Word map, Word flags, Word data, Word size) {
+  if (run.perf_output) run.perf_output(map_at(map), flags, {at<const std::uint8_t>(data), size});
+  return 0;
+}
+
+using ebpf::Helper;
+struct Standard {
+  Helper helper;
+  std::array<A, 5> arguments;
+  R result;
+  HelperFunction function;
+  bool changes_packet = false;
+};
+const Standard kStandard[] = {
+    {Helper::kMapLookupElem, {A::kMap, A::kMapKey}, R::kMapValueOrNull, map_lookup},
+    {Helper::kMapUpdateElem, {A::kMap, A::kMapKey, A::kMapValue, A::kAnything}, R::kInteger, map_update},
+    {Helper::kMapDeleteElem, {A::kMap, A::kMapKey}, R::kInteger, map_delete},
+    {Helper::kProbeRead, {A::kMemoryOut, A::kSizeOrZero, A::kAnything}, R::kInteger, probe_read},
+    {Helper::kKtimeGetNs, {}, R::kInteger, ktime},
+    {Helper::kTracePrintk, {A::kMemory, A::kSize, A::kAnything, A::kAnything, A::kAnything}, R::kInteger, trace_print},
+    {Helper::kGetPrandomU32, {}, R::kInteger, random32},
+    {Helper::kGetSmpProcessorId, {}, R::kInteger, processor},
+    {Helper::kSkbStoreBytes,
+     {A::kContext, A::kAnything, A::kMemory, A::kSize, A::kAnything},
+     R::kInteger,
+     store_bytes,
+     true},
+    {Helper::kL3CsumReplace,
+     {A::kContext, A::kAnything, A::kAnything, A::kAnything, A::kAnything},
+     R::kInteger,
+     replace_l3,
+     true},
+    {Helper::kL4CsumReplace,
+     {A::kContext, A::kAnything, A::kAnything, A::kAnything, A::kAnything},
+     R::kInteger,
+     replace_l4,
+     true},
+    {Helper::kTailCall, {A::kContext, A::kMap, A::kAnything}, R::kNothing, nullptr},
+    {Helper::kRedirect, {A::kAnything, A::kAnything}, R::kInteger, redirect},
+    {Helper::kPerfEventOutput,
+     {A::kContext, A::kMap, A::kAnything, A::kMemory, A::kSizeOrZero},
+     R::kInteger,
+     perf_output},
+    {Helper::kSkbLoadBytes, {A::kContext, A::kAnything, A::kMemoryOut, A::kSize}, R::kInteger, load_bytes},
+    {Helper::kCsumDiff,
+     {A::kMemoryOrNull, A::kSizeOrZero, A::kMemoryOrNull, A::kSizeOrZero, A::kAnything},
+     R::kInteger,
+     checksum_difference},
+    {Helper::kGetNumaNodeId, {}, R::kInteger, zero},
+    {Helper::kXdpAdjustHead, {A::kContext, A::kAnything}, R::kInteger, adjust_head, true},
+    {Helper::kXdpAdjustTail, {A::kContext, A::kAnything}, R::kInteger, adjust_tail, true},
+    {Helper::kMapPushElem, {A::kMap, A::kMapValue, A::kAnything}, R::kInteger, map_push},
+    {Helper::kMapPopElem, {A::kMap, A::kMapValueOut}, R::kInteger, map_pop},
+    {Helper::kMapPeekElem, {A::kMap, A::kMapValueOut}, R::kInteger, map_peek},
+    {Helper::kJiffies64, {}, R::kInteger, jiffies},
+    {Helper::kProbeReadKernel, {A::kMemoryOut, A::kSizeOrZero, A::kAnything}, R::kInteger, probe_read},
+    {Helper::kKtimeGetBootNs, {}, R::kInteger, ktime_boot},
+    {Helper::kRingbufOutput, {A::kMap, A::kMemory, A::kSizeOrZero, A::kAnything}, R::kInteger, ring_output},
+    {Helper::kRingbufReserve, {A::kMap, A::kConstantSize, A::kAnything}, R::kRecordOrNull, ring_reserve},
+    {Helper::kRingbufSubmit, {A::kRecord, A::kAnything}, R::kNothing, ring_submit},
+    {Helper::kRingbufDiscard, {A::kRecord, A::kAnything}, R::kNothing, ring_discard},
+    {Helper::kRingbufQuery, {A::kMap, A::kAnything}, R::kInteger, ring_query},
+    {Helper::kKtimeGetCoarseNs, {}, R::kInteger, ktime_coarse},
+    {Helper::kStrncmp, {A::kMemory, A::kSize, A::kAnything}, R::kInteger, compare_text},
+    {Helper::kXdpGetBuffLen, {A::kContext}, R::kInteger, buffer_length},
+    {Helper::kMapLookupPercpuElem, {A::kMap, A::kMapKey, A::kAnything}, R::kMapValueOrNull, map_lookup_percpu},
+    {Helper::kKtimeGetTaiNs, {}, R::kInteger, ktime_tai},
+};
+
+}  // namespace
+
+void Helpers::add(std::int32_t number, Prototype prototype, HelperFunction function) {
+  entries_[number] = {std::move(prototype), function};
+}
+
+const HelperEntry* Helpers::find(std::int32_t number) const {
+  const auto found = entries_.find(number);
+  return found == entries_.end() ? nullptr : &found->second;
+}
+
+std::vector<std::int32_t> Helpers::numbers() const {
+  std::vector<std::int32_t> all;
+  for (const auto& entry : entries_) all.push_back(entry.first);
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
+const Helpers& Helpers::standard() {
+  static const Helpers helpers = [] {
+    Helpers made;
+    for (const Standard& row : kStandard)
+      made.add(static_cast<std::int32_t>(row.helper),
+               {"bpf_" + name_of(row.helper), row.arguments, row.result, row.changes_packet}, row.function);
+    return made;
+  }();
+  return helpers;
+}
+
+}  // namespace weir::runtime

@@ -1,0 +1,110 @@
+// Helper functions: formats of printing, sums of packets, packets that grow and shrink.
+#include <cstring>
+
+#include <gtest/gtest.h>
+#include <linux/bpf.h>
+
+#include <weir/runtime/helpers.h>
+
+#include "runtime/print.h"
+
+namespace weir::runtime {
+namespace {
+
+std::uint64_t call(ebpf::Helper helper, Invocation& run, std::uint64_t a = 0, std::uint64_t b = 0, std::uint64_t c = 0,
+                   std::uint64_t d = 0, std::uint64_t e = 0) {
+  return Helpers::standard().find(static_cast<std::int32_t>(helper))->function(run, a, b, c, d, e);
+}
+std::uint64_t address(const void* at) { return reinterpret_cast<std::uint64_t>(at); }
+
+TEST(Print, Formats) {
+  Invocation run;
+  run.may_access = [](std::uint64_t, std::uint64_t, bool) { return true; };
+  const auto text = [&](std::string_view format, std::array<std::uint64_t, 3> values) {
+    return print_format(std::string(format) + '\0', values, run).value_or("(bad)");
+  };
+  EXPECT_EQ(text("a %d %u %x", {static_cast<std::uint64_t>(-5), 0x1ffffffff, 255}), "a -5 4294967295 ff");
+  EXPECT_EQ(text("%lld %llx %lu", {static_cast<std::uint64_t>(-5), 0x1ffffffff, 7}), "-5 1ffffffff 7");
+  EXPECT_EQ(text("[%5d|%-5d|%05d]", {42, 42, static_cast<std::uint64_t>(-42)}), "[   42|42   |-0042]");
+  EXPECT_EQ(text("%s%%", {address("word"), 0, 0}), "word%");
+  EXPECT_EQ(text("%q", {}), "(bad)");
+  EXPECT_EQ(text("%d%d%d%d", {}), "(bad)");
+  EXPECT_FALSE(print_format("no end", {}, run));
+  run.may_access = nullptr;
+  EXPECT_EQ(text("%s", {1, 0, 0}), "(fault)");
+}
+
+TEST(PacketBuffer, GrowsAndShrinks) {
+  PacketBuffer packet = std::move(PacketBuffer::create(2000).value());
+  const std::vector<std::uint8_t> bytes(100, 7);
+  packet.set(bytes);
+  EXPECT_LT(address(packet.data()) + 100, 1ull << 32);
+  EXPECT_EQ(packet.xdp_context()->data, address(packet.data()));
+  EXPECT_EQ(packet.xdp_context()->data_end, address(packet.data()) + 100);
+  EXPECT_TRUE(packet.adjust_head(-256));
+  EXPECT_EQ(packet.size(), 356u);
+  EXPECT_FALSE(packet.adjust_head(-1));
+  EXPECT_TRUE(packet.adjust_head(256));
+  EXPECT_FALSE(packet.adjust_head(87)) << "an Ethernet header must be left";
+  EXPECT_TRUE(packet.adjust_tail(10));
+  EXPECT_EQ(packet.bytes()[109], 0);
+  EXPECT_FALSE(packet.adjust_tail(-100));
+  EXPECT_EQ(packet.socket_context()->data_end, address(packet.data()) + 110);
+  packet.set(std::vector<std::uint8_t>(5000));
+  EXPECT_EQ(packet.size(), 2000u) << "cut";
+}
+
+std::uint16_t sum(ByteSpan bytes) {
+  std::uint32_t total = 0;
+  for (std::size_t i = 0; i < bytes.size(); i += 2) total += load_be16(&bytes[i]);
+  while (total >> 16 != 0) total = (total & 0xffff) + (total >> 16);
+  return static_cast<std::uint16_t>(~total);
+}
+
+TEST(Helpers, SumsStayRight) {
+  PacketBuffer packet = std::move(PacketBuffer::create(100).value());
+  std::vector<std::uint8_t> header = {0x45, 0, 0, 60, 1, 2, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2};
+  const std::uint16_t right = sum(header);
+  store(&header[10], right, std::endian::big);
+  packet.set(header);
+  Invocation run;
+  run.packet = &packet;
+  run.arguments[0] = 1;
+  // Another destination: bytes 16 to 19, by difference and by old and new value.
+  std::uint32_t from, to;
+  std::memcpy(&from, &header[16], 4);
+  const std::uint8_t other[4] = {192, 168, 7, 9};
+  std::memcpy(&to, other, 4);
+  EXPECT_EQ(call(ebpf::Helper::kL3CsumReplace, run, 1, 10, from, to, 4), 0u);
+  EXPECT_EQ(call(ebpf::Helper::kSkbStoreBytes, run, 1, 16, address(other), 4, 0), 0u);
+  EXPECT_EQ(sum(packet.bytes()), 0);
+  const std::uint8_t back[4] = {10, 0, 0, 2};
+  const std::uint64_t difference = call(ebpf::Helper::kCsumDiff, run, address(other), 4, address(back), 4, 0);
+  EXPECT_EQ(call(ebpf::Helper::kL3CsumReplace, run, 1, 10, 0, difference, 0), 0u);
+  EXPECT_EQ(call(ebpf::Helper::kSkbStoreBytes, run, 1, 16, address(back), 4, 0), 0u);
+  EXPECT_EQ(sum(packet.bytes()), 0);
+  EXPECT_EQ(packet.bytes()[10], header[10]);
+  EXPECT_EQ(static_cast<std::int64_t>(call(ebpf::Helper::kL3CsumReplace, run, 1, 11, 0, 0, 0)), -EINVAL);
+  EXPECT_EQ(static_cast<std::int64_t>(call(ebpf::Helper::kL3CsumReplace, run, 1, 200, 0, 0, 0)), -EFAULT);
+}
+
+TEST(Helpers, LoadsOutsideGiveZerosAndFail) {
+  PacketBuffer packet = std::move(PacketBuffer::create(100).value());
+  packet.set(std::vector<std::uint8_t>{1, 2, 3, 4});
+  Invocation run;
+  run.packet = &packet;
+  std::uint8_t out[4] = {9, 9, 9, 9};
+  EXPECT_EQ(call(ebpf::Helper::kSkbLoadBytes, run, 0, 1, address(out), 3), 0u);
+  EXPECT_EQ(out[2], 4);
+  EXPECT_EQ(static_cast<std::int64_t>(call(ebpf::Helper::kSkbLoadBytes, run, 0, 2, address(out), 3)), -EFAULT);
+  EXPECT_EQ(out[0], 0);
+}
+
+TEST(Helpers, StandardOnesHaveTheKernelsNames) {
+  for (const std::int32_t number : Helpers::standard().numbers())
+    EXPECT_EQ(Helpers::standard().find(number)->prototype.name, "bpf_" + name_of(static_cast<ebpf::Helper>(number)));
+  EXPECT_EQ(Helpers::standard().find(9999), nullptr);
+}
+
+}  // namespace
+}  // namespace weir::runtime

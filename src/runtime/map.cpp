@@ -1,0 +1,96 @@
+// Makes maps of every type. Exports make_map and the members that most maps do not have.
+//
+// Sizes and flags are checked here, once for all types, by the kernel's rules. Source: kernel/bpf/syscall.c,
+// map_create, and the map_alloc_check of each type.
+#include <weir/runtime/map.h>
+
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include "runtime/makers.h"
+
+namespace weir::runtime {
+namespace {
+
+using ebpf::MapType;
+
+tl::unexpected<Error> refuse(const ebpf::MapDefinition& map, std::string_view why) {
+  return fail(fmt::format("map '{}' ({}): {}", map.name, ebpf::name_of(map.type), why));
+}
+
+constexpr std::uint32_t kNoPrealloc = 1;
+constexpr std::uint32_t kKnownFlags = 0x7fff;
+
+bool is_array_like(MapType type) {
+  return type == MapType::kArray || type == MapType::kPercpuArray || type == MapType::kProgArray ||
+         type == MapType::kArrayOfMaps || type == MapType::kPerfEventArray;
+}
+
+// What is wrong with the sizes, or empty.
+std::string_view bad_sizes(const ebpf::MapDefinition& map) {
+  if ((map.flags & ~kKnownFlags) != 0) return "unknown flags";
+  if (map.type == MapType::kRingbuf) {
+    if (map.key_size != 0 || map.value_size != 0) return "a ring buffer has no keys and values";
+    if (map.max_entries < 4096 || (map.max_entries & (map.max_entries - 1)) != 0)
+      return "its size in bytes (entries) must be a power of two and at least 4096";
+    return {};
+  }
+  if (map.max_entries == 0) return "it needs at least one entry";
+  if (map.value_size == 0) return "values need at least one byte";
+  if (map.value_size > (32u << 20)) return "values may have 32 MiB at most";
+  if (map.type == MapType::kQueue || map.type == MapType::kStack || map.type == MapType::kBloomFilter)
+    return map.key_size != 0 ? "it has no keys" : "";
+  if (is_array_like(map.type) && map.key_size != 4) return "keys of arrays have 4 bytes";
+  if (map.key_size == 0) return "keys need at least one byte";
+  // KMALLOC_MAX_SIZE
+  if (std::uint64_t{map.key_size} + map.value_size >= (4u << 20) - 64) return "keys and values may have 4 MiB at most";
+  if (map.type == MapType::kLpmTrie) {
+    if ((map.flags & kNoPrealloc) == 0) return "a trie needs the flag 1 (BPF_F_NO_PREALLOC)";
+    if (map.key_size < 5 || map.key_size > 4 + 256) return "keys of tries have 4 bytes of length and 1 to 256 of data";
+  }
+  const bool references = map.type == MapType::kProgArray || map.type == MapType::kArrayOfMaps ||
+                          map.type == MapType::kHashOfMaps || map.type == MapType::kPerfEventArray;
+  if (references && map.value_size != 4) return "values that stand for programs or maps have 4 bytes";
+  if (!map.contents.empty() && (map.type != MapType::kArray || map.contents.size() > map.value_size))
+    return "only the value of an array can have first contents, and no more than it holds";
+  return {};
+}
+
+}  // namespace
+
+int Map::push(const void*, std::uint64_t) { return -EOPNOTSUPP; }
+int Map::pop(void*) { return -EOPNOTSUPP; }
+int Map::peek(void*) { return -EOPNOTSUPP; }
+
+Result<std::shared_ptr<Map>> make_map(const ebpf::MapDefinition& definition, const MapOptions& options) {
+  if (const std::string_view why = bad_sizes(definition); !why.empty()) return refuse(definition, why);
+  const std::uint64_t entry =
+      64 + std::uint64_t{definition.key_size} + std::uint64_t{definition.value_size} * options.cpus;
+  if (entry * definition.max_entries > options.memory_limit)
+    return fail(
+        Error{.code = ErrorCode::kLimit,
+              .message = fmt::format("map '{}' would take more than {} bytes", definition.name, options.memory_limit),
+              .hint = "fewer entries, or smaller ones"});
+  switch (definition.type) {
+    case MapType::kArray:
+    case MapType::kPercpuArray: return make_array(definition, options);
+    case MapType::kHash:
+    case MapType::kPercpuHash:
+    case MapType::kLruHash:
+    case MapType::kLruPercpuHash: return make_hash(definition, options);
+    case MapType::kLpmTrie: return make_trie(definition, options);
+    case MapType::kQueue:
+    case MapType::kStack:
+    case MapType::kBloomFilter: return make_queue(definition, options);
+    case MapType::kRingbuf: return make_ring_buffer(definition, options);
+    case MapType::kProgArray:
+    case MapType::kArrayOfMaps:
+    case MapType::kHashOfMaps: return make_reference(definition, options);
+    default: break;
+  }
+  return fail(Error{.code = ErrorCode::kUnsupported,
+                    .message = fmt::format("maps of type {} need a kernel", ebpf::name_of(definition.type))});
+}
+
+}  // namespace weir::runtime

@@ -1,0 +1,291 @@
+// Maps against the kernel's: the same random operations on both give the same results. And what the kernel cannot be
+// asked: pointers that stay valid, many threads, bad definitions.
+#include <map>
+#include <random>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include <weir/runtime/map.h>
+
+#include "bpf_syscall.h"
+
+namespace weir::runtime {
+namespace {
+
+using ebpf::MapDefinition;
+using ebpf::MapType;
+
+std::shared_ptr<Map> made(const MapDefinition& definition, const MapOptions& options = {}) {
+  Result<std::shared_ptr<Map>> map = make_map(definition, options);
+  EXPECT_TRUE(map) << map.error().message;
+  return *map;
+}
+
+struct Shape {
+  MapType type;
+  unsigned key, value, entries, flags;
+};
+
+// The kernel rounds what it keeps of a full hash table's per-CPU spares; these shapes have none to show.
+constexpr Shape kShapes[] = {{MapType::kHash, 4, 8, 16, 0},    {MapType::kHash, 4, 8, 16, 1},
+                             {MapType::kHash, 13, 3, 40, 0},   {MapType::kArray, 4, 5, 16, 0},
+                             {MapType::kLpmTrie, 8, 8, 16, 1}, {MapType::kLpmTrie, 5, 4, 30, 1}};
+
+class AgainstKernel : public testing::TestWithParam<Shape> {};
+
+TEST_P(AgainstKernel, RandomOperations) {
+  WEIR_REQUIRE_KERNEL_BPF();
+  const Shape shape = GetParam();
+  const int kernel =
+      tests::make_kernel_map(static_cast<unsigned>(shape.type), shape.key, shape.value, shape.entries, shape.flags);
+  ASSERT_GE(kernel, 0);
+  const auto map = made({"m", shape.type, shape.key, shape.value, shape.entries, shape.flags});
+  std::mt19937_64 random(5);
+  std::vector<std::uint8_t> key(shape.key), value(shape.value), theirs(shape.value);
+  for (int round = 0; round < 20000; ++round) {
+    for (std::uint8_t& byte : key) byte = 0;
+    key[0] = static_cast<std::uint8_t>(random() % (shape.type == MapType::kArray ? 20 : 30));
+    if (shape.type == MapType::kLpmTrie) {
+      key[0] = static_cast<std::uint8_t>(random() % (shape.key * 8 - 32 + 2));
+      for (unsigned i = 4; i < shape.key; ++i) key[i] = static_cast<std::uint8_t>(random() % 3 * 0x55);
+    }
+    for (std::uint8_t& byte : value) byte = static_cast<std::uint8_t>(random());
+    bpf_attr attributes = tests::no_attributes();
+    attributes.map_fd = static_cast<unsigned>(kernel);
+    attributes.key = tests::pointer(key.data());
+    attributes.value = tests::pointer(value.data());
+    switch (random() % 4) {
+      case 0:
+      case 1: {
+        const std::uint64_t flags = random() % 4;
+        attributes.flags = flags;
+        const int expected = tests::bpf(BPF_MAP_UPDATE_ELEM, attributes);
+        ASSERT_EQ(map->update(key.data(), value.data(), flags, 0), expected) << "update, flags " << flags;
+        break;
+      }
+      case 2: {
+        attributes.value = tests::pointer(theirs.data());
+        const int expected = tests::bpf(BPF_MAP_LOOKUP_ELEM, attributes);
+        const void* found = map->lookup(key.data(), 0);
+        ASSERT_EQ(found != nullptr, expected == 0);
+        if (found != nullptr) {
+          ASSERT_EQ(std::memcmp(found, theirs.data(), shape.value), 0);
+        }
+        break;
+      }
+      default: {
+        attributes.value = 0;
+        const int expected = tests::bpf(BPF_MAP_DELETE_ELEM, attributes);
+        ASSERT_EQ(map->erase(key.data()), expected) << "delete";
+        break;
+      }
+    }
+  }
+  // Both hold the same keys.
+  std::map<std::string, int> ours, kernels;
+  std::vector<std::uint8_t> next(shape.key);
+  for (int more = map->next_key(nullptr, next.data()); more == 0; more = map->next_key(key.data(), next.data())) {
+    key = next;
+    ++ours[{key.begin(), key.end()}];
+  }
+  bpf_attr attributes = tests::no_attributes();
+  attributes.map_fd = static_cast<unsigned>(kernel);
+  attributes.next_key = tests::pointer(next.data());
+  for (int more = tests::bpf(BPF_MAP_GET_NEXT_KEY, attributes); more == 0;
+       more = tests::bpf(BPF_MAP_GET_NEXT_KEY, attributes)) {
+    key = next;
+    ++kernels[{key.begin(), key.end()}];
+    attributes.key = tests::pointer(key.data());
+  }
+  EXPECT_EQ(ours, kernels);
+  close(kernel);
+}
+INSTANTIATE_TEST_SUITE_P(Shapes, AgainstKernel, testing::ValuesIn(kShapes));
+
+TEST(Maps, QueuesAndStacksAreTheKernels) {
+  WEIR_REQUIRE_KERNEL_BPF();
+  for (const MapType type : {MapType::kQueue, MapType::kStack}) {
+    const int kernel = tests::make_kernel_map(static_cast<unsigned>(type), 0, 4, 5);
+    ASSERT_GE(kernel, 0);
+    const auto map = made({"q", type, 0, 4, 5});
+    std::mt19937_64 random(6);
+    for (int round = 0; round < 5000; ++round) {
+      std::uint32_t value = static_cast<std::uint32_t>(random());
+      std::uint32_t theirs = value;
+      bpf_attr attributes = tests::no_attributes();
+      attributes.map_fd = static_cast<unsigned>(kernel);
+      attributes.value = tests::pointer(&theirs);
+      const auto operation = random() % 4;
+      if (operation < 2) {
+        attributes.flags = random() % 3;
+        ASSERT_EQ(map->push(&value, attributes.flags), tests::bpf(BPF_MAP_UPDATE_ELEM, attributes));
+      } else if (operation == 2) {
+        const int expected = tests::bpf(BPF_MAP_LOOKUP_ELEM, attributes);
+        ASSERT_EQ(map->peek(&value), expected);
+        if (expected == 0) {
+          ASSERT_EQ(value, theirs);
+        }
+      } else {
+        const int expected = tests::bpf(BPF_MAP_LOOKUP_AND_DELETE_ELEM, attributes);
+        ASSERT_EQ(map->pop(&value), expected);
+        if (expected == 0) {
+          ASSERT_EQ(value, theirs);
+        }
+      }
+    }
+    close(kernel);
+  }
+}
+
+// What the kernel refuses to make we refuse, and the other way round.
+TEST(Maps, DefinitionsAreAcceptedAsByTheKernel) {
+  WEIR_REQUIRE_KERNEL_BPF();
+  std::mt19937_64 random(8);
+  constexpr MapType kTypes[] = {MapType::kHash,    MapType::kArray,    MapType::kPercpuHash, MapType::kPercpuArray,
+                                MapType::kLruHash, MapType::kLpmTrie,  MapType::kQueue,      MapType::kStack,
+                                MapType::kRingbuf, MapType::kProgArray};
+  for (int round = 0; round < 1500; ++round) {
+    constexpr unsigned kSizes[] = {0, 1, 4, 5, 8, 64, 260, 264, 512, 513};
+    const MapType type = kTypes[random() % std::size(kTypes)];
+    const unsigned key = random() % 2 == 0 ? 4 : kSizes[random() % std::size(kSizes)];
+    const unsigned value = random() % 2 == 0 ? 4 : kSizes[random() % std::size(kSizes)];
+    constexpr unsigned kEntries[] = {0, 1, 3, 100, 4096, 5000, 8192};
+    const unsigned entries = kEntries[random() % std::size(kEntries)];
+    const unsigned flags = type == MapType::kLpmTrie && random() % 4 != 0 ? 1 : 0;
+    const int kernel = tests::make_kernel_map(static_cast<unsigned>(type), key, value, entries, flags);
+    if (kernel >= 0) close(kernel);
+    if (kernel == -ENOMEM || kernel == -EPERM) continue;
+    const auto map = make_map({"m", type, key, value, entries, flags});
+    ASSERT_EQ(map.has_value(), kernel >= 0)
+        << name_of(type) << " key " << key << " value " << value << " entries " << entries << " flags " << flags
+        << ": kernel " << kernel << (map ? "" : ", we: " + map.error().message);
+  }
+}
+
+TEST(Maps, PointersStayValidWhileOthersComeAndGo) {
+  const auto map = made({"m", MapType::kHash, 4, 8, 1000});
+  const std::uint32_t first = 7;
+  std::uint64_t value = 42;
+  ASSERT_EQ(map->update(&first, &value, kAny, 0), 0);
+  auto* place = static_cast<std::uint64_t*>(map->lookup(&first, 0));
+  for (std::uint32_t key = 100; key < 1099; ++key) ASSERT_EQ(map->update(&key, &value, kAny, 0), 0);
+  const std::uint32_t extra = 5000;
+  EXPECT_EQ(map->update(&extra, &value, kAny, 0), -E2BIG);
+  EXPECT_EQ(map->update(&first, &value, kAny, 0), 0) << "a full table still replaces";
+  for (std::uint32_t key = 100; key < 1099; ++key) ASSERT_EQ(map->erase(&key), 0);
+  EXPECT_EQ(map->lookup(&first, 0), place);
+  *place = 43;
+  EXPECT_EQ(*static_cast<std::uint64_t*>(map->lookup(&first, 0)), 43u);
+  EXPECT_TRUE(map->contains(reinterpret_cast<std::uint64_t>(place), 8));
+  EXPECT_FALSE(map->contains(reinterpret_cast<std::uint64_t>(place), 9));
+  EXPECT_FALSE(map->contains(reinterpret_cast<std::uint64_t>(place) - 1, 8));
+  EXPECT_FALSE(map->contains(0, 8));
+}
+
+TEST(Maps, PerCpuValuesAreApart) {
+  for (const MapType type : {MapType::kPercpuArray, MapType::kPercpuHash}) {
+    const auto map = made({"m", type, 4, 12, 4}, {.cpus = 3});
+    const std::uint32_t key = 2;
+    std::uint8_t value[12] = {1, 2, 3};
+    ASSERT_EQ(map->update(&key, value, kAny, 1), 0);
+    EXPECT_EQ(std::memcmp(map->lookup(&key, 1), value, 12), 0);
+    const std::uint8_t zeros[12] = {};
+    EXPECT_EQ(std::memcmp(map->lookup(&key, 0), zeros, 12), 0);
+    EXPECT_EQ(std::memcmp(map->lookup(&key, 2), zeros, 12), 0);
+    EXPECT_NE(map->lookup(&key, 0), map->lookup(&key, 2));
+  }
+}
+
+TEST(Maps, LruDropsWhatIsNotUsed) {
+  const auto map = made({"m", MapType::kLruHash, 4, 4, 100});
+  const std::uint32_t hot = 1000000;
+  ASSERT_EQ(map->update(&hot, &hot, kAny, 0), 0);
+  for (std::uint32_t key = 0; key < 10000; ++key) {
+    ASSERT_EQ(map->update(&key, &key, kAny, 0), 0);
+    ASSERT_NE(map->lookup(&hot, 0), nullptr) << "looked up all the time, and dropped at " << key;
+    ASSERT_LE(map->size(), 100u);
+  }
+  EXPECT_EQ(map->size(), 100u);
+}
+
+TEST(Maps, RingBufferKeepsOrderAndWraps) {
+  const auto map = made({"r", MapType::kRingbuf, 0, 0, 4096});
+  auto& ring = dynamic_cast<RingBuffer&>(*map);
+  std::mt19937 random(4);
+  std::uint32_t written = 0;
+  std::uint32_t seen = 0;
+  for (int round = 0; round < 3000; ++round) {
+    while (void* record = ring.reserve(4 + random() % 600)) {
+      EXPECT_TRUE(map->contains(reinterpret_cast<std::uint64_t>(record), 4));
+      EXPECT_GE(ring.reserved_size(record), 4u);
+      std::memset(record, 0xab, ring.reserved_size(record));
+      std::memcpy(record, &written, 4);
+      if (random() % 5 == 0) {
+        ring.discard(record);
+      } else {
+        ring.commit(record);
+        ++written;
+      }
+      EXPECT_FALSE(map->contains(reinterpret_cast<std::uint64_t>(record), 4)) << "handed in";
+      if (random() % 8 == 0) break;
+    }
+    ring.consume([&](ByteSpan bytes) {
+      std::uint32_t number;
+      std::memcpy(&number, bytes.data(), 4);
+      EXPECT_EQ(number, seen++);
+    });
+  }
+  EXPECT_EQ(written, seen);
+  void* busy = ring.reserve(8);
+  void* done = ring.reserve(8);
+  ring.commit(done);
+  EXPECT_EQ(ring.consume([](ByteSpan) {}), 0u) << "nothing may pass a record that is being written";
+  ring.commit(busy);
+  EXPECT_EQ(ring.consume([](ByteSpan) {}), 2u);
+  EXPECT_EQ(ring.reserve(4096), nullptr);
+  EXPECT_EQ(ring.reserve(0), nullptr);
+}
+
+TEST(Maps, BloomFiltersForgetNothing) {
+  const auto map = made({"b", MapType::kBloomFilter, 0, 8, 1000});
+  for (std::uint64_t value = 0; value < 1000; ++value) ASSERT_EQ(map->push(&value, kAny), 0);
+  for (std::uint64_t value = 0; value < 1000; ++value) EXPECT_EQ(map->peek(&value), 0);
+  int wrong = 0;
+  for (std::uint64_t value = 1000; value < 11000; ++value) wrong += map->peek(&value) == 0 ? 1 : 0;
+  EXPECT_LT(wrong, 1500);
+}
+
+TEST(Maps, ManyThreadsLoseNothing) {
+  const auto map = made({"m", MapType::kHash, 8, 8, 4096});
+  const std::uint64_t shared = 99;
+  const std::uint64_t zero = 0;
+  ASSERT_EQ(map->update(&shared, &zero, kAny, 0), 0);
+  std::vector<std::thread> threads;
+  for (std::uint64_t t = 0; t < 4; ++t)
+    threads.emplace_back([&, t] {
+      std::mt19937_64 random(t);
+      for (int i = 0; i < 20000; ++i) {
+        __atomic_fetch_add(static_cast<std::uint64_t*>(map->lookup(&shared, 0)), 1, __ATOMIC_RELAXED);
+        const std::uint64_t key = 1000 * (t + 1) + random() % 500;
+        if (random() % 2 == 0) map->update(&key, &key, kAny, 0);
+        else map->erase(&key);
+        const void* found = map->lookup(&key, 0);
+        if (found != nullptr) {
+          ASSERT_EQ(*static_cast<const std::uint64_t*>(found), key);
+        }
+      }
+    });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(*static_cast<std::uint64_t*>(map->lookup(&shared, 0)), 80000u);
+}
+
+TEST(Maps, BadDefinitionsAreNamed) {
+  EXPECT_EQ(make_map({"m", MapType::kHash, 4, 4, 0}).error().message, "map 'm' (hash): it needs at least one entry");
+  EXPECT_EQ(make_map({"m", MapType::kArray, 8, 4, 1}).error().message, "map 'm' (array): keys of arrays have 4 bytes");
+  EXPECT_EQ(make_map({"m", MapType::kSockmap, 4, 4, 1}).error().message, "maps of type sockmap need a kernel");
+  EXPECT_EQ(make_map({"m", MapType::kHash, 4, 1 << 20, 1 << 20}).error().code, ErrorCode::kLimit);
+}
+
+}  // namespace
+}  // namespace weir::runtime

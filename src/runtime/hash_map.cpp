@@ -28,11 +28,13 @@ struct Head {  // of an entry; key and values follow
   std::atomic<std::uint8_t> referred;  // looked up since the clock's hand came by
 };
 
+__extension__ using Wide = unsigned __int128;
+
 std::uint32_t hash_of(const void* key, std::uint32_t size) {
   const auto* at = static_cast<const std::uint8_t*>(key);
   std::uint64_t state = 0x9e3779b97f4a7c15ull ^ size;
   const auto mix = [&state](std::uint64_t word) {
-    const auto product = static_cast<unsigned __int128>(state ^ word) * 0xd6e8feb86659fd93ull;
+    const auto product = static_cast<Wide>(state ^ word) * 0xd6e8feb86659fd93ull;
     state = static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
   };
   for (; size >= 8; size -= 8, at += 8) mix(load<std::uint64_t>(at, std::endian::native));

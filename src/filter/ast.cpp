@@ -33,7 +33,7 @@ std::string describe_id(const Id& id) {
 
 std::string_view name_of(IdKind kind) {
   static constexpr std::string_view kNames[] = {"name", "number",      "ipv4",  "ipv4/prefix", "ipv4/mask",
-                                                "ipv6", "ipv6/prefix", "mac48", "mac8"};
+                                                "ipv6", "ipv6/prefix", "mac48", "mac8",        "file"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 

@@ -25,6 +25,8 @@ Result<BindResult> Binder::run() {
   layout_ = layout_of(options_.link_type);
   if (has_variable_link_header(layout_.type)) layout_.link_header.variable = header_variable_ = new_variable();
   if (has_variable_payload(layout_.type)) layout_.payload.variable = payload_variable_ = new_variable();
+  outer_type_field_ = layout_.type_field.constant;
+  if (options_.vlan == VlanMode::kAuto) look_through_tags();
   outer_link_header_ = layout_.link_header;
   const FormulaId result = walk();
   if (!error_) refuse_no_match(result);
@@ -59,12 +61,41 @@ FormulaId Binder::walk() {
       result = negate(frame.bound.front());
       if (shifted) negated_shift_ = shifts_.back();
     } else {
+      if (options_.warn) warn_of_contradiction(node, frame.bound);
       result = connect(node.kind == NodeKind::kAnd ? FormulaKind::kAnd : FormulaKind::kOr, frame.bound);
     }
     stack.pop_back();
     if (!stack.empty()) stack.back().bound.push_back(result);
   }
   return result;
+}
+
+// Two tests under one `and` that exclude each other, or two under one `or` of which one always holds.
+void Binder::warn_of_contradiction(const Node& connective, std::span<const FormulaId> bound) {
+  constexpr std::size_t kMostCompared = 24;
+  if (bound.size() > kMostCompared) return;
+  const bool is_and = connective.kind == NodeKind::kAnd;
+  SmallVector<VariableId, 4> reassigned;
+  if (chain_) reassigned = {chain_->first, chain_->second};
+  if (transport_) reassigned.push_back(*transport_);
+  const auto decided = [&](FormulaId id) {
+    return bound_.nodes[id].kind == FormulaKind::kTrue || bound_.nodes[id].kind == FormulaKind::kFalse;
+  };
+  for (std::size_t j = 1; j < bound.size(); ++j)
+    for (std::size_t i = 0; i < j; ++i) {
+      if (decided(bound[i]) || decided(bound[j])) continue;
+      if (!contradict(bound_, {bound[i], !is_and}, {bound[j], !is_and}, reassigned)) continue;
+      const std::string_view first = words_of(ast_[connective.children[i]].span);
+      const Node& second = ast_[connective.children[j]];
+      warnings_.push_back(
+          {.severity = Severity::kWarning,
+           .message = is_and ? fmt::format("no packet matches both '{}' and '{}'", first, words_of(second.span))
+                             : fmt::format("every packet matches '{}' or '{}'", first, words_of(second.span)),
+           .place = second.span,
+           .hint = is_and ? "so this 'and' matches nothing; did you mean 'or'?"
+                          : "so this 'or' tests nothing but that the packet is long enough"});
+      return;
+    }
 }
 
 FormulaId Binder::leaf(const Node& leaf_node) {
@@ -105,6 +136,7 @@ FormulaId Binder::primitive() {
   const Id& id = node().id;
   const bool address = qualifiers.type == Type::kDefault || qualifiers.type == Type::kHost;
   switch (id.kind) {
+    case IdKind::kFile: return members_of_file();
     case IdKind::kName:
       if (qualifiers.protocol == Protocol::kDecnet)
         return refuse("'decnet' takes an address, not a name", id.span, "as in 'decnet host 10.15'");

@@ -141,6 +141,13 @@ std::optional<Binder::Operand> Binder::indexed(const Node& load_node, const Oper
     case Protocol::kPim:
     case Protocol::kVrrp:
     case Protocol::kCarp:
+      if (walks_ip6() && (protocol == Protocol::kSctp || protocol == Protocol::kTcp || protocol == Protocol::kUdp)) {
+        if (index.check) checks.push_back(*index.check);
+        checks.push_back(transport_anywhere(protocol));
+        term = load_at(binary(TermOp::kAdd, index.term, variable(*transport_)),
+                       layout_.payload.constant + layout_.network, size);
+        break;
+      }
       // Over IPv4 only, and not in later fragments.
       checks.push_back(carries(kEtherIp));
       if (index.check) checks.push_back(*index.check);

@@ -7,11 +7,6 @@ namespace weir::filter {
 
 using packet::LinkType;
 
-std::optional<std::uint32_t> Binder::operand() const {
-  if (node().values.empty()) return std::nullopt;
-  return node().values.front();
-}
-
 // People expect `vlan 5 or port 80` to test the port of untagged packets, and `not vlan and ip` to mean untagged IP;
 // they do not, since a shift holds for all that is written after it.
 void Binder::warn_of_shift(Span word, bool negated, const Node& later) {
@@ -41,19 +36,20 @@ FormulaId Binder::vlan() {
   const bool possible = layout_.family == LinkFamily::kEthernet ||
                         (layout_.family == LinkFamily::kWlan && layout_.type != LinkType::kPpi);
   if (!possible) return not_on_this_link("vlan");
-  const std::optional<std::uint32_t> id = operand();
-  if (id && !within("the VLAN identifier", *id, 0xfff)) return 0;
+  if (options_.vlan == VlanMode::kAuto && !layout_.encapsulated && layout_.family == LinkFamily::kEthernet)
+    return vlan_auto();
   const bool outermost = layout_.type == LinkType::kEthernet && layout_.vlan_depth == 0 &&
                          !layout_.link_header.variable && layout_.link_header.constant == outer_link_header_.constant;
-  const FormulaId result = options_.platform == Platform::kLinux && outermost ? vlan_linux(id) : vlan_tagged(id);
+  const FormulaId result = options_.platform == Platform::kLinux && outermost ? vlan_linux() : vlan_tagged();
   ++layout_.vlan_depth;
   shifts_.push_back(node().span);
   return result;
 }
 
-FormulaId Binder::vlan_tagged(std::optional<std::uint32_t> id) {
+FormulaId Binder::vlan_tagged() {
   FormulaId result = vlan_type();
-  if (id) result = both({result, masked(network(0, 2), *id, 0x0fff)});
+  if (has_operand())
+    result = both({result, operand_test([&] { return network(0, 2); }, 0x0fff, 0, "the VLAN identifier", 0xfff)});
   layout_.payload.constant += 4;
   layout_.type_field.constant += 4;
   return result;
@@ -61,7 +57,7 @@ FormulaId Binder::vlan_tagged(std::optional<std::uint32_t> id) {
 
 // Linux takes the outer tag out of the packet and keeps it beside: then nothing shifts. A tag that is still in the
 // packet shifts at run time.
-FormulaId Binder::vlan_linux(std::optional<std::uint32_t> id) {
+FormulaId Binder::vlan_linux() {
   const VariableId payload = new_variable();
   const VariableId type = new_variable();
   const auto beside = [&] { return equal(extension(cbpf::Extension::kVlanPresent), 1); };
@@ -69,11 +65,12 @@ FormulaId Binder::vlan_linux(std::optional<std::uint32_t> id) {
   const FormulaId shift_payload = assign(payload, binary(TermOp::kAdd, variable(payload), constant(4)));
   const FormulaId shift_type = assign(type, binary(TermOp::kAdd, variable(type), constant(4)));
   FormulaId result = either({taken, both({shift_payload, shift_type, vlan_type()})});
-  if (id) {
+  if (has_operand()) {
+    const auto identifier_in = [&](auto field) { return operand_test(field, 0x0fff, 0, "the VLAN identifier", 0xfff); };
     const FormulaId present = beside();
-    const FormulaId from_metadata = masked(extension(cbpf::Extension::kVlanTci), *id, 0x0fff);
+    const FormulaId from_metadata = identifier_in([&] { return extension(cbpf::Extension::kVlanTci); });
     const FormulaId absent = negate(beside());
-    const FormulaId from_packet = masked(network(0, 2), *id, 0x0fff);
+    const FormulaId from_packet = identifier_in([&] { return network(0, 2); });
     result = both({result, either({both({present, from_metadata}), both({absent, from_packet})})});
   }
   layout_.payload.variable = payload;
@@ -92,10 +89,8 @@ FormulaId Binder::mpls() {
   } else {
     return not_on_this_link("mpls");
   }
-  if (const std::optional<std::uint32_t> label = operand()) {
-    if (!within("the MPLS label", *label, 0xfffff)) return 0;
-    result = both({result, masked(network(0, 4), *label << 12, 0xfffff000)});
-  }
+  if (has_operand())
+    result = both({result, operand_test([&] { return network(0, 4); }, 0xfffff000, 12, "the MPLS label", 0xfffff)});
   layout_.network += 4;
   layout_.network_no_snap += 4;
   ++layout_.label_depth;
@@ -105,10 +100,8 @@ FormulaId Binder::mpls() {
 
 FormulaId Binder::pppoes() {
   FormulaId result = carries(kEtherPppoeSession);
-  if (const std::optional<std::uint32_t> session = operand()) {
-    if (!within("the PPPoE session", *session, 0xffff)) return 0;
-    result = both({result, equal(network(2, 2), *session)});
-  }
+  if (has_operand())
+    result = both({result, operand_test([&] { return network(2, 2); }, 0xffffffff, 0, "the PPPoE session", 0xffff)});
   // A PPP packet without HDLC framing follows the 6 bytes of the PPPoE header.
   layout_.previous_link_header = layout_.link_header;
   layout_.link_header = {layout_.payload.variable, layout_.payload.constant + layout_.network + 6};
@@ -133,36 +126,36 @@ void Binder::push_ethernet(VariableId header, VariableId type, VariableId payloa
   shifts_.push_back(node().span);
 }
 
-FormulaId Binder::tunnel_check(bool geneve, bool ipv6, std::optional<std::uint32_t> vni) {
-  constexpr std::uint32_t kGenevePort = 6081;  // RFC 8926
-  constexpr std::uint32_t kVxlanPort = 4789;   // RFC 7348
-  const std::uint32_t number = geneve ? kGenevePort : kVxlanPort;
+FormulaId Binder::tunnel_check(bool geneve, bool ipv6) {
+  const std::uint32_t number = geneve ? options_.geneve_port : options_.vxlan_port;
   const auto behind_udp = [&](std::uint32_t more, std::uint8_t size) {
+    if (ipv6 && walks_ip6())
+      return load_at(variable(chain_->second), layout_.payload.constant + layout_.network + 8 + more, size);
     return ipv6 ? transport6(8 + more, size) : transport4(8 + more, size);
   };
   SmallVector<FormulaId, 8> parts;
   parts.push_back(ipv6 ? port6(number, number, kProtocolUdp, Direction::kDestination, "port")
                        : port4(number, number, kProtocolUdp, Direction::kDestination, "port"));
   parts.push_back(geneve ? masked(behind_udp(0, 1), 0, 0xc0) : equal(behind_udp(0, 1), 0x08));
-  if (vni) parts.push_back(masked(behind_udp(4, 4), *vni << 8, 0xffffff00));
+  if (has_operand())
+    parts.push_back(operand_test([&] { return behind_udp(4, 4); }, 0xffffff00, 8, "the network identifier", 0xffffff));
   return connect(FormulaKind::kAnd, parts);
 }
 
 // Geneve and VXLAN over UDP, IPv4 or IPv6. Where the inner headers start is known at run time only: the length of the
 // IP header varies, and Geneve has options and may carry packets without an Ethernet header.
 FormulaId Binder::tunnel(bool geneve) {
-  const std::optional<std::uint32_t> vni = operand();
-  if (vni && !within("the network identifier", *vni, 0xffffff)) return 0;
   const VariableId ip_length = new_variable();
   const VariableId header = new_variable();
   const VariableId type = new_variable();
   const VariableId payload = new_variable();
 
-  const FormulaId check4 = tunnel_check(geneve, false, vni);
+  const FormulaId check4 = tunnel_check(geneve, false);
   const FormulaId length4 = assign(ip_length, ipv4_header_length());
-  const FormulaId check6 = tunnel_check(geneve, true, vni);
-  TermId fixed = constant(40);
-  if (layout_.payload.variable) fixed = binary(TermOp::kAdd, fixed, variable(*layout_.payload.variable));
+  const FormulaId check6 = tunnel_check(geneve, true);
+  TermId fixed = walks_ip6() ? variable(chain_->second) : constant(40);
+  if (layout_.payload.variable && !walks_ip6())
+    fixed = binary(TermOp::kAdd, fixed, variable(*layout_.payload.variable));
   const FormulaId length6 = assign(ip_length, fixed);
   SmallVector<FormulaId, 8> steps;
   steps.push_back(either({both({check4, length4}), both({check6, length6})}));

@@ -105,6 +105,7 @@ TermId Binder::transport4(std::uint32_t more, std::uint8_t size) {
 
 void Binder::use(const Offset& offset) {
   if (!offset.variable) return;
+  if (offset.variable == tags_) tags_used_ = true;
   if (offset.variable == header_variable_) header_used_ = true;
   if (offset.variable == payload_variable_) payload_used_ = true;
 }
@@ -139,6 +140,7 @@ FormulaId Binder::prelude(FormulaId root) {
       steps.push_back(wlan_payload_offset(header_variable_.value_or(0), *payload_variable_));
     }
   }
+  if (tags_used_) steps.push_back(pass_tags());
   if (steps.empty()) return root;
   steps.push_back(root);
   return connect(FormulaKind::kAnd, steps);

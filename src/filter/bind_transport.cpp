@@ -160,15 +160,21 @@ FormulaId Binder::port4(std::uint32_t first, std::uint32_t last, std::optional<s
 
 FormulaId Binder::port6(std::uint32_t first, std::uint32_t last, std::optional<std::uint32_t> transport,
                         Direction direction, std::string_view word) {
-  const FormulaId ip6 = carries(kEtherIp6);
-  const FormulaId carried = any_transport(transport, [&](std::uint32_t number) { return ip6_next_header(number); });
+  const FormulaId ip6 = walks_ip6() ? walk_ip6() : carries(kEtherIp6);
+  const FormulaId carried = any_transport(transport, [&](std::uint32_t number) {
+    return walks_ip6() ? equal(variable(chain_->first), number) : ip6_next_header(number);
+  });
+  const auto field = [&](std::uint32_t at) {
+    if (!walks_ip6()) return transport6(at, 2);
+    return load_at(variable(chain_->second), layout_.payload.constant + layout_.network + at, 2);
+  };
   const FormulaId ports = directed(
       direction,
       [&](Direction side) {
         const std::uint32_t at = side == Direction::kSource ? 0 : 2;
-        if (first == last) return equal(transport6(at, 2), first);
-        const FormulaId low = at_least(transport6(at, 2), first);
-        return both({low, at_most(transport6(at, 2), last)});
+        if (first == last) return equal(field(at), first);
+        const FormulaId low = at_least(field(at), first);
+        return both({low, at_most(field(at), last)});
       },
       word);
   return both({ip6, carried, ports});

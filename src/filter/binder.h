@@ -3,8 +3,9 @@
 // bind.cpp walks the tree; bind_link.cpp tests what a link layer carries, bind_address.cpp hosts and nets,
 // bind_transport.cpp protocols and ports, bind_protocol_chain.cpp chains of IP headers, bind_arithmetic.cpp relations,
 // bind_encapsulation.cpp what shifts the layout (vlan, mpls, pppoes, geneve, vxlan), bind_wlan.cpp 802.11,
-// bind_special.cpp the rest.
-// The first error stops everything: rules return at once with some node when error_ is set.
+// bind_set.cpp sets from files and ranges of numbers, bind_extension.cpp IPv6 extension headers and tags that are
+// looked through, contradiction.cpp tests that cannot hold together, bind_special.cpp the rest. The first error stops
+// everything: rules return at once with some node when error_ is set.
 #pragma once
 
 #include <initializer_list>
@@ -16,6 +17,7 @@
 
 #include <weir/filter/bind.h>
 
+#include "filter/contradiction.h"
 #include "filter/layout.h"
 #include "filter/names.h"
 
@@ -78,8 +80,12 @@ class Binder {
   // --- the walk
   void refuse_no_match(FormulaId root);
   FormulaId walk();
+  void warn_of_contradiction(const Node& connective, std::span<const FormulaId> bound);
   FormulaId leaf(const Node& node);
   FormulaId primitive();
+  FormulaId members_of_file();
+  FormulaId file_member(std::string_view word, const std::string& place);
+  bool has_operand() const { return !node().values.empty(); }
   FormulaId special();
   FormulaId relation();
   FormulaId protocol_alone(Protocol protocol);
@@ -144,6 +150,13 @@ class Binder {
   FormulaId port_range_named();
   FormulaId isis_types(std::initializer_list<std::uint32_t> types);
 
+  // --- IPv6 extension headers, tags looked through
+  bool walks_ip6() const { return options_.ip6 == Ip6Headers::kWalk; }
+  FormulaId walk_ip6();
+  FormulaId transport_anywhere(Protocol protocol);
+  void look_through_tags();
+  FormulaId pass_tags();
+
   // --- arithmetic
   struct Operand {
     TermId term = kNoTerm;
@@ -156,16 +169,19 @@ class Binder {
 
   // --- encapsulation
   FormulaId vlan();
-  FormulaId vlan_tagged(std::optional<std::uint32_t> id);
-  FormulaId vlan_linux(std::optional<std::uint32_t> id);
+  FormulaId vlan_tagged();
+  FormulaId vlan_linux();
+  FormulaId vlan_auto();
   FormulaId vlan_type();
   FormulaId mpls();
   FormulaId pppoes();
   FormulaId tunnel(bool geneve);
-  FormulaId tunnel_check(bool geneve, bool ipv6, std::optional<std::uint32_t> vni);
+  FormulaId tunnel_check(bool geneve, bool ipv6);
   FormulaId lane();
   void push_ethernet(VariableId header, VariableId type, VariableId payload);
-  std::optional<std::uint32_t> operand() const;
+  template <typename Field>
+  FormulaId operand_test(Field field, std::uint32_t mask, std::uint32_t shift, std::string_view what,
+                         std::uint32_t most);
   void warn_of_shift(Span word, bool negated, const Node& later);
 
   // --- 802.11
@@ -198,6 +214,10 @@ class Binder {
   std::optional<VariableId> header_variable_;               // of the radio header
   std::optional<VariableId> payload_variable_;              // of the 802.11 or PFLOG header
   std::optional<std::pair<VariableId, VariableId>> chain_;  // of protochain: the next header's number and place
+  std::optional<VariableId> transport_;                     // where a transport header is, over IPv4 or IPv6
+  std::optional<VariableId> tags_;                          // bytes of VLAN tags that are looked through
+  std::uint32_t outer_type_field_ = 0;                      // the constant part of its place, before any encapsulation
+  bool tags_used_ = false;
   bool header_used_ = false;
   bool payload_used_ = false;
   const Node* node_ = nullptr;         // the leaf being bound
@@ -226,6 +246,28 @@ FormulaId Binder::directed(Direction direction, One one, std::string_view word) 
     }
     default: return bad_qualifier(name_of(direction), word);
   }
+}
+
+// The number after the word, compared with a field: its value, or the ranges that hold it. What libpcap does of one
+// number is an equality.
+template <typename Field>
+FormulaId Binder::operand_test(Field field, std::uint32_t mask, std::uint32_t shift, std::string_view what,
+                               std::uint32_t most) {
+  for (const std::uint32_t value : node().values)
+    if (!within(what, value, most)) return 0;
+  const auto& values = node().values;
+  if (values.size() == 1) return masked(field(), values[0] << shift, mask);
+  SmallVector<FormulaId, 8> ranges;
+  for (std::size_t i = 0; i + 1 < values.size(); i += 2) {
+    const auto value = [&] { return mask == 0xffffffff ? field() : binary(TermOp::kAnd, field(), constant(mask)); };
+    if (values[i] == values[i + 1]) {
+      ranges.push_back(equal(value(), values[i] << shift));
+      continue;
+    }
+    const FormulaId low = at_least(value(), values[i] << shift);
+    ranges.push_back(both({low, at_most(value(), values[i + 1] << shift)}));
+  }
+  return connect(FormulaKind::kOr, ranges);
 }
 
 }  // namespace weir::filter

@@ -1,24 +1,68 @@
 // The whole way from text to program. Exports compile and compile_to_graph.
+//
+// Where the text is no expression but a classic program in any form that cbpf::read knows, it is taken as it is: so a
+// program may stand wherever an expression may.
 #include <weir/filter/compile.h>
 
+#include <algorithm>
+
+#include <weir/cbpf/text.h>
 #include <weir/filter/lower.h>
 #include <weir/filter/parse.h>
 #include <weir/flow/emit.h>
+#include <weir/flow/lift.h>
 
 namespace weir::filter {
+namespace {
 
-Result<CompiledGraph> compile_to_graph(std::string_view expression, const CompileOptions& options) {
+// Whether somebody meant a program, by the first words: then an error is that of the program.
+bool looks_like_program(std::string_view text) {
+  const std::size_t start = text.find_first_not_of(" \t\r\n");
+  if (start == std::string_view::npos) return false;
+  text.remove_prefix(start);
+  const std::size_t digits = text.find_first_not_of("0123456789");
+  const char after = digits == 0 || digits == std::string_view::npos ? '\0' : text[digits];
+  const std::string_view row = text.substr(0, text.find('}'));
+  const bool in_braces = text[0] == '{' && std::count(row.begin(), row.end(), ',') == 3;
+  return in_braces || after == ',' || after == '\n' || text.substr(0, 4) == "(000";
+}
+
+struct Source {
+  std::optional<Ast> expression{};
+  std::optional<cbpf::Checked> program{};
+};
+
+Result<Source> read(std::string_view text, const ParseOptions& options) {
+  Result<Ast> ast = parse(text, options);
+  if (ast) return Source{.expression = std::move(*ast)};
+  if (options.strict) return fail(std::move(ast.error()));
+  Result<cbpf::Program> program = cbpf::read(text);
+  if (!program) return fail(std::move(looks_like_program(text) ? program.error() : ast.error()));
+  WEIR_TRY(cbpf::Checked checked, cbpf::check(std::move(*program), {.target = cbpf::Target::kUser}));
+  return Source{.program = std::move(checked)};
+}
+
+Result<CompiledGraph> lower(const Ast& ast, const CompileOptions& options) {
   if (options.snap_length == 0)
     return fail(Error{.code = ErrorCode::kUsage,
                       .message = "a snap length of 0 would reject every packet",
                       .hint = "262144 keeps all bytes of any packet"});
-  WEIR_TRY(const Ast ast, parse(expression));
   WEIR_TRY(BindResult bound, bind(ast, options.bind));
   return CompiledGraph{lower(bound.bound, {.accept = options.snap_length}), std::move(bound.warnings)};
 }
 
+}  // namespace
+
+Result<CompiledGraph> compile_to_graph(std::string_view expression, const CompileOptions& options) {
+  WEIR_TRY(const Source source, read(expression, options.parse));
+  if (source.program) return CompiledGraph{flow::lift(*source.program), {}};
+  return lower(*source.expression, options);
+}
+
 Result<Compiled> compile(std::string_view expression, const CompileOptions& options) {
-  WEIR_TRY(CompiledGraph compiled, compile_to_graph(expression, options));
+  WEIR_TRY(Source source, read(expression, options.parse));
+  if (source.program) return Compiled{std::move(*source.program), {}};
+  WEIR_TRY(CompiledGraph compiled, lower(*source.expression, options));
   WEIR_TRY(cbpf::Program program, flow::emit(compiled.graph));
   WEIR_TRY(cbpf::Checked checked, cbpf::check(std::move(program), {.target = cbpf::Target::kUser}));
   return Compiled{std::move(checked), std::move(compiled.warnings)};

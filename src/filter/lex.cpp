@@ -125,7 +125,7 @@ std::size_t broken_mac_length(std::string_view text) {
 
 class Lexer {
  public:
-  explicit Lexer(std::string_view text) : text_(text) {}
+  Lexer(std::string_view text, bool strict) : text_(text), strict_(strict) {}
 
   Words run() {
     if (text_.size() > kLongestExpression) {
@@ -264,10 +264,32 @@ class Lexer {
       case '!':
         if (second == '=') return sign(Symbol::kNotEqual, 2);
         return push({.kind = TokenKind::kKeyword, .keyword = &kNotSign}, 1);
+      case '{':
+      case '}':
+      case ',':
+      case '@': return next_of_set(rest);
       case '$': return next_mac8(rest);
       case '\\': return next_escaped(rest);
       default: return unexpected_character(rest);
     }
+  }
+
+  // Sets: `{80, 443}`, `@file`.
+  void next_of_set(std::string_view rest) {
+    const bool brace = rest[0] == '{' || rest[0] == '}';
+    if ((rest[0] == ',' && braces_ == 0) || (strict_ && rest[0] == ',')) return unexpected_character(rest);
+    if (strict_)
+      return bad(fmt::format("unexpected character '{}'", rest[0]), 1,
+                 "sets are an extension of libpcap's language, which --strict refuses");
+    if (rest[0] == '@') {
+      const auto in_name = [](char c) { return !is_blank(c) && c != ',' && c != '}' && c != ')'; };
+      const std::size_t length = run_of(rest.substr(1), in_name);
+      if (length == 0) return bad("the name of a file must follow '@'", 1, "as in 'host @addresses.txt'");
+      return push({.kind = TokenKind::kFile, .text = rest.substr(1, length)}, 1 + length);
+    }
+    if (brace) braces_ += rest[0] == '{' ? 1 : braces_ > 0 ? -1 : 0;
+    const Symbol symbol = rest[0] == '{' ? Symbol::kOpenBrace : rest[0] == '}' ? Symbol::kCloseBrace : Symbol::kComma;
+    push({.kind = TokenKind::kSymbol, .value = static_cast<std::uint32_t>(symbol)}, 1);
   }
 
   void next_mac8(std::string_view rest) {
@@ -298,6 +320,8 @@ class Lexer {
   }
 
   std::string_view text_;
+  bool strict_;
+  int braces_ = 0;  // open
   std::size_t at_ = 0;
   Words words_;
 };
@@ -318,6 +342,6 @@ std::string tidy(std::string message) {
   return message.substr(0, begin) + "..." + message.substr(end);
 }
 
-Words lex(std::string_view text) { return Lexer(text).run(); }
+Words lex(std::string_view text, bool strict) { return Lexer(text, strict).run(); }
 
 }  // namespace weir::filter

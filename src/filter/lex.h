@@ -27,6 +27,7 @@ enum class TokenKind : std::uint8_t {
   kIpv6,
   kMac48,
   kMac8,
+  kFile,  // @name: text without the @
   kKeyword,
   kSymbol,  // value is a Symbol
 };
@@ -36,6 +37,9 @@ enum class Symbol : std::uint32_t {
   kClose,
   kOpenBracket,
   kCloseBracket,
+  kOpenBrace,
+  kCloseBrace,
+  kComma,  // in braces only
   kColon,
   kSlash,
   kPlus,
@@ -86,7 +90,8 @@ struct Words {
   std::vector<Token> tokens;   // the last is kEnd, at the end of the text, or kBad
   std::optional<Error> error;  // set if the last is kBad
 };
-Words lex(std::string_view text);
+// `strict`: sets and files, which libpcap does not have, are no words.
+Words lex(std::string_view text, bool strict = false);
 
 // A message that quotes words, fit for one line: without control characters and not longer than needed to recognise it.
 std::string tidy(std::string message);

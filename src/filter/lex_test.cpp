@@ -10,7 +10,8 @@ namespace {
 
 // "kind:text" of each word but the end, with blanks between; the error if there is one.
 std::string words_of(std::string_view text) {
-  static constexpr std::string_view kKinds[] = {"end", "bad", "name", "num", "ip", "ip6", "mac", "mac8", "key", "sign"};
+  static constexpr std::string_view kKinds[] = {"end", "bad",  "name", "num", "ip",  "ip6",
+                                                "mac", "mac8", "file", "key", "sign"};
   const Words words = lex(text);
   std::string out;
   for (const Token& token : words.tokens) {

@@ -17,8 +17,8 @@
 
 namespace weir::filter {
 
-Parser::Parser(std::string_view text, Words words)
-    : tokens_(std::move(words.tokens)), lexical_error_(std::move(words.error)) {
+Parser::Parser(std::string_view text, Words words, const ParseOptions& options)
+    : strict_(options.strict), tokens_(std::move(words.tokens)), lexical_error_(std::move(words.error)) {
   ast_.text = std::string(text);
   ast_.nodes.reserve(tokens_.size());
 }
@@ -81,7 +81,8 @@ std::optional<Parser::Operand> Parser::read_operand() {
       case TokenKind::kIpv4:
       case TokenKind::kIpv6:
       case TokenKind::kMac48:
-      case TokenKind::kMac8: {
+      case TokenKind::kMac8:
+      case TokenKind::kFile: {
         if (!allows(kIdentifierHere | kListStart)) break;
         const NodeId node = identifier();
         if (node == kNoNode) return std::nullopt;
@@ -97,6 +98,11 @@ std::optional<Parser::Operand> Parser::read_operand() {
           if (!open(FrameKind::kParentheses, at_, content)) return std::nullopt;
           ++at_;
           continue;
+        }
+        if (is_symbol(token, Symbol::kOpenBrace) && allows(kIdentifierHere | kListStart)) {
+          const NodeId node = set();
+          if (node == kNoNode) return std::nullopt;
+          return Operand{.phrase = Phrase::kIdentifier, .node = node};
         }
         if (is_symbol(token, Symbol::kMinus) && allows(kTestHere | kValueHere)) {
           if (!push_operator({ArithmeticOp::kNegate, 0, at_})) return std::nullopt;
@@ -280,11 +286,13 @@ std::optional<Parser::Operand> Parser::close_parentheses(const Operand& operand)
   return closed;
 }
 
-Result<Ast> parse(std::string_view text) { return Parser(text, lex(text)).run(); }
+Result<Ast> parse(std::string_view text, const ParseOptions& options) {
+  return Parser(text, lex(text, options.strict), options).run();
+}
 
 Result<std::string> write_tokens(std::string_view text) {
-  static constexpr std::string_view kKinds[] = {"end",  "bad",   "name", "number",  "ipv4",
-                                                "ipv6", "mac48", "mac8", "keyword", "symbol"};
+  static constexpr std::string_view kKinds[] = {"end",   "bad",  "name", "number",  "ipv4",  "ipv6",
+                                                "mac48", "mac8", "file", "keyword", "symbol"};
   Words words = lex(text);
   if (words.error) return fail(std::move(*words.error));
   std::string out;

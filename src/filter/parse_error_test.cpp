@@ -162,10 +162,22 @@ constexpr Case kCases[] = {
      "error: unexpected character ','\n"
      "  port 80,443\n"
      "         ^ write 'or' between alternatives\n"},
-    {"vlan 100-200",
-     "error: '100-200' cannot follow 'vlan'\n"
-     "  vlan 100-200\n"
-     "       ^^^^^^^ write 'and' or 'or' between tests\n"},
+    {"vlan 200-100",
+     "error: the range '200-100' is empty\n"
+     "  vlan 200-100\n"
+     "       ^^^^^^^ the smaller number comes first\n"},
+    {"port {80 443}",
+     "error: ',' or '}' must follow a member of a set\n"
+     "  port {80 443}\n"
+     "           ^^^\n"},
+    {"port {80, tcp}",
+     "error: 'tcp' cannot be a member of a set\n"
+     "  port {80, tcp}\n"
+     "            ^^^ as in 'port {80, 443}' or 'host {10.0.0.1, 10.0.1.0/24}'\n"},
+    {"{80, 443}",
+     "error: a set needs a qualifier before it\n"
+     "  {80, 443}\n"
+     "  ^ as in 'port {80, 443}'\n"},
     {"vlan tcp",
      "error: 'tcp' cannot follow 'vlan'\n"
      "  vlan tcp\n"

@@ -131,6 +131,8 @@ void Parser::complain_of_operand() {
   if (token.kind == TokenKind::kKeyword && (f.expect & kTestHere) == 0 && !is_keyword(token, KeywordKind::kLength))
     return complain(fmt::format("'{}' cannot stand in a list of names or numbers", token.text), token.span,
                     fmt::format("a list holds no tests; if it is a name, write '\\{}'", token.text));
+  if (is_symbol(token, Symbol::kOpenBrace) && !f.inherited)
+    return complain("a set needs a qualifier before it", token.span, "as in 'port {80, 443}'");
   std::string hint;
   if (is_keyword(token, KeywordKind::kMask)) hint = "it stands between addresses: 'net 10.0.0.0 mask 255.0.0.0'";
   else if (is_keyword(token, KeywordKind::kLength) || is_symbol(token, Symbol::kMinus))

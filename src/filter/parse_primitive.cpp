@@ -21,6 +21,7 @@ IdKind id_kind_of(TokenKind kind) {
     case TokenKind::kIpv6: return IdKind::kIpv6;
     case TokenKind::kMac48: return IdKind::kMac48;
     case TokenKind::kMac8: return IdKind::kMac8;
+    case TokenKind::kFile: return IdKind::kFile;
     default: return IdKind::kName;
   }
 }

@@ -54,7 +54,7 @@ bool Parser::special_operands(Node& node) {
     case Special::kMpls:
     case Special::kPppoes:
     case Special::kGeneve:
-    case Special::kVxlan: return optional_number(node);
+    case Special::kVxlan: return number_ranges(node);
     case Special::kLlc: return llc_kind(node);
     case Special::kPfIfname:
     case Special::kPfRuleset: return name_operand(node, "a name");

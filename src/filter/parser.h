@@ -2,6 +2,7 @@
 //   parse.cpp             the machine: frames, connectives, parentheses, inheritance of qualifiers
 //   parse_primitive.cpp   qualifiers and identifiers
 //   parse_arithmetic.cpp  operators, loads, relations
+//   parse_set.cpp         sets of identifiers and of numbers
 //   parse_special.cpp     tests with a shape of their own
 //   parse_errors.cpp      what to say of a word that cannot stand where it stands
 //
@@ -18,6 +19,7 @@
 #include <vector>
 
 #include <weir/filter/ast.h>
+#include <weir/filter/parse.h>
 
 #include "filter/lex.h"
 
@@ -25,7 +27,7 @@ namespace weir::filter {
 
 class Parser {
  public:
-  Parser(std::string_view text, Words words);
+  Parser(std::string_view text, Words words, const ParseOptions& options);
   Result<Ast> run();
 
  private:
@@ -113,6 +115,13 @@ class Parser {
   bool prefix(Id& id);
   bool check_address(const Id& id, const Qualifiers& qualifiers);
 
+  // parse_set.cpp
+  NodeId set();
+  NodeId set_member();
+  bool number_ranges(Node& node);
+  bool number_range(Node& node);
+  bool is_range(const Token& token) const;
+
   // parse_arithmetic.cpp
   static const Operator* operator_of(const Token& token);
   static std::optional<Relation> relation_of(const Token& token);
@@ -155,6 +164,7 @@ class Parser {
   void unknown_word(const Token& word, std::string hint = {});
   std::string text_of(NodeId node) const;
 
+  bool strict_;
   Ast ast_;
   std::vector<Token> tokens_;
   std::size_t at_ = 0;

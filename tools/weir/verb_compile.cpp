@@ -8,7 +8,6 @@
 #include <arpa/inet.h>
 #include <nlohmann/json.hpp>
 
-#include <weir/base/file.h>
 #include <weir/cbpf/text.h>
 #include <weir/filter/compile.h>
 #include <weir/filter/lower.h>
@@ -16,6 +15,7 @@
 #include <weir/flow/emit.h>
 #include <weir/flow/graph.h>
 
+#include "expression.h"
 #include "terminal.h"
 #include "verbs.h"
 
@@ -27,26 +27,15 @@ struct Options {
   std::string expression_file;
   std::string to = "text";
   std::string emit;
-  std::string link_type = "EN10MB";
-  std::string netmask;
-  std::string platform = "portable";
-  std::uint32_t snap_length = 262144;
-  bool no_dns = false;
+  LanguageFlags language;
+  TargetFlags target;
   bool json = false;
 };
 
 Result<filter::CompileOptions> compile_options(const Options& options) {
   filter::CompileOptions out;
-  const std::optional<packet::LinkType> link_type = packet::link_type_named(options.link_type);
-  if (!link_type)
-    return fail(Error{.code = ErrorCode::kUsage,
-                      .message = "unknown link type '" + options.link_type + "'",
-                      .hint = "EN10MB, RAW, LINUX_SLL2, ...: see weir-filter(7)"});
-  out.bind.link_type = *link_type;
-  WEIR_TRY(out.bind.netmask, parse_netmask(options.netmask));
-  out.bind.platform = options.platform == "linux" ? filter::Platform::kLinux : filter::Platform::kPortable;
-  out.bind.resolver = &filter::system_resolver({.allow_dns = !options.no_dns});
-  out.snap_length = options.snap_length;
+  WEIR_CHECK(apply(options.language, out));
+  WEIR_CHECK(apply(options.target, out));
   return out;
 }
 
@@ -54,7 +43,7 @@ Result<filter::CompileOptions> compile_options(const Options& options) {
 Result<std::string> emit_stage(const std::string& stage, const std::string& text,
                                const filter::CompileOptions& options) {
   if (stage == "tokens") return filter::write_tokens(text);
-  WEIR_TRY(const filter::Ast ast, filter::parse(text));
+  WEIR_TRY(const filter::Ast ast, filter::parse(text, options.parse));
   if (stage == "tree") return filter::write(ast);
   WEIR_TRY(const filter::BindResult bound, filter::bind(ast, options.bind));
   if (stage == "bound") return filter::write(bound.bound);
@@ -67,22 +56,16 @@ std::string as_json(const cbpf::Program& program, const std::string& text, const
   for (const cbpf::Instruction& i : program) instructions.push_back({i.code, i.jt, i.jf, i.k});
   const nlohmann::json out = {{"version", 1},
                               {"expression", text},
-                              {"link_type", options.link_type},
+                              {"link_type", options.target.link_type},
                               {"instruction_count", program.size()},
                               {"instructions", instructions}};
   return out.dump() + "\n";
 }
 
 int run(const Options& options) {
-  std::string text;
-  for (const std::string& word : options.words) text += text.empty() ? word : " " + word;
-  if (!options.expression_file.empty()) {
-    if (!text.empty())
-      return report({.code = ErrorCode::kUsage, .message = "give an expression or a file that holds one, not both"});
-    Result<std::string> read = read_whole_file(options.expression_file, 64u << 20);
-    if (!read) return report(read.error());
-    text = std::move(*read);
-  }
+  const Result<std::string> read = expression_text(options.words, options.expression_file);
+  if (!read) return report(read.error());
+  const std::string& text = *read;
   const Result<filter::CompileOptions> compile_with = compile_options(options);
   if (!compile_with) return report(compile_with.error());
   if (!options.emit.empty() && options.emit != "cbpf") {
@@ -128,16 +111,8 @@ void add_compile(CLI::App& app, int& status) {
       ->capture_default_str();
   verb->add_option("--emit", options->emit, "stop at a stage and print it: tokens, tree, bound, flow, dot, cbpf")
       ->check(CLI::IsMember({"tokens", "tree", "bound", "flow", "dot", "cbpf"}));
-  verb->add_option("-y,--link-type", options->link_type, "link type of the packets, by its DLT name")
-      ->capture_default_str();
-  verb->add_option("-s,--snap-length", options->snap_length, "bytes kept of a packet that matches")
-      ->check(CLI::Range(1u, 0xffffffffu))
-      ->capture_default_str();
-  verb->add_option("--netmask", options->netmask, "mask of the capturing network, for 'ip broadcast'");
-  verb->add_option("--platform", options->platform, "portable, or linux: may use what Linux knows beside the packet")
-      ->check(CLI::IsMember({"portable", "linux"}))
-      ->capture_default_str();
-  verb->add_flag("--no-dns", options->no_dns, "resolve host names from /etc/hosts alone");
+  add_target_flags(*verb, options->target);
+  add_language_flags(*verb, options->language);
   verb->add_flag("--json", options->json, "print the program as JSON");
   verb->callback([options, &status] { status = run(*options); });
 }

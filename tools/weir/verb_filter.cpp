@@ -19,6 +19,7 @@
 #include <weir/filter/compile.h>
 #include <weir/pipe/filter.h>
 
+#include "expression.h"
 #include "terminal.h"
 #include "verbs.h"
 
@@ -30,11 +31,10 @@ struct Options {
   std::string expression_file;
   std::string output;
   std::string format;
-  std::string netmask;
+  LanguageFlags language;
   bool count = false;
   bool json = false;
   bool quiet = false;
-  bool no_dns = false;
 };
 
 using Clock = std::chrono::steady_clock;
@@ -186,9 +186,8 @@ class FilterRun {
   Result<filter::Compiled> compile(const capture::Interface& interface, bool allow_no_match) {
     filter::CompileOptions compile;
     compile.bind.link_type = interface.link_type;
-    compile.bind.resolver = &filter::system_resolver({.allow_dns = !options_.no_dns});
     compile.bind.allow_no_match = allow_no_match;
-    WEIR_TRY(compile.bind.netmask, parse_netmask(options_.netmask));
+    WEIR_CHECK(apply(options_.language, compile));
     return filter::compile(expression_, compile);
   }
 
@@ -238,8 +237,7 @@ void add_filter(CLI::App& app, int& status) {
   verb->add_flag("-c,--count", options->count, "print the number of matching packets, nothing else");
   verb->add_option("--format", options->format, "format of the output: pcap or pcapng (default: as the input)")
       ->check(CLI::IsMember({"pcap", "pcapng"}));
-  verb->add_option("--netmask", options->netmask, "mask of the capturing network, for 'ip broadcast'");
-  verb->add_flag("--no-dns", options->no_dns, "resolve host names from /etc/hosts alone");
+  add_language_flags(*verb, options->language);
   verb->add_flag("-q,--quiet", options->quiet, "no summary and no progress");
   verb->add_flag("--json", options->json, "print the summary as JSON on standard output");
   verb->callback([options, &status] { status = FilterRun(*options).run(); });

@@ -59,6 +59,7 @@ enum class IdKind : std::uint8_t {
   kIpv6Prefix,  // fe80::/10
   kMac48,       // 00:01:02:03:04:05
   kMac8,        // $2a
+  kFile,        // @addresses.txt: each word of the file is an identifier
 };
 
 struct Id {

@@ -3,6 +3,8 @@
 //   auto compiled = weir::filter::compile("tcp port 443", {.link_type = packet::LinkType::kEthernet});
 //   if (!compiled) std::fputs(render(compiled.error(), "tcp port 443").c_str(), stderr);
 //
+// The text may also be a classic program in any form that cbpf::read knows (unless ParseOptions::strict): it is taken
+// as it is, and only the check is made.
 // Thread-safe as far as the resolver is.
 #pragma once
 
@@ -12,12 +14,14 @@
 #include <weir/base/error.h>
 #include <weir/cbpf/program.h>
 #include <weir/filter/bind.h>
+#include <weir/filter/parse.h>
 #include <weir/flow/graph.h>
 
 namespace weir::filter {
 
 struct CompileOptions {
   BindOptions bind{};
+  ParseOptions parse{};
   std::uint32_t snap_length = 262144;  // bytes kept of a packet that matches; the program's verdict. Not 0
 };
 

@@ -23,9 +23,11 @@ install(FILES ${PROJECT_BINARY_DIR}/weirConfig.cmake ${PROJECT_BINARY_DIR}/weirC
 set(WEIR_PC_REQUIRES_PRIVATE "fmt, zlib, libzstd, liblz4")
 if(BUILD_SHARED_LIBS)
   set(WEIR_PC_REQUIRES "")
+  set(WEIR_PC_LIBS "")
 else()
   set(WEIR_PC_REQUIRES "${WEIR_PC_REQUIRES_PRIVATE}")
   set(WEIR_PC_REQUIRES_PRIVATE "")
+  set(WEIR_PC_LIBS " -lasmjit -lpthread -lrt")  # asmjit has no pkg-config file
 endif()
 configure_file(cmake/weir.pc.in ${PROJECT_BINARY_DIR}/weir.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/weir.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

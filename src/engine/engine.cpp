@@ -9,6 +9,8 @@
 #include <weir/base/suggest.h>
 
 #include "engine/interpreter.h"
+#include "engine/plan_builder.h"
+#include "engine/scalar_x86.h"
 
 namespace weir::engine {
 namespace {
@@ -16,7 +18,24 @@ namespace {
 constexpr KindInfo kKinds[] = {
     {Kind::kAutomatic, "auto", "the cheapest for the work at hand"},
     {Kind::kInterpreter, "interpreter", "every machine, nothing to compile"},
+    {Kind::kScalar, "scalar", "machine code, one packet after another"},
 };
+
+// Compiling costs about as much as interpreting this many packets.
+constexpr std::uint64_t kPacketsWorthCompiling = 1000;
+
+tl::unexpected<Error> unsupported(Kind kind) {
+  return fail(Error{.code = ErrorCode::kUnsupported,
+                    .message = "this processor cannot run the engine '" + std::string(name_of(kind)) + "'",
+                    .hint = "--engine=auto takes what it can"});
+}
+
+std::unique_ptr<Engine> choose(const cbpf::Checked& program, const LoadOptions& options) {
+  if (options.expected_packets < kPacketsWorthCompiling) return make_interpreter(program);
+  if (options.features.x86_64)
+    if (auto engine = make_scalar_x86(plan_of(program.program()))) return std::move(*engine);
+  return make_interpreter(program);
+}
 
 }  // namespace
 
@@ -63,10 +82,13 @@ std::size_t Engine::match(const packet::Columns& columns, std::span<std::uint64_
 
 Result<std::unique_ptr<Engine>> load(const cbpf::Checked& program, const LoadOptions& options) {
   switch (options.kind) {
-    case Kind::kAutomatic:
+    case Kind::kAutomatic: return choose(program, options);
     case Kind::kInterpreter: return make_interpreter(program);
+    case Kind::kScalar:
+      if (!options.features.x86_64) return unsupported(options.kind);
+      return make_scalar_x86(plan_of(program.program()));
   }
-  return fail("no such engine");
+  return unsupported(options.kind);
 }
 
 }  // namespace weir::engine

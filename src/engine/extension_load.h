@@ -11,6 +11,10 @@
 
 namespace weir::engine {
 
-std::uint32_t load_extension(cbpf::Extension extension, const packet::Packet& packet);
+// a and x: the registers, which nla and nlan read.
+std::uint32_t load_extension(cbpf::Extension extension, const packet::Packet& packet, std::uint32_t a, std::uint32_t x);
+
+// Where in packet::Metadata an extension is kept; -1 for those that are computed.
+std::int32_t metadata_offset(cbpf::Extension extension);
 
 }  // namespace weir::engine

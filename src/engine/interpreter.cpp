@@ -185,7 +185,7 @@ LdLength:
   a = packet->wire_length;
   NEXT();
 LdExtension:
-  a = load_extension(static_cast<cbpf::Extension>(step->k - cbpf::kExtensionBase), *packet);
+  a = load_extension(static_cast<cbpf::Extension>(step->k - cbpf::kExtensionBase), *packet, a, x);
   NEXT();
 LdXorX:
   a ^= x;

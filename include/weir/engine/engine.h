@@ -20,6 +20,7 @@
 
 #include <weir/base/error.h>
 #include <weir/cbpf/program.h>
+#include <weir/engine/cpu_features.h>
 #include <weir/packet/columns.h>
 #include <weir/packet/packet.h>
 
@@ -28,6 +29,7 @@ namespace weir::engine {
 enum class Kind : std::uint8_t {
   kAutomatic,    // "auto": the cheapest for the work that LoadOptions announces
   kInterpreter,  // "interpreter": every machine, nothing to compile
+  kScalar,       // "scalar": machine code, one packet after another
 };
 
 // All kinds and their names, in the order of the enumeration.
@@ -43,6 +45,8 @@ Result<Kind> read_kind(std::string_view name);
 
 struct LoadOptions {
   Kind kind = Kind::kAutomatic;
+  CpuFeatures features = cpu_features();               // what machine code may use
+  std::uint64_t expected_packets = ~std::uint64_t{0};  // kAutomatic: few packets are not worth compiling for
 };
 
 class Engine {
@@ -64,6 +68,8 @@ class Engine {
   std::size_t match(const packet::Columns& columns, std::span<std::uint64_t> bits) const;
 };
 
+// Fails with kUnsupported when options.kind asks for what the processor (options.features) cannot do; kAutomatic falls
+// back to the interpreter.
 Result<std::unique_ptr<Engine>> load(const cbpf::Checked& program, const LoadOptions& options = {});
 
 }  // namespace weir::engine

@@ -1,0 +1,65 @@
+// Machine code that filters columns, and the engine around it. Exports MachineCode and make_machine_engine.
+//
+// All code generators make a function of one shape: a loop over the columns that writes a verdict a packet. Packets that
+// come one by one or as a batch are gathered into columns first.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include <weir/engine/engine.h>
+
+#include "engine/code_memory.h"
+#include "engine/set_table.h"
+
+namespace weir::engine {
+
+using FilterFunction = void (*)(const packet::Columns* columns, std::uint32_t* verdicts);
+
+struct MachineCode {
+  CodeMemory memory;
+  std::vector<SetTable> tables;  // the code holds their addresses
+  FilterFunction filter = nullptr;
+};
+
+std::unique_ptr<Engine> make_machine_engine(std::string_view name, MachineCode code);
+
+// Runs an engine that takes columns over packets that lie anywhere.
+template <typename Run>
+void run_as_columns(packet::Batch batch, std::span<std::uint32_t> verdicts, const Run& run) {
+  constexpr std::size_t kChunk = 256;
+  std::uint32_t offsets[kChunk];
+  std::uint32_t lengths[kChunk];
+  std::uint32_t wire_lengths[kChunk];
+  const packet::Metadata* metadata[kChunk];
+  std::size_t begin = 0;
+  while (begin < batch.size()) {
+    // Packets up to a gigabyte before and after the first one of the chunk.
+    const std::uintptr_t base = reinterpret_cast<std::uintptr_t>(batch[begin].data) - (1u << 30);
+    std::size_t count = 0;
+    bool any_metadata = false;
+    while (count < kChunk && begin + count < batch.size()) {
+      const packet::Packet& packet = batch[begin + count];
+      const std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(packet.data) - base;
+      if (offset > packet::kLargestColumnOffset) break;
+      offsets[count] = static_cast<std::uint32_t>(offset);
+      lengths[count] = packet.length;
+      wire_lengths[count] = packet.wire_length;
+      metadata[count] = packet.metadata;
+      any_metadata |= packet.metadata != nullptr;
+      ++count;
+    }
+    const packet::Columns columns{reinterpret_cast<const std::uint8_t*>(base),
+                                  offsets,
+                                  lengths,
+                                  wire_lengths,
+                                  any_metadata ? metadata : nullptr,
+                                  count};
+    run(columns, verdicts.data() + begin);
+    begin += count;
+  }
+}
+
+}  // namespace weir::engine

@@ -1,0 +1,95 @@
+// Guards that need no code. Exports common_length, drop_implied_guards, dominators.
+//
+// Forward over the blocks: the length that is known at a block's start is the least that any edge to it brings. A guard
+// on a load whose address varies, or on a divisor, is implied where a dominator has the same guard. Of a block's
+// constant extents only the longest stays, and comes first: the addresses of the others may be computed from what it
+// covers.
+#include <algorithm>
+
+#include "engine/plan_passes.h"
+
+namespace weir::engine {
+namespace {
+
+constexpr std::uint32_t kDominatorsLookedAt = 16;
+
+bool guarded_above(const Plan& plan, const std::vector<PlanBlockId>& dominator, PlanBlockId block, NodeId id) {
+  for (std::uint32_t i = 0; i < kDominatorsLookedAt && block != 0; ++i) {
+    block = dominator[block];
+    const Slice& guards = plan.blocks[block].guards;
+    if (std::find(plan.guards.begin() + guards.begin, plan.guards.begin() + guards.end, id) !=
+        plan.guards.begin() + guards.end)
+      return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::uint32_t common_length(const Plan& plan) {
+  std::uint64_t largest = 0;
+  for (const NodeId id : plan.guards)
+    if (const std::uint64_t extent = constant_extent(plan[id]); extent <= kCommonLength)
+      largest = std::max(largest, extent);
+  return static_cast<std::uint32_t>(largest);
+}
+
+std::vector<PlanBlockId> dominators(const Plan& plan) {
+  std::vector<PlanBlockId> dominator(plan.blocks.size(), kNothing);
+  dominator[0] = 0;
+  const auto reach = [&](PlanBlockId from, PlanBlockId to) {
+    if (dominator[to] == kNothing) {
+      dominator[to] = from;
+      return;
+    }
+    PlanBlockId a = dominator[to];
+    PlanBlockId b = from;
+    while (a != b) {
+      while (a > b) a = dominator[a];
+      while (b > a) b = dominator[b];
+    }
+    dominator[to] = a;
+  };
+  for (PlanBlockId id = 0; id < plan.blocks.size(); ++id) {
+    const PlanBlock& block = plan.blocks[id];
+    if (block.kind == flow::ExitKind::kVerdict) continue;
+    reach(id, block.if_true.target);
+    if (block.kind != flow::ExitKind::kJump) reach(id, block.if_false.target);
+  }
+  return dominator;
+}
+
+void drop_implied_guards(Plan& plan, std::uint32_t length) {
+  const std::vector<PlanBlockId> dominator = dominators(plan);
+  std::vector<std::uint64_t> known(plan.blocks.size(), ~std::uint64_t{0});
+  known[0] = length;
+  std::vector<NodeId> kept;
+  kept.reserve(plan.guards.size());
+  std::vector<Slice> slices(plan.blocks.size());
+  for (PlanBlockId id = 0; id < plan.blocks.size(); ++id) {
+    const PlanBlock& block = plan.blocks[id];
+    std::uint64_t now = known[id];
+    NodeId longest = kNothing;
+    slices[id].begin = static_cast<std::uint32_t>(kept.size());
+    for (std::uint32_t i = block.guards.begin; i < block.guards.end; ++i) {
+      const NodeId guard = plan.guards[i];
+      if (const std::uint64_t extent = constant_extent(plan[guard]); extent != 0) {
+        if (extent <= now) continue;
+        now = extent;
+        longest = guard;
+      } else if (is_draw(plan[guard]) || !guarded_above(plan, dominator, id, guard)) {
+        kept.push_back(guard);
+      }
+    }
+    if (longest != kNothing) kept.insert(kept.begin() + slices[id].begin, longest);
+    slices[id].end = static_cast<std::uint32_t>(kept.size());
+    const auto pass_on = [&](const PlanEdge& edge) { known[edge.target] = std::min(known[edge.target], now); };
+    if (block.kind == flow::ExitKind::kVerdict) continue;
+    pass_on(block.if_true);
+    if (block.kind != flow::ExitKind::kJump) pass_on(block.if_false);
+  }
+  plan.guards = std::move(kept);
+  for (PlanBlockId id = 0; id < plan.blocks.size(); ++id) plan.blocks[id].guards = slices[id];
+}
+
+}  // namespace weir::engine

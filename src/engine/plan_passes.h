@@ -1,0 +1,26 @@
+// What is done to a plan before code is made of it: free functions, one idea each.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/plan.h"
+
+namespace weir::engine {
+
+// The length that nearly all packets have and that makes most guards needless: the largest constant extent that is not
+// above kCommonLength. Code for packets of that length and code for shorter ones are made apart.
+inline constexpr std::uint32_t kCommonLength = 54;  // Ethernet, IPv6: up to the addresses' end. ARP has 42 bytes
+std::uint32_t common_length(const Plan& plan);
+
+// Drops guards that hold because the packet has `length` bytes, or because a block before made sure of it.
+void drop_implied_guards(Plan& plan, std::uint32_t length);
+
+// Runs of tests that lead to one place become set tests: `v == 1 or w == 7 or v == 2 or v > 90` is `v in {1, 2, 91..}
+// or w == 7` where no guard stands between; and so do search trees over one value.
+void find_sets(Plan& plan);
+
+// The immediate dominator of each block; the entry's is itself.
+std::vector<PlanBlockId> dominators(const Plan& plan);
+
+}  // namespace weir::engine

@@ -1,0 +1,47 @@
+// Which nodes are worth keeping while a packet is filtered. Exports PlanValues.
+//
+// A node is computed at its use, as a run of operations on one register whose right operands are constants or kept
+// nodes. Kept (given a home, a register or a word of the stack) is therefore: what is used more than once, what is a
+// right operand or an address, and every so-manyth node of a deep tree. A constant-offset load that is only compared
+// for equality is read again instead: the comparison takes it from memory, in its own byte order.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/plan.h"
+
+namespace weir::engine {
+
+class PlanValues {
+ public:
+  explicit PlanValues(const Plan& plan);
+
+  bool kept(NodeId id) const { return kept_[id]; }
+  std::uint32_t largest(NodeId id) const { return largest_[id]; }  // an upper bound of the node's value
+
+ private:
+  void count_uses(const Plan& plan);
+  void bound(const Plan& plan);
+
+  std::vector<std::uint8_t> uses_;  // saturating
+  std::vector<bool> kept_;
+  std::vector<std::uint32_t> largest_;
+};
+
+// A test that compares bytes of the packet with constants and needs no byte swap: (load & mask) == value, or
+// (load & mask) != 0. Mask and value are in host order, as in the plan.
+struct RawTest {
+  NodeId load = kNothing;  // kNothing: the test is not of this kind
+  std::uint32_t mask = 0;
+  std::uint32_t value = 0;
+  bool any_bit = false;  // kBitsSet
+};
+RawTest raw_test(const Plan& plan, const PlanBlock& block);
+
+// The lowest `size` bytes of value, in the other byte order.
+constexpr std::uint32_t swap_bytes(std::uint32_t value, std::uint32_t size) {
+  return __builtin_bswap32(value) >> (32 - 8 * size);
+}
+
+}  // namespace weir::engine

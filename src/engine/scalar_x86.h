@@ -1,0 +1,15 @@
+// The scalar engine on x86-64: one packet after another, in machine code. Exports make_scalar_x86.
+#pragma once
+
+#include <memory>
+
+#include <weir/base/error.h>
+#include <weir/engine/engine.h>
+
+#include "engine/plan.h"
+
+namespace weir::engine {
+
+Result<std::unique_ptr<Engine>> make_scalar_x86(Plan plan);
+
+}  // namespace weir::engine

@@ -1,0 +1,216 @@
+// Blocks, guards, edges, verdicts. Exports X86Body::emit.
+#include "engine/x86_body.h"
+
+#include <algorithm>
+
+#include "engine/plan_passes.h"
+
+namespace weir::engine {
+
+using asmjit::Label;
+using asmjit::x86::CondCode;
+using flow::ExitKind;
+using flow::Op;
+namespace x86 = asmjit::x86;
+
+namespace {
+
+constexpr std::uint32_t kHomeRegisters = 5;
+
+}  // namespace
+
+X86Body::X86Body(x86::Assembler& assembler, const Plan& plan, std::span<const SetTable> tables, X86Exits exits,
+                 std::uint32_t known_length, std::uint32_t first_word)
+    : a_(assembler),
+      plan_(plan),
+      tables_(tables),
+      exits_(exits),
+      words_used_(first_word + plan.phi_count),
+      first_phi_word_(first_word),
+      values_(plan),
+      labels_(plan.blocks.size()),
+      dominator_(dominators(plan)),
+      known_length_(plan.blocks.size(), ~std::uint64_t{0}),
+      needed_(plan.blocks.size(), false),
+      homes_(plan.nodes.size()),
+      free_registers_((1u << kHomeRegisters) - 1),
+      first_free_word_(first_word + plan.phi_count) {
+  known_length_[0] = known_length;
+  for (PlanBlockId id = 0; id < plan.blocks.size(); ++id) {
+    const PlanBlock& block = plan.blocks[id];
+    std::uint64_t& known = known_length_[id];
+    for (std::uint32_t i = block.guards.begin; i < block.guards.end; ++i)
+      known = std::max(known, constant_extent(plan[plan.guards[i]]));
+    if (block.kind == ExitKind::kVerdict) continue;
+    std::uint64_t& if_true = known_length_[block.if_true.target];
+    if_true = std::min(if_true, known);
+    if (block.kind == ExitKind::kJump) continue;
+    std::uint64_t& if_false = known_length_[block.if_false.target];
+    if_false = std::min(if_false, known);
+  }
+}
+
+// Preorder of the dominator tree, a block's children in order of their numbers.
+void X86Body::emit() {
+  const auto count = static_cast<PlanBlockId>(plan_.blocks.size());
+  std::vector<PlanBlockId> first_child(count, kNothing);
+  std::vector<PlanBlockId> sibling(count, kNothing);
+  for (PlanBlockId id = count; id-- > 1;) {
+    sibling[id] = first_child[dominator_[id]];
+    first_child[dominator_[id]] = id;
+  }
+  std::vector<PlanBlockId> order;
+  order.reserve(count);
+  std::vector<PlanBlockId> stack{0};
+  while (!stack.empty()) {
+    const PlanBlockId id = stack.back();
+    stack.pop_back();
+    order.push_back(id);
+    std::vector<PlanBlockId>::size_type mark = stack.size();
+    for (PlanBlockId child = first_child[id]; child != kNothing; child = sibling[child]) stack.push_back(child);
+    std::reverse(stack.begin() + static_cast<std::ptrdiff_t>(mark), stack.end());
+  }
+  needed_[0] = true;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    const PlanBlockId id = order[i];
+    if (!needed_[id] || is_reject(id)) continue;
+    PlanBlockId next = kNothing;
+    for (std::size_t j = i + 1; j < order.size() && next == kNothing; ++j)
+      if (!is_reject(order[j])) next = order[j];
+    enter_scope(id);
+    a_.bind(label_of(id));
+    const PlanBlock& block = plan_.blocks[id];
+    for (std::uint32_t g = block.guards.begin; g < block.guards.end; ++g) emit_guard(plan_.guards[g]);
+    if (emit_region(id)) continue;
+    emit_exit(id, next);
+  }
+}
+
+void X86Body::enter_scope(PlanBlockId id) {
+  while (!scopes_.empty() && scopes_.back().block != dominator_[id]) {
+    leave_scope(scopes_.back());
+    scopes_.pop_back();
+  }
+  scopes_.push_back({id, taken_.size(), free_registers_, first_free_word_});
+}
+
+void X86Body::leave_scope(const Scope& scope) {
+  for (; taken_.size() > scope.taken; taken_.pop_back()) homes_[taken_.back()].where = Home::kNone;
+  free_registers_ = scope.free_registers;
+  first_free_word_ = scope.first_free_word;
+}
+
+bool X86Body::is_reject(PlanBlockId id) const {
+  const PlanBlock& block = plan_.blocks[id];
+  return block.kind == ExitKind::kVerdict && block.guards.empty() && plan_.is_constant(block.lhs) &&
+         plan_[block.lhs].k == 0;
+}
+
+Label X86Body::label_of(PlanBlockId id) {
+  if (is_reject(id)) return exits_.reject;
+  needed_[id] = true;
+  if (!labels_[id].isValid()) labels_[id] = a_.newLabel();
+  return labels_[id];
+}
+
+void X86Body::emit_exit(PlanBlockId id, PlanBlockId next) {
+  const PlanBlock& block = plan_.blocks[id];
+  switch (block.kind) {
+    case ExitKind::kVerdict: emit_verdict(block.lhs); break;
+    case ExitKind::kJump: emit_edge(block.if_true, next); break;
+    case ExitKind::kTest:
+    case ExitKind::kSet: {
+      const CondCode condition = test(block);
+      emit_branch(condition, block, next);
+      break;
+    }
+  }
+}
+
+void X86Body::emit_edge(const PlanEdge& edge, PlanBlockId next) {
+  for (std::uint32_t i = edge.assignments.begin; i < edge.assignments.end; ++i) {
+    const Assignment& assignment = plan_.assignments[i];
+    prepare(assignment.value);
+    const x86::Mem to = frame_word(first_phi_word_ + plan_[assignment.phi].k);
+    if (plan_.is_constant(assignment.value)) {
+      a_.mov(to, plan_[assignment.value].k);
+    } else {
+      evaluate(assignment.value, x86::eax);
+      a_.mov(to, x86::eax);
+    }
+  }
+  const Label target = label_of(edge.target);
+  if (edge.target != next) a_.jmp(target);
+}
+
+void X86Body::emit_branch(CondCode condition, const PlanBlock& block, PlanBlockId next) {
+  const bool plain = block.if_true.assignments.empty() && block.if_false.assignments.empty();
+  if (plain && block.if_true.target == next) {
+    static_cast<void>(label_of(next));
+    a_.j(x86::negateCond(condition), label_of(block.if_false.target));
+    return;
+  }
+  if (plain) {
+    a_.j(condition, label_of(block.if_true.target));
+    emit_edge(block.if_false, next);
+    return;
+  }
+  // What an edge computes for its assignments may take homes, which hold on this edge alone.
+  const Label when_false = a_.newLabel();
+  const Scope before{0, taken_.size(), free_registers_, first_free_word_};
+  a_.j(x86::negateCond(condition), when_false);
+  emit_edge(block.if_true, kNothing);
+  leave_scope(before);
+  a_.bind(when_false);
+  emit_edge(block.if_false, next);
+  leave_scope(before);
+}
+
+void X86Body::emit_verdict(NodeId value) {
+  const x86::Mem to = x86::dword_ptr(x86::rbp, x86::r12, 2);
+  if (plan_.is_constant(value)) {
+    if (plan_[value].k == 0) {
+      a_.jmp(exits_.reject);
+      return;
+    }
+    a_.mov(to, plan_[value].k);
+  } else {
+    prepare(value);
+    evaluate(value, x86::eax);
+    a_.mov(to, x86::eax);
+  }
+  a_.jmp(exits_.next);
+}
+
+void X86Body::emit_guard(NodeId id) {
+  const Node& node = plan_[id];
+  if (const std::uint64_t extent = constant_extent(node); extent != 0) {
+    a_.cmp(x86::r15d, static_cast<std::uint32_t>(extent));
+    a_.jb(exits_.reject);
+    return;
+  }
+  if (node.op == Op::kLoad) {
+    prepare(node.a);
+    operand_to(node.a, x86::ecx);
+    if (std::uint64_t{values_.largest(node.a)} + node.k + node.size <= 0x7fffffff) {
+      a_.add(x86::ecx, node.k + node.size);
+      a_.cmp(x86::ecx, x86::r15d);
+    } else {  // base + k wraps at 32 bits, and the end of what is loaded does not
+      if (node.k != 0) a_.add(x86::ecx, node.k);
+      a_.add(x86::rcx, node.size);
+      a_.cmp(x86::rcx, x86::r15);
+    }
+    a_.ja(exits_.reject);
+    return;
+  }
+  if (is_draw(node)) {
+    prepare(id);
+    return;
+  }
+  prepare(node.b);
+  operand_to(node.b, x86::ecx);
+  a_.test(x86::ecx, x86::ecx);
+  a_.jz(exits_.reject);
+}
+
+}  // namespace weir::engine

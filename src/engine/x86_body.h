@@ -1,0 +1,130 @@
+// Scalar x86-64 code for one packet: the body of the loop over packets. Exports X86Body.
+//
+// Registers: rbx the packet's bytes, r15d its captured length, r12 its number, rbp the verdicts, r13 and r14 the columns
+// of lengths and offsets. rax, rcx, rdx and r11 hold what lives within one test. rsi, rdi, r8, r9 and r10 are homes of
+// kept nodes; what finds none lives in the frame.
+//
+// A home taken in a block stays valid in all blocks that it dominates and is free again beyond: nothing is ever moved
+// or spilled. The verdict is stored at once, and control goes to the next packet.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <asmjit/x86.h>
+
+#include "engine/plan.h"
+#include "engine/plan_values.h"
+#include "engine/set_table.h"
+
+namespace weir::engine {
+
+// Offsets from rsp.
+struct X86Frame {
+  static constexpr std::int32_t kCount = 0;
+  static constexpr std::int32_t kBase = 8;
+  static constexpr std::int32_t kWireLengths = 16;
+  static constexpr std::int32_t kMetadata = 24;  // column of pointers, or null
+  static constexpr std::int32_t kColumns = 32;   // const packet::Columns*
+  static constexpr std::int32_t kSaved = 40;     // five homes, while a function is called
+  static constexpr std::int32_t kWords = 80;     // phis and homes, four bytes each
+};
+
+struct X86Exits {
+  asmjit::Label reject;  // stores 0 and goes on
+  asmjit::Label next;    // goes on
+};
+
+class X86Body {
+ public:
+  // known_length: what every packet that comes here has at least. tables: one for each of the plan's sets.
+  X86Body(asmjit::x86::Assembler& assembler, const Plan& plan, std::span<const SetTable> tables, X86Exits exits,
+          std::uint32_t known_length, std::uint32_t first_word);
+
+  void emit();
+  std::uint32_t words_used() const { return words_used_; }  // of the frame: first_word included
+
+ private:
+  using Gp = asmjit::x86::Gp;
+  using Mem = asmjit::x86::Mem;
+  using CondCode = asmjit::x86::CondCode;
+
+  struct Home {
+    enum : std::uint8_t { kNone, kRegister, kWord } where = kNone;
+    std::uint32_t index = 0;
+  };
+  // x86_body.cpp
+  void emit_exit(PlanBlockId id, PlanBlockId next);
+  void emit_guard(NodeId id);
+  void emit_edge(const PlanEdge& edge, PlanBlockId next);
+  void emit_branch(CondCode condition, const PlanBlock& block, PlanBlockId next);
+  void emit_verdict(NodeId value);
+  struct Scope;
+  void enter_scope(PlanBlockId id);
+  void leave_scope(const Scope& scope);
+  asmjit::Label label_of(PlanBlockId id);
+  bool is_reject(PlanBlockId id) const;
+
+  // x86_values.cpp
+  Mem packet_at(const Node& load, Gp scratch);  // the load's place in the packet; may use scratch
+  void prepare(NodeId root);                    // computes the kept nodes that root needs, and root itself where kept
+  void evaluate(NodeId id, Gp to);              // to: not ecx
+  void compute(NodeId id, Gp to);
+  void compute_binary(const Node& node, Gp to);
+  void load_swapped(const Mem& from, std::uint8_t size, Gp to);
+  void load_raw(const Mem& from, std::uint8_t size, Gp to);
+  void extension(const Node& node, Gp to);
+  void call_extension(const Node& node, Gp to);
+  void take_home(NodeId id);
+  bool in_register(NodeId id) const { return homes_[id].where == Home::kRegister; }
+  Gp home_register(NodeId id) const;
+  Mem home_word(NodeId id) const;
+  Mem frame_word(std::uint32_t index) const;
+  void operand_to(NodeId id, Gp to);  // a kept node, phi, constant or length
+
+  // x86_tests.cpp
+  CondCode test(const PlanBlock& block);  // leaves the flags; the condition under which if_true is taken
+  CondCode raw(const RawTest& raw);
+  CondCode contains(const SetTable& set);  // of eax
+  CondCode contains_few(const SetTable& set);
+  CondCode contains_hashed(const SetTable& set);
+  CondCode contains_by_search(const SetTable& set);
+
+  // x86_region.cpp
+  struct Region;
+  bool emit_region(PlanBlockId head);
+  bool plan_region(PlanBlockId head, Region& region) const;
+  void region_guards(const PlanBlock& block, Gp bit, Region& region);
+  void region_loads(NodeId root, Region& region);
+  void region_block(PlanBlockId id, Region& region);
+
+  asmjit::x86::Assembler& a_;
+  const Plan& plan_;
+  std::span<const SetTable> tables_;
+  X86Exits exits_;
+  std::uint32_t words_used_;
+  std::uint32_t first_phi_word_;
+  PlanValues values_;
+  std::vector<asmjit::Label> labels_;
+  std::vector<PlanBlockId> dominator_;
+  std::vector<std::uint64_t> known_length_;  // at each block's test, after its own guards
+  std::vector<bool> needed_;                 // blocks to which a jump was emitted
+
+  // Homes that are valid in the block being emitted. Blocks are emitted in preorder of the dominator tree, so scopes_ is
+  // the path from its root, and leaving a block frees what was taken in it.
+  std::vector<Home> homes_;
+  struct Scope {
+    PlanBlockId block;
+    std::size_t taken;  // taken_.size() when the scope was entered; the same of what was free
+    std::uint32_t free_registers;
+    std::uint32_t first_free_word;
+  };
+  std::vector<Scope> scopes_;
+  std::vector<NodeId> taken_;
+  std::uint32_t free_registers_ = 0;
+  std::uint32_t first_free_word_ = 0;
+  std::vector<NodeId> wanted_;  // scratch of prepare()
+};
+
+}  // namespace weir::engine

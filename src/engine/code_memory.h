@@ -1,7 +1,7 @@
 // Memory that holds machine code. Exports CodeMemory.
 //
-// Code is copied into fresh pages that are writable and not executable, and then made executable and not writable: never
-// both at once. The pages live as long as the object.
+// Code is copied into fresh pages that are writable and not executable, and then made executable and not writable:
+// never both at once. The pages live as long as the object.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,6 @@
 #include <utility>
 
 #include <weir/base/error.h>
-
 
 namespace weir::engine {
 

@@ -14,18 +14,15 @@ class MachineEngine final : public Engine {
 
   std::uint32_t run(const packet::Packet& packet) const override {
     const std::uint32_t offset = 0;
-    const packet::Columns columns{packet.data,      &offset,
-                                  &packet.length,   &packet.wire_length,
-                                  &packet.metadata, 1};
+    const packet::Columns columns{packet.data, &offset, &packet.length, &packet.wire_length, &packet.metadata, 1};
     std::uint32_t verdict = 0;
     code_.filter(&columns, &verdict);
     return verdict;
   }
 
   void run(packet::Batch batch, std::span<std::uint32_t> verdicts) const override {
-    run_as_columns(batch, verdicts, [this](const packet::Columns& columns, std::uint32_t* out) {
-      code_.filter(&columns, out);
-    });
+    run_as_columns(batch, verdicts,
+                   [this](const packet::Columns& columns, std::uint32_t* out) { code_.filter(&columns, out); });
   }
 
   void run(const packet::Columns& columns, std::span<std::uint32_t> verdicts) const override {

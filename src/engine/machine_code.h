@@ -1,7 +1,7 @@
 // Machine code that filters columns, and the engine around it. Exports MachineCode and make_machine_engine.
 //
-// All code generators make a function of one shape: a loop over the columns that writes a verdict a packet. Packets that
-// come one by one or as a batch are gathered into columns first.
+// All code generators make a function of one shape: a loop over the columns that writes a verdict a packet. Packets
+// that come one by one or as a batch are gathered into columns first.
 #pragma once
 
 #include <cstdint>
@@ -51,12 +51,8 @@ void run_as_columns(packet::Batch batch, std::span<std::uint32_t> verdicts, cons
       any_metadata |= packet.metadata != nullptr;
       ++count;
     }
-    const packet::Columns columns{reinterpret_cast<const std::uint8_t*>(base),
-                                  offsets,
-                                  lengths,
-                                  wire_lengths,
-                                  any_metadata ? metadata : nullptr,
-                                  count};
+    const packet::Columns columns{reinterpret_cast<const std::uint8_t*>(base), offsets, lengths, wire_lengths,
+                                  any_metadata ? metadata : nullptr,           count};
     run(columns, verdicts.data() + begin);
     begin += count;
   }

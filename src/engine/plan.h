@@ -4,8 +4,8 @@
 // whichever block asks for it. Since packets do not change while they are filtered, each node but a phi is a pure
 // function of the packet; a code generator may compute it where and as often as it likes. What may end the program is
 // listed apart: a block's guards are the loads that may lie outside of the packet and the divisors that may be zero;
-// when one fails the verdict is 0. Drawn numbers (`rand`) stand among the guards too: they cannot fail, but each is drawn
-// once, where it stands, and is no function of the packet.
+// when one fails the verdict is 0. Drawn numbers (`rand`) stand among the guards too: they cannot fail, but each is
+// drawn once, where it stands, and is no function of the packet.
 //
 // Blocks are numbered so that every edge leads to a higher number; block 0 is the entry. Nodes are numbered so that
 // operands come before their users. A phi has the value that the edge taken last assigned to it.

@@ -198,8 +198,8 @@ bool PlanBuilder::begin(PlanBlockId block) {
     }
     const NodeId phi = node({.op = Op::kParameter, .k = plan_.phi_count++});
     for (std::uint32_t i = first; i != kNothing; i = arrivals_[i].next)
-      pending_.push_back({arrivals_[i].from, arrivals_[i].true_edge,
-                          {phi, arrival_values_[arrivals_[i].values + position]}});
+      pending_.push_back(
+          {arrivals_[i].from, arrivals_[i].true_edge, {phi, arrival_values_[arrivals_[i].values + position]}});
     slots_[index] = phi;
   }
   return true;

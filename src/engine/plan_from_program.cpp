@@ -76,8 +76,8 @@ class FromProgram {
 
   static bool is_extension(const Instruction& i) {
     const Opcode opcode = i.opcode();
-    return i.k >= cbpf::kExtensionBase &&
-           (opcode == Opcode::kLdWordAbsolute || opcode == Opcode::kLdHalfAbsolute || opcode == Opcode::kLdByteAbsolute);
+    return i.k >= cbpf::kExtensionBase && (opcode == Opcode::kLdWordAbsolute || opcode == Opcode::kLdHalfAbsolute ||
+                                           opcode == Opcode::kLdByteAbsolute);
   }
 
   std::vector<SlotMask> live_in() const {

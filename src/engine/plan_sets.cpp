@@ -7,7 +7,8 @@
 // A tree is a block whose successors test the same value again, down to two targets in the end: every elementary
 // interval between the constants is followed to its target. Chains go first, so walks through trees are short.
 //
-// Guards that failed late in a chain would come early in the set: hence no guards inside, and drop_implied_guards before.
+// Guards that failed late in a chain would come early in the set: hence no guards inside, and drop_implied_guards
+// before.
 #include <algorithm>
 #include <map>
 #include <optional>
@@ -181,8 +182,8 @@ class SetFinder {
       return block.condition == Condition::kGreater ? value > k : value >= k;
     }
     const std::vector<Range>& set = plan_.sets[block.set];
-    const auto after =
-        std::upper_bound(set.begin(), set.end(), value, [](std::uint32_t v, const Range& range) { return v < range.first; });
+    const auto after = std::upper_bound(set.begin(), set.end(), value,
+                                        [](std::uint32_t v, const Range& range) { return v < range.first; });
     return after != set.begin() && value <= (after - 1)->last;
   }
 

@@ -29,7 +29,9 @@ class Multipliers {
   std::uint64_t state_ = 0x77656972;
 };
 
-std::uint32_t slot(std::uint32_t key, std::uint32_t multiplier, std::uint32_t shift) { return key * multiplier >> shift; }
+std::uint32_t slot(std::uint32_t key, std::uint32_t multiplier, std::uint32_t shift) {
+  return key * multiplier >> shift;
+}
 
 // log2 of the size of all ranges, where all are equal and aligned; or -1.
 int equal_size_log(const std::vector<Range>& ranges) {

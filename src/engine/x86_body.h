@@ -1,8 +1,8 @@
 // Scalar x86-64 code for one packet: the body of the loop over packets. Exports X86Body.
 //
-// Registers: rbx the packet's bytes, r15d its captured length, r12 its number, rbp the verdicts, r13 and r14 the columns
-// of lengths and offsets. rax, rcx, rdx and r11 hold what lives within one test. rsi, rdi, r8, r9 and r10 are homes of
-// kept nodes; what finds none lives in the frame.
+// Registers: rbx the packet's bytes, r15d its captured length, r12 its number, rbp the verdicts, r13 and r14 the
+// columns of lengths and offsets. rax, rcx, rdx and r11 hold what lives within one test. rsi, rdi, r8, r9 and r10 are
+// homes of kept nodes; what finds none lives in the frame.
 //
 // A home taken in a block stays valid in all blocks that it dominates and is free again beyond: nothing is ever moved
 // or spilled. The verdict is stored at once, and control goes to the next packet.
@@ -111,8 +111,8 @@ class X86Body {
   std::vector<std::uint64_t> known_length_;  // at each block's test, after its own guards
   std::vector<bool> needed_;                 // blocks to which a jump was emitted
 
-  // Homes that are valid in the block being emitted. Blocks are emitted in preorder of the dominator tree, so scopes_ is
-  // the path from its root, and leaving a block frees what was taken in it.
+  // Homes that are valid in the block being emitted. Blocks are emitted in preorder of the dominator tree, so scopes_
+  // is the path from its root, and leaving a block frees what was taken in it.
   std::vector<Home> homes_;
   struct Scope {
     PlanBlockId block;

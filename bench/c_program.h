@@ -93,7 +93,8 @@ inline CompiledC compile_c(const cbpf::Program& program) {
   for (std::size_t i = 0; i < program.size(); ++i)
     text += "L" + std::to_string(i) + ": " + c_instruction(program[i], i + 1);
   text +=
-      "}\nvoid weir_filter(const u8 *base, const u32 *offsets, const u32 *lengths, const u32 *wire, unsigned long count,"
+      "}\nvoid weir_filter(const u8 *base, const u32 *offsets, const u32 *lengths, const u32 *wire, unsigned long "
+      "count,"
       " u32 *verdicts) {\nfor (unsigned long i = 0; i < count; ++i) verdicts[i] = filter(base + offsets[i], lengths[i],"
       " wire[i]);\n}\n";
   char folder[] = "/tmp/weir-bench-XXXXXX";

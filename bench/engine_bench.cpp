@@ -37,7 +37,7 @@ struct Case {
 std::string hosts(unsigned count) {
   std::string out;
   for (unsigned i = 0; i < count; ++i) {
-    const unsigned known = 0x0a000000 + i;                         // one of the busiest
+    const unsigned known = 0x0a000000 + i;                           // one of the busiest
     const unsigned other = 0x2c000000 + i * 2654435761u % 0xffffff;  // seen nowhere
     const unsigned address = i % 2 == 0 ? known : other;
     char text[64];
@@ -110,8 +110,10 @@ std::vector<Contestant> contestants(const bpf_program& theirs, const cbpf::Progr
     auto engine = engine::load(*checked, {.kind = info.kind});
     if (!engine) continue;
     engines.push_back(std::move(*engine));
-    out.push_back({std::string(info.name), [engine = engines.back().get(), columns](
-                                               std::vector<std::uint32_t>& verdicts) { engine->run(columns, verdicts); }});
+    out.push_back(
+        {std::string(info.name), [engine = engines.back().get(), columns](std::vector<std::uint32_t>& verdicts) {
+           engine->run(columns, verdicts);
+         }});
   }
   return out;
 }

@@ -41,7 +41,6 @@ class Function {
     const asmjit::Label shorter = a_.newLabel();
     const asmjit::Label next = a_.newLabel();
     const asmjit::Label reject = a_.newLabel();
-    const asmjit::Label after = a_.newLabel();
     enter();
     a_.align(asmjit::AlignMode::kCode, 32);
     a_.bind(loop);

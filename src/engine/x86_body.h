@@ -67,9 +67,10 @@ class X86Body {
   bool is_reject(PlanBlockId id) const;
 
   // x86_values.cpp
-  Mem packet_at(const Node& load, Gp scratch);  // the load's place in the packet; may use scratch
-  void prepare(NodeId root);                    // computes the kept nodes that root needs, and root itself where kept
-  void evaluate(NodeId id, Gp to);              // to: not ecx
+  Mem packet_at(NodeId load,
+                Gp scratch);        // the load's place in the packet; may use scratch, and in regions ecx and edx
+  void prepare(NodeId root);        // computes the kept nodes that root needs, and root itself where kept
+  void evaluate(NodeId id, Gp to);  // to: not ecx
   void compute(NodeId id, Gp to);
   void compute_binary(const Node& node, Gp to);
   void load_swapped(const Mem& from, std::uint8_t size, Gp to);
@@ -95,9 +96,11 @@ class X86Body {
   struct Region;
   bool emit_region(PlanBlockId head);
   bool plan_region(PlanBlockId head, Region& region) const;
-  void region_guards(const PlanBlock& block, Gp bit, Region& region);
-  void region_loads(NodeId root, Region& region);
+  bool region_values_are_plain(NodeId root) const;
+  void region_guard(const Node& load, Gp bit);
   void region_block(PlanBlockId id, Region& region);
+  bool may_lie_outside(NodeId load) const;
+  void safe_address(const Node& load);
 
   asmjit::x86::Assembler& a_;
   const Plan& plan_;
@@ -124,7 +127,10 @@ class X86Body {
   std::vector<NodeId> taken_;
   std::uint32_t free_registers_ = 0;
   std::uint32_t first_free_word_ = 0;
-  std::vector<NodeId> wanted_;  // scratch of prepare()
+
+  bool in_region_ = false;
+  std::uint64_t region_length_ = 0;    // known at the head of the region
+  std::vector<NodeId> region_guards_;  // loads at addresses that vary, guarded inside of the region
 };
 
 }  // namespace weir::engine

@@ -1,8 +1,262 @@
 // Code without branches for the ends of programs. The part of X86Body that turns control into bits.
+//
+// Where all that follows a block is short and ends in one of two verdicts (0 and one other), it is cheaper to run every
+// test than to guess which are needed: a wrong guess costs as much as a dozen tests. Each block's outcome is then one
+// bit, computed from the last block to the first: test ? bit of if_true : bit of if_false.
+//
+// A load that a guard inside of the region watches over reads from the stack when it lies outside of the packet; the
+// guard's own bit is and-ed into the block's. So nothing outside of the packet is ever read.
+//
+// Bits live in r8, r9, r10 (homes that are free, or the region is refused); homes of kept nodes use what is left.
+#include <algorithm>
+#include <bit>
+
 #include "engine/x86_body.h"
 
 namespace weir::engine {
 
-bool X86Body::emit_region(PlanBlockId) { return false; }
+using flow::ExitKind;
+using flow::Op;
+namespace x86 = asmjit::x86;
+using x86::CondCode;
+
+namespace {
+
+constexpr std::size_t kMostBlocks = 14;
+constexpr std::uint32_t kMostWork = 64;  // in operations, roughly
+
+// Outcomes that need no register.
+constexpr std::uint32_t kFalse = 100;
+constexpr std::uint32_t kTrue = 101;
+
+constexpr std::uint32_t kBitRegisters = 3;
+constexpr x86::Gp kBits[kBitRegisters] = {x86::r8d, x86::r9d, x86::r10d};
+constexpr std::uint32_t kBitHomes = 0b11100;  // the same registers, as homes
+
+bool can_trap(const Node& node) { return node.op == Op::kDivide || node.op == Op::kModulo; }
+
+}  // namespace
+
+struct X86Body::Region {
+  std::vector<PlanBlockId> blocks;     // tests, in ascending order; the first is the head
+  std::vector<std::uint32_t> uses;     // edges inside of the region to each of them
+  std::vector<std::uint32_t> outcome;  // kFalse, kTrue or a register, once computed
+  std::uint32_t accept = 0;            // the verdict that is not 0
+  std::uint32_t free = (1u << kBitRegisters) - 1;
+
+  std::size_t position(PlanBlockId id) const {
+    return static_cast<std::size_t>(std::lower_bound(blocks.begin(), blocks.end(), id) - blocks.begin());
+  }
+};
+
+bool X86Body::plan_region(PlanBlockId head, Region& region) const {
+  std::uint32_t work = 0;
+  std::vector<PlanBlockId> pending{head};
+  while (!pending.empty()) {
+    const PlanBlockId id = pending.back();
+    pending.pop_back();
+    const PlanBlock& block = plan_.blocks[id];
+    if (block.kind == ExitKind::kVerdict) {
+      if (!plan_.is_constant(block.lhs) || !block.guards.empty()) return false;
+      const std::uint32_t k = plan_[block.lhs].k;
+      if (k != 0 && region.accept != 0 && k != region.accept) return false;
+      if (k != 0) region.accept = k;
+      continue;
+    }
+    if (block.kind == ExitKind::kJump || !block.if_true.assignments.empty() || !block.if_false.assignments.empty())
+      return false;
+    if (std::find(region.blocks.begin(), region.blocks.end(), id) != region.blocks.end()) continue;
+    region.blocks.push_back(id);
+    if (region.blocks.size() > kMostBlocks) return false;
+    work += block.kind == ExitKind::kSet ? 7 : 3;
+    if (id != head)
+      for (std::uint32_t g = block.guards.begin; g < block.guards.end; ++g) {
+        if (plan_[plan_.guards[g]].op != Op::kLoad) return false;
+        work += 5;
+      }
+    if (work > kMostWork) return false;
+    pending.push_back(block.if_true.target);
+    pending.push_back(block.if_false.target);
+  }
+  if (region.accept == 0) return false;
+  std::sort(region.blocks.begin(), region.blocks.end());
+  region.uses.assign(region.blocks.size(), 0);
+  region.outcome.assign(region.blocks.size(), kFalse);
+  for (const PlanBlockId id : region.blocks)
+    for (const PlanBlockId next : {plan_.blocks[id].if_true.target, plan_.blocks[id].if_false.target})
+      if (plan_.blocks[next].kind != ExitKind::kVerdict) ++region.uses[region.position(next)];
+  return true;
+}
+
+// What a region computes must not trap or call: no division by what may be zero, no extension that is a call.
+bool X86Body::region_values_are_plain(NodeId root) const {
+  std::vector<NodeId> pending{root};
+  for (std::size_t looked = 0; !pending.empty(); ++looked) {
+    if (looked > 200) return false;
+    const NodeId id = pending.back();
+    pending.pop_back();
+    const Node& node = plan_[id];
+    if (node.op == Op::kConstant || node.op == Op::kParameter) continue;
+    if (homes_[id].where != Home::kNone) continue;
+    if (can_trap(node) || node.op == Op::kExtension) return false;
+    if (node.a != kNothing) pending.push_back(node.a);
+    if (node.b != kNothing) pending.push_back(node.b);
+  }
+  return true;
+}
+
+bool X86Body::emit_region(PlanBlockId head) {
+  const PlanBlock& first = plan_.blocks[head];
+  if (first.kind != ExitKind::kTest && first.kind != ExitKind::kSet) return false;
+  if ((free_registers_ & kBitHomes) != kBitHomes) return false;
+  Region region;
+  if (!plan_region(head, region)) return false;
+  for (const PlanBlockId id : region.blocks) {
+    const PlanBlock& block = plan_.blocks[id];
+    if (!region_values_are_plain(block.lhs)) return false;
+    if (block.kind == ExitKind::kTest && !region_values_are_plain(block.rhs)) return false;
+    if (id == head) continue;
+    for (std::uint32_t g = block.guards.begin; g < block.guards.end; ++g)
+      if (plan_[plan_.guards[g]].a != kNothing && !region_values_are_plain(plan_[plan_.guards[g]].a)) return false;
+  }
+  // At most three outcomes live at once: walk it before anything is emitted.
+  std::uint32_t live = 0;
+  std::vector<std::uint32_t> left = region.uses;
+  for (std::size_t i = region.blocks.size(); i-- > 0;) {
+    const PlanBlock& block = plan_.blocks[region.blocks[i]];
+    for (const PlanBlockId next : {block.if_true.target, block.if_false.target})
+      if (plan_.blocks[next].kind != ExitKind::kVerdict && --left[region.position(next)] == 0) --live;
+    if (++live >= kBitRegisters) return false;
+  }
+  const Scope before{0, taken_.size(), free_registers_, first_free_word_};
+  free_registers_ &= ~kBitHomes;
+  region_length_ = known_length_[head];
+  in_region_ = true;
+  region_guards_.clear();
+  for (const PlanBlockId id : region.blocks)
+    if (id != head)
+      for (std::uint32_t g = plan_.blocks[id].guards.begin; g < plan_.blocks[id].guards.end; ++g)
+        if (plan_[plan_.guards[g]].a != kNothing) region_guards_.push_back(plan_.guards[g]);
+  for (std::size_t i = region.blocks.size(); i-- > 0;) region_block(region.blocks[i], region);
+  in_region_ = false;
+  leave_scope(before);
+  const Gp bit = kBits[region.outcome[0]];
+  if (std::has_single_bit(region.accept)) {
+    if (region.accept != 1) a_.shl(bit, std::countr_zero(region.accept));
+  } else {
+    a_.neg(bit);
+    a_.and_(bit, static_cast<std::int32_t>(region.accept));
+  }
+  a_.mov(x86::dword_ptr(x86::rbp, x86::r12, 2), bit);
+  a_.jmp(exits_.next);
+  return true;
+}
+
+bool X86Body::may_lie_outside(NodeId load) const {
+  if (!in_region_) return false;
+  const Node& node = plan_[load];
+  if (node.a == kNothing) return constant_extent(node) > region_length_;
+  return std::find(region_guards_.begin(), region_guards_.end(), load) != region_guards_.end();
+}
+
+// rcx: the load's address, or that of the frame when it lies outside.
+void X86Body::safe_address(const Node& load) {
+  if (load.a == kNothing) {
+    a_.lea(x86::rcx, x86::ptr(x86::rbx, static_cast<std::int32_t>(load.k)));
+    a_.cmp(x86::r15d, static_cast<std::uint32_t>(constant_extent(load)));
+    a_.cmovb(x86::rcx, x86::rsp);
+    return;
+  }
+  operand_to(load.a, x86::ecx);
+  if (load.k != 0) a_.add(x86::ecx, load.k);
+  a_.lea(x86::rdx, x86::ptr(x86::rcx, load.size));
+  a_.add(x86::rcx, x86::rbx);
+  a_.cmp(x86::rdx, x86::r15);
+  a_.cmova(x86::rcx, x86::rsp);
+}
+
+void X86Body::region_guard(const Node& load, Gp bit) {
+  CondCode inside = CondCode::kAE;
+  if (load.a == kNothing) {
+    a_.cmp(x86::r15d, static_cast<std::uint32_t>(constant_extent(load)));
+  } else {
+    prepare(load.a);
+    operand_to(load.a, x86::ecx);
+    if (load.k != 0) a_.add(x86::ecx, load.k);
+    a_.add(x86::rcx, load.size);
+    a_.cmp(x86::rcx, x86::r15);
+    inside = CondCode::kBE;
+  }
+  a_.set(inside, x86::al);
+  a_.and_(bit.r8(), x86::al);
+}
+
+void X86Body::region_block(PlanBlockId id, Region& region) {
+  const PlanBlock& block = plan_.blocks[id];
+  const auto outcome = [&](PlanBlockId next) {
+    const PlanBlock& after = plan_.blocks[next];
+    if (after.kind == ExitKind::kVerdict) return plan_[after.lhs].k == 0 ? kFalse : kTrue;
+    return region.outcome[region.position(next)];
+  };
+  // The last user of an outcome may overwrite it.
+  const auto release = [&](PlanBlockId next) {
+    if (plan_.blocks[next].kind == ExitKind::kVerdict) return false;
+    const std::size_t at = region.position(next);
+    if (--region.uses[at] != 0) return false;
+    region.free |= 1u << region.outcome[at];
+    return true;
+  };
+  CondCode condition = test(block);
+  std::uint32_t if_true = outcome(block.if_true.target);
+  std::uint32_t if_false = outcome(block.if_false.target);
+  bool own_true = release(block.if_true.target);
+  bool own_false = release(block.if_false.target);
+  const auto take = [&] {
+    const auto index = static_cast<std::uint32_t>(std::countr_zero(region.free));
+    return index;
+  };
+  std::uint32_t to = 0;
+  if (if_true >= kFalse && if_false >= kFalse) {
+    if (if_true == if_false) {  // tidy() leaves none, but for guards
+      to = take();
+      a_.mov(kBits[to], if_true == kTrue ? 1 : 0);
+    } else {
+      if (if_true == kFalse) condition = x86::negateCond(condition);
+      to = take();
+      a_.set(condition, x86::al);
+      a_.movzx(kBits[to], x86::al);
+    }
+  } else if (if_true < kFalse && if_false < kFalse) {
+    // Both are bits: choose. What may not be overwritten is copied; mov keeps the flags.
+    to = own_false ? if_false : take();
+    if (!own_false && own_true && to == if_true) {
+      a_.cmov(x86::negateCond(condition), kBits[to], kBits[if_false]);
+    } else {
+      if (to != if_false) a_.mov(kBits[to], kBits[if_false]);
+      a_.cmov(condition, kBits[to], kBits[if_true]);
+    }
+  } else {
+    // One is a bit, the other constant: and, or or.
+    const bool bit_on_true = if_true < kFalse;
+    const std::uint32_t bit = bit_on_true ? if_true : if_false;
+    const std::uint32_t constant = bit_on_true ? if_false : if_true;
+    const bool own = bit_on_true ? own_true : own_false;
+    // Constant false on the other side: bit and "we go to the bit". Constant true: bit or "we do not".
+    if (bit_on_true == (constant == kTrue)) condition = x86::negateCond(condition);
+    a_.set(condition, x86::al);
+    to = own ? bit : take();
+    if (to != bit) a_.mov(kBits[to], kBits[bit]);
+    if (constant == kTrue) {
+      a_.or_(kBits[to].r8(), x86::al);
+    } else {
+      a_.and_(kBits[to].r8(), x86::al);
+    }
+  }
+  region.free &= ~(1u << to);
+  if (id != region.blocks.front())
+    for (std::uint32_t g = block.guards.begin; g < block.guards.end; ++g)
+      region_guard(plan_[plan_.guards[g]], kBits[to]);
+  region.outcome[region.position(id)] = to;
+}
 
 }  // namespace weir::engine

@@ -70,7 +70,7 @@ CondCode X86Body::raw(const RawTest& raw) {
     return CondCode::kE;
   }
   if (load.a != kNothing) prepare(load.a);
-  x86::Mem from = packet_at(load, x86::ecx);
+  x86::Mem from = packet_at(raw.load, x86::ecx);
   from.setSize(load.size);
   // A 16-bit constant in an instruction stalls the decoder of some processors; a zero-extended load does not.
   const bool in_memory = load.size != 2;

@@ -45,7 +45,7 @@ void X86Body::take_home(NodeId id) {
 
 // Operands come before their users, so computing the missing kept nodes in order of their numbers meets all needs.
 void X86Body::prepare(NodeId root) {
-  wanted_.clear();
+  std::vector<NodeId> wanted;
   std::vector<NodeId> stack{root};
   while (!stack.empty()) {
     const NodeId id = stack.back();
@@ -53,15 +53,14 @@ void X86Body::prepare(NodeId root) {
     if (homes_[id].where != Home::kNone) continue;
     const Node& node = plan_[id];
     if (values_.kept(id)) {
-      if (std::find(wanted_.begin(), wanted_.end(), id) != wanted_.end()) continue;
-      wanted_.push_back(id);
+      if (std::find(wanted.begin(), wanted.end(), id) != wanted.end()) continue;
+      wanted.push_back(id);
     }
     if (node.op == Op::kConstant || node.op == Op::kParameter) continue;
     if (first_operand(node) != kNothing) stack.push_back(first_operand(node));
     if (second_operand(node) != kNothing) stack.push_back(second_operand(node));
   }
-  std::sort(wanted_.begin(), wanted_.end());
-  const std::vector<NodeId> wanted = std::move(wanted_);
+  std::sort(wanted.begin(), wanted.end());
   for (const NodeId id : wanted) {
     compute(id, x86::eax);
     take_home(id);
@@ -101,7 +100,12 @@ void X86Body::evaluate(NodeId id, Gp to) {
   }
 }
 
-x86::Mem X86Body::packet_at(const Node& load, Gp scratch) {
+x86::Mem X86Body::packet_at(NodeId id, Gp scratch) {
+  const Node& load = plan_[id];
+  if (may_lie_outside(id)) {
+    safe_address(load);
+    return x86::ptr(x86::rcx);
+  }
   if (load.a == kNothing) return x86::ptr(x86::rbx, static_cast<std::int32_t>(load.k));
   if (std::uint64_t{values_.largest(load.a)} + load.k <= 0x7fffffff) {
     if (in_register(load.a))
@@ -145,7 +149,7 @@ void X86Body::compute(NodeId id, Gp to) {
   if (at != id && homes_[at].where != Home::kNone) {
     operand_to(at, to);
   } else if (inner.op == Op::kLoad) {
-    load_swapped(packet_at(inner, to), inner.size, to);
+    load_swapped(packet_at(at, to), inner.size, to);
   } else if (inner.op == Op::kExtension) {
     extension(inner, to);
   } else {

@@ -8,6 +8,7 @@
 
 #include <weir/base/suggest.h>
 
+#include "engine/batch_x86.h"
 #include "engine/interpreter.h"
 #include "engine/plan_builder.h"
 #include "engine/scalar_x86.h"
@@ -19,6 +20,7 @@ constexpr KindInfo kKinds[] = {
     {Kind::kAutomatic, "auto", "the cheapest for the work at hand"},
     {Kind::kInterpreter, "interpreter", "every machine, nothing to compile"},
     {Kind::kScalar, "scalar", "machine code, one packet after another"},
+    {Kind::kAvx2, "avx2", "machine code, eight packets a step"},
 };
 
 // Compiling costs about as much as interpreting this many packets.
@@ -32,6 +34,8 @@ tl::unexpected<Error> unsupported(Kind kind) {
 
 std::unique_ptr<Engine> choose(const cbpf::Checked& program, const LoadOptions& options) {
   if (options.expected_packets < kPacketsWorthCompiling) return make_interpreter(program);
+  if (options.features.x86_64 && options.features.avx2)
+    if (auto engine = make_batch_avx2(plan_of(program.program()))) return std::move(*engine);
   if (options.features.x86_64)
     if (auto engine = make_scalar_x86(plan_of(program.program()))) return std::move(*engine);
   return make_interpreter(program);
@@ -87,6 +91,9 @@ Result<std::unique_ptr<Engine>> load(const cbpf::Checked& program, const LoadOpt
     case Kind::kScalar:
       if (!options.features.x86_64) return unsupported(options.kind);
       return make_scalar_x86(plan_of(program.program()));
+    case Kind::kAvx2:
+      if (!options.features.x86_64 || !options.features.avx2) return unsupported(options.kind);
+      return make_batch_avx2(plan_of(program.program()));
   }
   return unsupported(options.kind);
 }

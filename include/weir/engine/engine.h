@@ -30,6 +30,7 @@ enum class Kind : std::uint8_t {
   kAutomatic,    // "auto": the cheapest for the work that LoadOptions announces
   kInterpreter,  // "interpreter": every machine, nothing to compile
   kScalar,       // "scalar": machine code, one packet after another
+  kAvx2,         // "avx2": machine code, eight packets a step
 };
 
 // All kinds and their names, in the order of the enumeration.

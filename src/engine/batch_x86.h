@@ -1,0 +1,16 @@
+// The batch engine: several packets a step in vector lanes. Exports make_batch_avx2.
+#pragma once
+
+#include <memory>
+
+#include <weir/base/error.h>
+#include <weir/engine/engine.h>
+
+#include "engine/plan.h"
+
+namespace weir::engine {
+
+// Programs that lanes cannot run (extension loads, very large ones) run as scalar code all the same.
+Result<std::unique_ptr<Engine>> make_batch_avx2(Plan plan);
+
+}  // namespace weir::engine

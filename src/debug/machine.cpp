@@ -144,7 +144,7 @@ std::uint32_t extension_value(cbpf::Extension extension, const packet::Packet& p
   if (extension == cbpf::Extension::kXorX) return state.a ^ state.x;
   if (const auto set = surroundings.set.find(extension); set != surroundings.set.end()) return set->second;
   if (extension == cbpf::Extension::kRandom) return scramble(surroundings.random * 8191 + state.pc);
-  return engine::load_extension(extension, packet);
+  return engine::load_extension(extension, packet, state.a, state.x);
 }
 
 Step execute(const cbpf::Checked& program, const packet::Packet& packet, const Surroundings& surroundings,

@@ -21,8 +21,7 @@ constexpr std::uint32_t kGathersWorthABranch = 2;
 
 bool Avx2Body::takes(const Plan& plan) {
   if (plan.blocks.size() > kMostBlocks || plan.nodes.size() > kMostNodes) return false;
-  return std::none_of(plan.nodes.begin(), plan.nodes.end(),
-                      [](const Node& node) { return node.op == Op::kExtension; });
+  return std::none_of(plan.nodes.begin(), plan.nodes.end(), [](const Node& node) { return node.op == Op::kExtension; });
 }
 
 Avx2Body::Avx2Body(x86::Compiler& compiler, const Plan& plan, std::span<const SetTable> tables,

@@ -33,7 +33,8 @@ struct Avx2Group {
 class Avx2Body {
  public:
   // known_length: at least 4, unless the plan has no loads.
-  Avx2Body(asmjit::x86::Compiler& compiler, const Plan& plan, std::span<const SetTable> tables, std::uint32_t known_length);
+  Avx2Body(asmjit::x86::Compiler& compiler, const Plan& plan, std::span<const SetTable> tables,
+           std::uint32_t known_length);
 
   // Emits the group's code and returns the register of the eight verdicts.
   asmjit::x86::Ymm emit(const Avx2Group& group);

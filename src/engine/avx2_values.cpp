@@ -27,10 +27,9 @@ void Avx2Body::plan_windows() {
 
 x86::Mem Avx2Body::constant(std::uint32_t value) {
   std::size_t at = 0;
-  while (at < constants_.size() &&
-         !std::all_of(constants_.begin() + static_cast<std::ptrdiff_t>(at),
-                      constants_.begin() + static_cast<std::ptrdiff_t>(at + 8),
-                      [&](std::uint32_t word) { return word == value; }))
+  while (at < constants_.size() && !std::all_of(constants_.begin() + static_cast<std::ptrdiff_t>(at),
+                                                constants_.begin() + static_cast<std::ptrdiff_t>(at + 8),
+                                                [&](std::uint32_t word) { return word == value; }))
     at += 8;
   if (at == constants_.size()) constants_.insert(constants_.end(), 8, value);
   return x86::ymmword_ptr(constants_label_, static_cast<std::int32_t>(4 * at));
@@ -221,8 +220,8 @@ x86::Ymm Avx2Body::compute_binary(const Node& node, const Ymm& mask) {
   }
 }
 
-// By double precision: its 53 bits hold 32-bit operands exactly, and the quotient of two of them is never rounded up to a
-// whole number that it does not reach (it lacks at least 2^-32 of it). Lanes that divide by zero give anything.
+// By double precision: its 53 bits hold 32-bit operands exactly, and the quotient of two of them is never rounded up to
+// a whole number that it does not reach (it lacks at least 2^-32 of it). Lanes that divide by zero give anything.
 x86::Ymm Avx2Body::divide(const Ymm& a, const Ymm& b) {
   const std::uint32_t sign = 0x80000000;
   const Ymm half = c_.newYmm();  // 2^31 as a double, four times

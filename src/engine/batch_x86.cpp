@@ -1,8 +1,8 @@
 // Groups of eight packets, and what becomes of the rest. Exports make_batch_avx2.
 //
 // The vector code runs groups from a given one on, and returns where it stopped: at a group with a packet shorter than
-// what the code takes for granted, or at the last few packets. Those are run by scalar code, and the vector code goes on
-// behind them.
+// what the code takes for granted, or at the last few packets. Those are run by scalar code, and the vector code goes
+// on behind them.
 #include "engine/batch_x86.h"
 
 #include <algorithm>
@@ -38,17 +38,18 @@ class Function {
 
   Result<GroupsCode> make() {
     for (const std::vector<flow::Range>& set : plan_.sets) code_.tables.push_back(make_set_table(set));
-    if (holder_.init(asmjit::Environment::host()) != asmjit::kErrorOk) return fail("machine code cannot be made here");
+    if (holder_.init(asmjit::Environment::host()) != asmjit::kErrorOk)
+      return fail(Error{.code = ErrorCode::kUnsupported, .message = "machine code cannot be made here"});
     holder_.attach(&c_);
     emit();
-    if (c_.finalize() != asmjit::kErrorOk) return fail("the program is too large for vector code");
+    if (c_.finalize() != asmjit::kErrorOk)
+      return fail(Error{.code = ErrorCode::kUnsupported, .message = "the program is too large for vector code"});
     return place();
   }
 
  private:
   void emit() {
-    asmjit::FuncNode* function =
-        c_.addFunc(asmjit::FuncSignatureT<std::uint64_t, const void*, void*, std::uint64_t>());
+    asmjit::FuncNode* function = c_.addFunc(asmjit::FuncSignatureT<std::uint64_t, const void*, void*, std::uint64_t>());
     function->frame().setAvxEnabled();
     function->frame().setAvxCleanup();
     const x86::Gp columns = c_.newUIntPtr();
@@ -166,8 +167,7 @@ class BatchEngine final : public Engine {
 };
 
 bool has_loads(const Plan& plan) {
-  return std::any_of(plan.nodes.begin(), plan.nodes.end(),
-                     [](const Node& node) { return node.op == flow::Op::kLoad; });
+  return std::any_of(plan.nodes.begin(), plan.nodes.end(), [](const Node& node) { return node.op == flow::Op::kLoad; });
 }
 
 }  // namespace

@@ -29,9 +29,12 @@ class Function {
   Result<MachineCode> make() {
     for (const auto* plan : {&long_plan_, &short_plan_})
       for (const std::vector<flow::Range>& set : plan->sets) code_.tables.push_back(make_set_table(set));
-    if (holder_.init(asmjit::Environment::host()) != asmjit::kErrorOk) return fail("machine code cannot be made here");
+    if (holder_.init(asmjit::Environment::host()) != asmjit::kErrorOk)
+      return fail(Error{.code = ErrorCode::kUnsupported, .message = "machine code cannot be made here"});
     holder_.attach(&a_);
-    if (!emit()) return fail("the program computes too much at once for machine code");
+    if (!emit())
+      return fail(
+          Error{.code = ErrorCode::kUnsupported, .message = "the program computes too much at once for machine code"});
     return place();
   }
 

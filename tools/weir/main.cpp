@@ -29,6 +29,8 @@ int main(int argc, char** argv) {
   add_program_verbs(app, status);
   add_verdict(app, status);
   add_debug(app, status);
+  add_capture(app, status);
+  add_inject(app, status);
 
   try {
     app.parse(argc, argv);

@@ -1,0 +1,70 @@
+// Captures written while they are made: each block of packets is in the file before the next is read.
+//
+// Unlike a Sink's file, a live file has its name from the start, and a process that is killed leaves what was written
+// so far as a readable capture. Files may rotate by size and by time. Small packets are copied into one buffer, large
+// ones go from the ring to the file by writev(2) without a copy.
+// LiveWriter may be shared by threads; each makes a Lane of its own, which is not synchronised.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <weir/base/error.h>
+#include <weir/capture/live.h>
+#include <weir/capture/source.h>
+
+struct iovec;
+
+namespace weir::capture {
+
+struct LiveWriterOptions {
+  Format format = Format::kPcapng;  // pcap: timestamps in nanoseconds, one link type
+  std::uint64_t rotate_bytes = 0;   // a file gets no longer than this; 0: no limit
+  double rotate_seconds = 0;        // a file gets no older than this; 0: no limit
+  std::uint32_t keep_files = 0;     // the oldest goes when there are more; 0: all stay
+};
+
+class LiveWriter {
+ public:
+  // "-" is standard output. With rotation, files are named NAME-00001.EXT and so on.
+  // `interfaces` are those that packets name by their index.
+  static Result<std::unique_ptr<LiveWriter>> create(const std::string& path, std::vector<Interface> interfaces,
+                                                    const LiveWriterOptions& options = {});
+  ~LiveWriter();
+
+  class Lane {
+   public:
+    explicit Lane(LiveWriter& writer);
+    ~Lane();
+    // Writes the packets of the batch whose verdict is not 0; all packets when `verdicts` is empty. All is on its way
+    // to the file when this returns: the batch may go.
+    Status write(const RecordBatch& batch, std::span<const std::uint32_t> verdicts, std::uint32_t interface);
+
+   private:
+    Status put(const packet::Packet& packet, const Record& record, std::uint32_t interface);
+    void end_piece();
+    Status flush();
+    LiveWriter& writer_;
+    std::unique_ptr<std::uint8_t[]> buffer_;
+    std::uint8_t* cursor_;
+    std::uint8_t* piece_;  // where the buffer's part that is not in pieces_ yet begins
+    std::vector<iovec> pieces_;
+    std::uint64_t bytes_ = 0;  // in pieces_
+  };
+
+  // Ends the last file. pcapng tells what was received and dropped on each interface, when `statistics` has them.
+  Status finish(std::span<const LiveStatistics> statistics);
+
+  std::uint64_t bytes() const;  // written to all files
+  std::uint32_t files() const;
+
+ private:
+  class State;
+  explicit LiveWriter(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace weir::capture

@@ -1,0 +1,227 @@
+// Files of live captures. Exports LiveWriter.
+//
+// A Lane makes the pieces of a writev(2): headers and small packets in its buffer, large packets where they lie. The
+// shared part takes a lock only to write the pieces, and to begin the next file where the pieces would make the
+// current one too long; so a file holds whole records.
+#include <weir/capture/live_writer.h>
+
+#include <cerrno>
+#include <chrono>
+#include <climits>
+#include <cstring>
+#include <deque>
+#include <fcntl.h>
+#include <mutex>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include <weir/base/file.h>
+
+#include "capture/live_headers.h"
+
+namespace weir::capture {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t kBuffer = 256 * 1024;
+constexpr std::size_t kMostPieces = IOV_MAX;
+// Below this a copy is cheaper than a piece of its own.
+constexpr std::uint32_t kCopyBelow = 512;
+constexpr std::size_t kLongestHead = 64;
+
+Result<FileDescriptor> open_for_writing(const std::string& path) {
+  const int descriptor = path == "-" ? ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
+                                     : ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+  if (descriptor < 0)
+    return fail(system_failure(path == "-" ? "cannot write standard output" : "cannot write '" + path + "'", errno));
+  return FileDescriptor(descriptor);
+}
+
+// Writes all pieces, resuming after short writes and signals. Changes them.
+Status write_pieces(int descriptor, std::span<iovec> pieces, const std::string& name) {
+  while (!pieces.empty()) {
+    const ssize_t written = ::writev(descriptor, pieces.data(), static_cast<int>(std::min(pieces.size(), kMostPieces)));
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      return fail(system_failure(name == "-" ? "cannot write standard output" : "cannot write '" + name + "'", errno));
+    }
+    auto left = static_cast<std::size_t>(written);
+    while (!pieces.empty() && left >= pieces.front().iov_len) {
+      left -= pieces.front().iov_len;
+      pieces = pieces.subspan(1);
+    }
+    if (pieces.empty()) break;
+    pieces.front().iov_base = static_cast<std::uint8_t*>(pieces.front().iov_base) + left;
+    pieces.front().iov_len -= left;
+  }
+  return {};
+}
+
+}  // namespace
+
+class LiveWriter::State {
+ public:
+  State(std::string path, std::vector<Interface> interfaces, const LiveWriterOptions& options)
+      : path_(std::move(path)), interfaces_(std::move(interfaces)), options_(options) {}
+
+  bool pcapng() const { return options_.format == Format::kPcapng; }
+  std::uint64_t bytes() const { return bytes_; }
+  std::uint32_t files() const { return number_; }
+
+  Status open_next() {
+    name_ = rotates() ? numbered(++number_) : path_;
+    if (!rotates()) number_ = 1;
+    WEIR_TRY(file_, open_for_writing(name_));
+    opened_ = Clock::now();
+    std::vector<std::uint8_t> head;
+    if (pcapng()) {
+      append_section_header(head);
+      for (const Interface& interface : interfaces_) append_interface(head, interface);
+    } else {
+      append_pcap_header(head, interfaces_.front());
+    }
+    size_ = head.size();
+    bytes_ += head.size();
+    if (!rotates()) return write_all(file_.get(), head, name_);
+    kept_.push_back(name_);
+    if (options_.keep_files != 0 && kept_.size() > options_.keep_files) {
+      ::unlink(kept_.front().c_str());
+      kept_.pop_front();
+    }
+    return write_all(file_.get(), head, name_);
+  }
+
+  Status submit(std::span<iovec> pieces, std::uint64_t bytes) {
+    const std::lock_guard lock(mutex_);
+    if (must_rotate(bytes)) WEIR_CHECK(open_next());
+    WEIR_CHECK(write_pieces(file_.get(), pieces, name_));
+    size_ += bytes;
+    bytes_ += bytes;
+    return {};
+  }
+
+  // The longest stretch of records that is written at once: short where files are.
+  std::uint64_t longest_stretch() const {
+    return options_.rotate_bytes == 0 ? ~std::uint64_t{0} : std::max<std::uint64_t>(options_.rotate_bytes / 4, 4096);
+  }
+
+  Status finish(std::span<const LiveStatistics> statistics) {
+    const std::lock_guard lock(mutex_);
+    std::vector<std::uint8_t> tail;
+    if (pcapng())
+      for (std::size_t i = 0; i < statistics.size(); ++i)
+        append_statistics(tail, static_cast<std::uint32_t>(i), statistics[i]);
+    bytes_ += tail.size();
+    return write_all(file_.get(), tail, name_);
+  }
+
+ private:
+  bool rotates() const { return options_.rotate_bytes != 0 || options_.rotate_seconds > 0; }
+
+  bool must_rotate(std::uint64_t bytes) const {
+    if (options_.rotate_bytes != 0 && size_ + bytes > options_.rotate_bytes) return true;
+    return options_.rotate_seconds > 0 &&
+           std::chrono::duration<double>(Clock::now() - opened_).count() >= options_.rotate_seconds;
+  }
+
+  std::string numbered(std::uint32_t number) const {
+    const std::size_t slash = path_.rfind('/');
+    std::size_t dot = path_.rfind('.');
+    if (dot == std::string::npos || dot == 0 || (slash != std::string::npos && dot <= slash + 1)) dot = path_.size();
+    return fmt::format("{}-{:05}{}", path_.substr(0, dot), number, path_.substr(dot));
+  }
+
+  std::string path_;
+  std::vector<Interface> interfaces_;
+  LiveWriterOptions options_;
+  std::mutex mutex_;
+  FileDescriptor file_;
+  std::string name_;
+  std::deque<std::string> kept_;
+  std::uint32_t number_ = 0;
+  std::uint64_t size_ = 0;
+  std::uint64_t bytes_ = 0;
+  Clock::time_point opened_{};
+};
+
+LiveWriter::LiveWriter(std::unique_ptr<State> state) : state_(std::move(state)) {}
+LiveWriter::~LiveWriter() = default;
+
+Result<std::unique_ptr<LiveWriter>> LiveWriter::create(const std::string& path, std::vector<Interface> interfaces,
+                                                       const LiveWriterOptions& options) {
+  if (options.format == Format::kPcap)
+    for (const Interface& interface : interfaces)
+      if (interface.link_type != interfaces.front().link_type)
+        return fail(Error{
+            .code = ErrorCode::kUsage,
+            .message = fmt::format("a pcap file holds one link type: {} does not fit to {}",
+                                   packet::name_of(interface.link_type), packet::name_of(interfaces.front().link_type)),
+            .hint = "write pcapng"});
+  auto state = std::make_unique<State>(path, std::move(interfaces), options);
+  WEIR_CHECK(state->open_next());
+  return std::unique_ptr<LiveWriter>(new LiveWriter(std::move(state)));
+}
+
+Status LiveWriter::finish(std::span<const LiveStatistics> statistics) { return state_->finish(statistics); }
+std::uint64_t LiveWriter::bytes() const { return state_->bytes(); }
+std::uint32_t LiveWriter::files() const { return state_->files(); }
+
+LiveWriter::Lane::Lane(LiveWriter& writer)
+    : writer_(writer), buffer_(new std::uint8_t[kBuffer]), cursor_(buffer_.get()), piece_(buffer_.get()) {
+  pieces_.reserve(kMostPieces);
+}
+
+LiveWriter::Lane::~Lane() = default;
+
+void LiveWriter::Lane::end_piece() {
+  if (cursor_ == piece_) return;
+  const auto size = static_cast<std::size_t>(cursor_ - piece_);
+  pieces_.push_back({piece_, size});
+  bytes_ += size;
+  piece_ = cursor_;
+}
+
+Status LiveWriter::Lane::flush() {
+  end_piece();
+  if (pieces_.empty()) return {};
+  const Status done = writer_.state_->submit(pieces_, bytes_);
+  pieces_.clear();
+  bytes_ = 0;
+  cursor_ = piece_ = buffer_.get();
+  return done;
+}
+
+Status LiveWriter::Lane::put(const packet::Packet& packet, const Record& record, std::uint32_t interface) {
+  const auto used = static_cast<std::size_t>(cursor_ - buffer_.get());
+  if (used + kLongestHead + kCopyBelow > kBuffer || pieces_.size() + 3 > kMostPieces ||
+      bytes_ + static_cast<std::uint64_t>(cursor_ - piece_) + packet.length >= writer_.state_->longest_stretch())
+    WEIR_CHECK(flush());
+  const bool pcapng = writer_.state_->pcapng();
+  cursor_ = pcapng ? put_enhanced_head(cursor_, packet, record, interface) : put_pcap_head(cursor_, packet, record);
+  if (packet.length < kCopyBelow) {
+    std::memcpy(cursor_, packet.data, packet.length);
+    cursor_ += packet.length;
+  } else {
+    end_piece();
+    // writev takes the memory as not const, and reads it.
+    pieces_.push_back({const_cast<std::uint8_t*>(packet.data), packet.length});
+    bytes_ += packet.length;
+  }
+  if (pcapng) cursor_ = put_enhanced_tail(cursor_, packet.length);
+  return {};
+}
+
+Status LiveWriter::Lane::write(const RecordBatch& batch, std::span<const std::uint32_t> verdicts,
+                               std::uint32_t interface) {
+  for (std::size_t i = 0; i < batch.packets.size(); ++i) {
+    if (!verdicts.empty() && verdicts[i] == 0) continue;
+    WEIR_CHECK(put(batch.packets[i], batch.records[i], interface));
+  }
+  return flush();
+}
+
+}  // namespace weir::capture

@@ -1,0 +1,16 @@
+// Amounts as people write them: 64M, 1.5G, 10s, 2min.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include <weir/base/error.h>
+
+namespace weir::tool {
+
+// Bytes: a number with K, M or G (powers of 1024), an optional B behind.
+Result<std::uint64_t> parse_bytes(const std::string& text);
+// Seconds: a number with ms, s, min or h; a bare number is seconds.
+Result<double> parse_seconds(const std::string& text);
+
+}  // namespace weir::tool

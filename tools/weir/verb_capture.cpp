@@ -1,0 +1,437 @@
+// weir capture: packets of live interfaces, filtered in the kernel, into a file or a pipe.
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <pwd.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <weir/base/file.h>
+#include <weir/capture/live.h>
+#include <weir/capture/live_writer.h>
+#include <weir/engine/engine.h>
+#include <weir/filter/compile.h>
+#include <weir/kernel/privileges.h>
+
+#include "quantity.h"
+#include "terminal.h"
+#include "verbs.h"
+
+namespace weir::tool {
+namespace {
+
+struct Options {
+  std::vector<std::string> interfaces;
+  std::vector<std::string> expression;
+  std::string expression_file;
+  std::string output;
+  std::string format = "pcapng";
+  std::string direction = "both";
+  std::string fanout = "hash";
+  std::string ring = "8M";
+  std::string rotate_size;
+  std::string rotate_time;
+  std::string duration;
+  std::string user;
+  std::uint32_t snap_length = 262144;
+  std::uint32_t rotate_files = 0;
+  std::uint32_t threads = 1;
+  std::uint64_t count = 0;
+  bool count_only = false;
+  bool no_promiscuous = false;
+  bool in_weir = false;
+  bool keep_privileges = false;
+  bool list = false;
+  bool json = false;
+  bool quiet = false;
+  bool no_dns = false;
+};
+
+using Clock = std::chrono::steady_clock;
+
+// What signal handlers stop. Written before they are installed.
+std::vector<capture::LiveSource*> stopped_by_signals;
+
+void on_signal(int) {
+  for (capture::LiveSource* source : stopped_by_signals) source->request_stop();
+}
+
+// One ring, and who reads it.
+struct Tap {
+  std::unique_ptr<capture::LiveSource> source{};
+  std::unique_ptr<engine::Engine> engine{};  // null: the kernel filters
+  std::uint32_t interface = 0;
+  std::uint64_t seen = 0;
+  std::uint64_t captured = 0;
+  std::uint64_t bytes = 0;
+  capture::LiveStatistics statistics{};
+  Status result{};
+};
+
+class CaptureRun {
+ public:
+  explicit CaptureRun(const Options& options) : options_(options) {}
+
+  int run() {
+    const Status status = prepare();
+    if (!status && status.error().system_error == EPIPE) return kYes;  // whoever reads has seen enough
+    if (!status) return report(status.error(), std::holds_alternative<Span>(status.error().place) ? expression_ : "");
+    return capture_all();
+  }
+
+ private:
+  static Error usage(std::string message, std::string hint = {}) {
+    return Error{.code = ErrorCode::kUsage, .message = std::move(message), .hint = std::move(hint)};
+  }
+
+  Status prepare() {
+    WEIR_CHECK(take_options());
+    std::optional<kernel::User> user;
+    if (!options_.user.empty()) {
+      WEIR_TRY(user, kernel::find_user(options_.user));
+    }
+    for (const std::string& name : options_.interfaces) WEIR_CHECK(open_interface(name));
+    if (!options_.count_only) WEIR_CHECK(open_output());
+    if (user) WEIR_CHECK(kernel::become(*user));
+    else if (!options_.keep_privileges) WEIR_CHECK(kernel::drop_capabilities());
+    return {};
+  }
+
+  Status take_options() {
+    if (options_.interfaces.empty())
+      return fail(usage("an interface is missing", "name it with -i; 'weir capture --list' shows them"));
+    if (!options_.expression_file.empty()) {
+      if (!options_.expression.empty()) return fail(usage("an expression and -F contradict each other"));
+      WEIR_TRY(expression_, read_whole_file(options_.expression_file, 64u << 20));
+    } else {
+      expression_ = fmt::format("{}", fmt::join(options_.expression, " "));
+    }
+    if (options_.count_only && !options_.output.empty()) return fail(usage("--count and -w contradict each other"));
+    if (!options_.count_only && options_.output.empty()) {
+      if (::isatty(STDOUT_FILENO) == 1)
+        return fail(usage("a capture is not written to a terminal", "add '-w FILE' or '--count'"));
+      output_ = "-";
+    } else {
+      output_ = options_.output;
+    }
+    live_.snap_length = options_.snap_length;
+    live_.promiscuous = !options_.no_promiscuous;
+    live_.direction = options_.direction == "in"    ? capture::Direction::kIn
+                      : options_.direction == "out" ? capture::Direction::kOut
+                                                    : capture::Direction::kBoth;
+    WEIR_TRY(live_.ring_bytes, parse_bytes(options_.ring));
+    if (live_.ring_bytes > (std::uint64_t{4} << 30)) return fail(usage("a ring holds at most 4G"));
+    while (live_.block_bytes > 16384 && live_.block_bytes * 8 > live_.ring_bytes) live_.block_bytes /= 2;
+    if (!options_.rotate_size.empty()) {
+      WEIR_TRY(writer_.rotate_bytes, parse_bytes(options_.rotate_size));
+      if (writer_.rotate_bytes < 4096) return fail(usage("a file holds at least 4K"));
+    }
+    if (!options_.rotate_time.empty()) {
+      WEIR_TRY(writer_.rotate_seconds, parse_seconds(options_.rotate_time));
+      if (writer_.rotate_seconds < 0.001) return fail(usage("a file lasts at least 1ms"));
+    }
+    if (!options_.duration.empty()) {
+      WEIR_TRY(duration_, parse_seconds(options_.duration));
+      if (duration_ < 0.001) return fail(usage("the duration is at least 1ms"));
+    }
+    const bool rotates = writer_.rotate_bytes != 0 || writer_.rotate_seconds > 0;
+    if (rotates && (output_ == "-" || output_.empty())) return fail(usage("only files rotate", "add '-w FILE'"));
+    if (options_.rotate_files != 0 && !rotates)
+      return fail(usage("--rotate-files needs --rotate-size or --rotate-time"));
+    writer_.keep_files = options_.rotate_files;
+    writer_.format = options_.format == "pcap" ? capture::Format::kPcap : capture::Format::kPcapng;
+    return {};
+  }
+
+  Status open_interface(const std::string& name) {
+    capture::LiveOptions live = live_;
+    static constexpr std::pair<const char*, capture::Fanout> kModes[] = {{"hash", capture::Fanout::kHash},
+                                                                         {"round-robin", capture::Fanout::kRoundRobin},
+                                                                         {"cpu", capture::Fanout::kCpu},
+                                                                         {"queue", capture::Fanout::kQueue}};
+    if (options_.threads > 1)
+      for (const auto& [mode, value] : kModes)
+        if (options_.fanout == mode) live.fanout = value;
+    const auto first = taps_.size();
+    for (std::uint32_t thread = 0; thread < options_.threads; ++thread) {
+      auto tap = std::make_unique<Tap>();
+      WEIR_TRY(tap->source, capture::open_live(name, live));
+      live.fanout_group = tap->source->fanout_group();
+      tap->interface = static_cast<std::uint32_t>(interfaces_.size());
+      taps_.push_back(std::move(tap));
+    }
+    interfaces_.push_back(taps_[first]->source->interfaces().front());
+    // All sockets of a fanout group decide alike.
+    return set_filter(std::span(taps_).subspan(first));
+  }
+
+  Result<filter::Compiled> compile(const capture::Interface& interface, filter::Platform platform) {
+    filter::CompileOptions compile;
+    compile.bind.link_type = interface.link_type;
+    compile.bind.platform = platform;
+    compile.bind.capture_file = false;
+    compile.bind.resolver = &filter::system_resolver({.allow_dns = !options_.no_dns});
+    compile.snap_length = options_.snap_length;
+    return filter::compile(expression_, compile);
+  }
+
+  Status set_filter(std::span<const std::unique_ptr<Tap>> taps) {
+    const capture::Interface& interface = interfaces_.back();
+    const bool cooked = taps.front()->source->cooked();
+    // What the kernel keeps beside the packet can only be read in the kernel; cooked programs are rewritten for it.
+    WEIR_TRY(const filter::Compiled compiled,
+             compile(interface, cooked ? filter::Platform::kPortable : filter::Platform::kLinux));
+    report_all(compiled.warnings, expression_);
+    if (!options_.in_weir) {
+      const Status taken = filter_in_kernel(taps, compiled.program, cooked);
+      if (taken || taken.error().code == ErrorCode::kSystem) return taken;
+      say(fmt::format("weir: {}: packets are filtered in weir, after the ring\n", taken.error().message));
+    }
+    WEIR_TRY(const filter::Compiled portable, compile(interface, filter::Platform::kPortable));
+    for (const std::unique_ptr<Tap>& tap : taps) {
+      WEIR_TRY(tap->engine, engine::load(portable.program));
+    }
+    return {};
+  }
+
+  static Status filter_in_kernel(std::span<const std::unique_ptr<Tap>> taps, const cbpf::Checked& program,
+                                 bool cooked) {
+    WEIR_TRY(cbpf::Checked fits, cbpf::check(program.program(), {.target = cbpf::Target::kSocket}));
+    if (cooked) {
+      WEIR_TRY(fits, capture::cooked_for_kernel(fits));
+    }
+    for (const std::unique_ptr<Tap>& tap : taps) WEIR_CHECK(tap->source->attach(fits));
+    return {};
+  }
+
+  Status open_output() {
+    WEIR_TRY(file_, capture::LiveWriter::create(output_, interfaces_, writer_));
+    return {};
+  }
+
+  void install_signals() {
+    for (const std::unique_ptr<Tap>& tap : taps_) stopped_by_signals.push_back(tap->source.get());
+    struct sigaction action {};
+    action.sa_handler = on_signal;
+    ::sigemptyset(&action.sa_mask);
+    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGALRM}) ::sigaction(number, &action, nullptr);
+    if (duration_ <= 0) return;
+    itimerval timer{};
+    timer.it_value.tv_sec = static_cast<time_t>(duration_);
+    timer.it_value.tv_usec = static_cast<suseconds_t>((duration_ - static_cast<double>(timer.it_value.tv_sec)) * 1e6);
+    ::setitimer(ITIMER_REAL, &timer, nullptr);
+  }
+
+  int capture_all() {
+    install_signals();
+    const Clock::time_point start = Clock::now();
+    for (const std::unique_ptr<Tap>& tap : taps_)
+      if (const Status started = tap->source->start(); !started) return report(started.error());
+    announce();
+    std::vector<std::thread> threads;
+    for (std::size_t i = 1; i < taps_.size(); ++i) threads.emplace_back([this, i] { drain(*taps_[i]); });
+    drain(*taps_.front());
+    for (std::thread& thread : threads) thread.join();
+    stopped_by_signals.clear();
+    return finish(std::chrono::duration<double>(Clock::now() - start).count());
+  }
+
+  void announce() const {
+    if (options_.quiet || !stderr_is_terminal()) return;
+    say(fmt::format("weir: capturing on {}; Ctrl-C ends it\n", fmt::join(options_.interfaces, ", ")));
+  }
+
+  void stop_all() {
+    for (const std::unique_ptr<Tap>& tap : taps_) tap->source->request_stop();
+  }
+
+  void drain(Tap& tap) {
+    tap.result = drain_source(tap);
+    if (!tap.result) stop_all();
+    if (const Result<capture::LiveStatistics> statistics = tap.source->statistics()) tap.statistics = *statistics;
+  }
+
+  // Of `wanted` packets, how many may still be taken under -c.
+  std::size_t claim(std::size_t wanted) {
+    if (options_.count == 0) return wanted;
+    const std::uint64_t before = claimed_.fetch_add(wanted);
+    if (before + wanted >= options_.count) stop_all();
+    if (before >= options_.count) return 0;
+    return static_cast<std::size_t>(std::min<std::uint64_t>(wanted, options_.count - before));
+  }
+
+  Status drain_source(Tap& tap) {
+    capture::RecordBatch batch;
+    std::vector<std::uint32_t> verdicts;
+    std::optional<capture::LiveWriter::Lane> lane;
+    if (file_) lane.emplace(*file_);
+    for (;;) {
+      WEIR_TRY(std::size_t count, tap.source->read(batch));
+      if (count == 0) return {};
+      tap.seen += count;
+      if (tap.engine) count = filter_in_weir(*tap.engine, batch, verdicts);
+      const std::size_t taken = claim(count);
+      if (options_.count != 0 && taken < count) keep_first(batch, taken, verdicts);
+      tap.captured += taken;
+      for (std::size_t i = 0; i < batch.packets.size(); ++i)
+        if (verdicts.empty() || verdicts[i] != 0) tap.bytes += batch.packets[i].length;
+      if (lane) WEIR_CHECK(lane->write(batch, verdicts, tap.interface));
+      if (options_.count != 0 && claimed_ >= options_.count) return {};
+    }
+  }
+
+  // The number of packets that match.
+  static std::size_t filter_in_weir(const engine::Engine& engine, const capture::RecordBatch& batch,
+                                    std::vector<std::uint32_t>& verdicts) {
+    verdicts.resize(batch.packets.size());
+    engine.run(batch.packets, verdicts);
+    std::size_t matched = 0;
+    for (const std::uint32_t verdict : verdicts) matched += verdict != 0;
+    return matched;
+  }
+
+  static void keep_first(capture::RecordBatch& batch, std::size_t wanted, std::vector<std::uint32_t>& verdicts) {
+    std::size_t end = 0;
+    for (std::size_t taken = 0; taken < wanted; ++end) taken += verdicts.empty() || verdicts[end] != 0;
+    batch.packets.resize(end);
+    batch.records.resize(end);
+    if (!verdicts.empty()) verdicts.resize(end);
+  }
+
+  int finish(double seconds) {
+    std::uint64_t captured = 0;
+    std::uint64_t bytes = 0;
+    capture::LiveStatistics all;
+    std::vector<capture::LiveStatistics> by_interface(interfaces_.size());
+    int status = kYes;
+    for (const std::unique_ptr<Tap>& tap : taps_) {
+      captured += tap->captured;
+      bytes += tap->bytes;
+      for (capture::LiveStatistics* sum : {&all, &by_interface[tap->interface]}) {
+        sum->received += tap->statistics.received;
+        sum->dropped += tap->statistics.dropped;
+        sum->freezes += tap->statistics.freezes;
+      }
+      if (!tap->result && tap->result.error().system_error != EPIPE)
+        status = std::max(status, report(tap->result.error()));
+    }
+    if (file_)
+      if (const Status done = file_->finish(by_interface); !done && done.error().system_error != EPIPE)
+        status = std::max(status, report(done.error()));
+    const int printed = summarise(captured, bytes, all, seconds);
+    if (printed != kYes) return printed;
+    return status != kYes ? status : captured > 0 ? kYes : kNo;
+  }
+
+  int summarise(std::uint64_t captured, std::uint64_t bytes, const capture::LiveStatistics& all, double seconds) {
+    if (options_.count_only && !options_.json)
+      if (const int printed = print(fmt::format("{}\n", captured)); printed != kYes) return printed;
+    if (options_.json) {
+      const nlohmann::json out = {{"version", 1},
+                                  {"captured", captured},
+                                  {"bytes", bytes},
+                                  {"received", all.received},
+                                  {"dropped", all.dropped},
+                                  {"freezes", all.freezes},
+                                  {"files", file_ ? file_->files() : 0},
+                                  {"seconds", seconds},
+                                  {"filtered_in", taps_.front()->engine ? "weir" : "kernel"}};
+      // The capture itself may be on standard output.
+      if (output_ == "-") say(out.dump() + "\n");
+      else if (const int printed = print(out.dump() + "\n"); printed != kYes) return printed;
+    } else if (!options_.quiet) {
+      say(fmt::format("weir: {} packets captured, {} received by the filter, {} dropped by the kernel, {:.2f} s\n",
+                      captured, all.received, all.dropped, seconds));
+    }
+    return kYes;
+  }
+
+  const Options& options_;
+  std::string expression_;
+  std::string output_;
+  capture::LiveOptions live_;
+  capture::LiveWriterOptions writer_;
+  double duration_ = 0;
+  std::vector<capture::Interface> interfaces_;
+  std::vector<std::unique_ptr<Tap>> taps_;
+  std::unique_ptr<capture::LiveWriter> file_;
+  std::atomic<std::uint64_t> claimed_{0};
+};
+
+int list_interfaces(const Options& options) {
+  const Result<std::vector<capture::LiveInterface>> all = capture::live_interfaces();
+  if (!all) return report(all.error());
+  if (options.json) {
+    nlohmann::json list = nlohmann::json::array();
+    for (const capture::LiveInterface& one : *all)
+      list.push_back({{"index", one.index}, {"name", one.name}, {"up", one.up}, {"loopback", one.loopback}});
+    return print(list.dump() + "\n");
+  }
+  std::string out;
+  for (const capture::LiveInterface& one : *all)
+    out += fmt::format("{:<16} {}{}\n", one.name, one.up ? "up" : "down", one.loopback ? ", loopback" : "");
+  out += fmt::format("{:<16} all of them\n", "any");
+  return print(out);
+}
+
+void add_choice_options(CLI::App* verb, const std::shared_ptr<Options>& options) {
+  verb->add_option("-i,--interface", options->interfaces, "the interface, or 'any'; may be given several times");
+  verb->add_option("expression", options->expression, "which packets; all when missing")->expected(0, -1);
+  verb->add_option("-F,--file", options->expression_file, "read the expression from this file");
+  verb->add_option("-s,--snap-length", options->snap_length, "bytes kept of a packet")
+      ->check(CLI::Range(1u, 262144u))
+      ->capture_default_str();
+  verb->add_option("-Q,--direction", options->direction, "in, out or both")
+      ->check(CLI::IsMember({"in", "out", "both"}))
+      ->capture_default_str();
+  verb->add_flag("-p,--no-promiscuous", options->no_promiscuous, "do not set the interface to promiscuous mode");
+  verb->add_option("-c", options->count, "end after this many packets")->check(CLI::PositiveNumber);
+  verb->add_option("--duration", options->duration, "end after this time: 10s, 500ms, 2min");
+  verb->add_flag("--no-dns", options->no_dns, "resolve host names from /etc/hosts alone");
+}
+
+void add_output_options(CLI::App* verb, const std::shared_ptr<Options>& options) {
+  verb->add_option("-w,--write", options->output, "write packets to this file ('-': standard output)");
+  verb->add_flag("--count", options->count_only, "write nothing, print the number of packets");
+  verb->add_option("--format", options->format, "pcapng or pcap")
+      ->check(CLI::IsMember({"pcap", "pcapng"}))
+      ->capture_default_str();
+  verb->add_option("--rotate-size", options->rotate_size, "begin a new file before one gets larger: 100M");
+  verb->add_option("--rotate-time", options->rotate_time, "begin a new file after this time: 60s");
+  verb->add_option("--rotate-files", options->rotate_files, "keep this many files");
+  verb->add_flag("--json", options->json, "print the summary as JSON");
+  verb->add_flag("-q,--quiet", options->quiet, "no summary");
+}
+
+}  // namespace
+
+void add_capture(CLI::App& app, int& status) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("capture", "write the packets of an interface that match an expression");
+  add_choice_options(verb, options);
+  add_output_options(verb, options);
+  verb->add_option("--ring", options->ring, "size of the ring that the kernel fills, for each thread")
+      ->capture_default_str();
+  verb->add_option("--threads", options->threads, "read each interface with this many threads")
+      ->check(CLI::Range(1u, 256u));
+  verb->add_option("--fanout", options->fanout, "how threads share packets: hash, round-robin, cpu, queue")
+      ->check(CLI::IsMember({"hash", "round-robin", "cpu", "queue"}))
+      ->capture_default_str();
+  verb->add_flag("--filter-in-weir", options->in_weir, "filter after the ring, not in the kernel");
+  verb->add_option("-Z,--user", options->user, "become this user once all is open");
+  verb->add_flag("--keep-privileges", options->keep_privileges, "do not give up capabilities");
+  verb->add_flag("-D,--list", options->list, "list the interfaces");
+  verb->callback(
+      [options, &status] { status = options->list ? list_interfaces(*options) : CaptureRun(*options).run(); });
+}
+
+}  // namespace weir::tool

@@ -11,6 +11,7 @@
 #include <weir/filter/parse.h>
 #include <weir/flow/emit.h>
 #include <weir/flow/lift.h>
+#include <weir/flow/optimise.h>
 
 namespace weir::filter {
 namespace {
@@ -63,7 +64,8 @@ Result<Compiled> compile(std::string_view expression, const CompileOptions& opti
   WEIR_TRY(Source source, read(expression, options.parse));
   if (source.program) return Compiled{std::move(*source.program), {}};
   WEIR_TRY(CompiledGraph compiled, lower(*source.expression, options));
-  WEIR_TRY(cbpf::Program program, flow::emit(compiled.graph));
+  WEIR_TRY(cbpf::Program program,
+           options.optimise ? flow::optimise_and_emit(compiled.graph) : flow::emit(compiled.graph));
   WEIR_TRY(cbpf::Checked checked, cbpf::check(std::move(program), {.target = cbpf::Target::kUser}));
   return Compiled{std::move(checked), std::move(compiled.warnings)};
 }

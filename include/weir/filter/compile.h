@@ -23,6 +23,7 @@ struct CompileOptions {
   BindOptions bind{};
   ParseOptions parse{};
   std::uint32_t snap_length = 262144;  // bytes kept of a packet that matches; the program's verdict. Not 0
+  bool optimise = true;                // compile(): pass the graph through flow's optimiser
 };
 
 struct Compiled {

@@ -1,0 +1,307 @@
+// Alike decisions become one with parameters. Exports merge.
+//
+// `host` looks for the same addresses in IPv4 and in ARP, `port` for the same numbers behind IPv4 and IPv6 headers: two
+// chains of tests that are equal but for where they load from. Such a pair of chains becomes one whose loads are at
+// [q + k], with a parameter q that says where; the first test may compare another parameter instead, loaded before the
+// chains join. With q in X and the first value in A this is what classic code can say, and halves long lists.
+//
+// Candidates are found by hashing shapes: tests without their places, and the shapes of what they lead to. A pair is
+// merged where the instructions saved outnumber those that set the parameters.
+#include <algorithm>
+
+#include "flow/passes.h"
+
+namespace weir::flow {
+namespace {
+
+// Two loads: their bases as values of q that make both [q + k].
+struct Places {
+  bool same = false;  // nothing to choose
+  ExprId q_a = kNone, q_b = kNone;
+  std::uint32_t k = 0;
+};
+
+class Merging {
+ public:
+  explicit Merging(Decisions& decisions) : decisions_(decisions) {
+    walk_.topological(decisions);
+    shape_.assign(decisions.all.size(), kNone);
+    ways_in_.assign(decisions.all.size(), 0);
+    for (const DecisionId id : walk_.order)
+      for (const Way* way : {&decisions.all[id].if_true, &decisions.all[id].if_false})
+        if (way->to != kNone) ++ways_in_[way->to];
+    ++ways_in_[decisions.entry];
+  }
+
+  bool run() {
+    std::size_t size = 16;
+    while (size < 2 * walk_.order.size()) size *= 2;
+    table_.assign(size, kNone);
+    bool twins = false;
+    for (auto id = walk_.order.rbegin(); id != walk_.order.rend(); ++id) twins = find_shape(*id) || twins;
+    if (!twins) return false;
+    first_of_.assign(decisions_.all.size(), kNone);
+    bool changed = false;
+    for (const DecisionId id : walk_.order) {
+      if (shape_[id] == id && first_of_[id] == kNone) first_of_[id] = id;
+      const DecisionId shape = shape_[id];
+      if (first_of_[shape] == kNone) first_of_[shape] = id;
+      if (first_of_[shape] == id) continue;
+      if (try_pair(first_of_[shape], id)) changed = true;
+    }
+    return changed;
+  }
+
+ private:
+  struct Pair {
+    DecisionId a, b;
+    bool onward_by_true;  // the side that leads to the next pair; the last pair has none
+    Places places;
+  };
+
+  bool can_merge(const Decision& d) const {
+    return d.is_branch() && d.parameters.empty() && d.if_true.arguments.empty() && d.if_false.arguments.empty() &&
+           (d.kind == ExitKind::kSet || decisions_.expressions.is_constant(d.rhs));
+  }
+
+  // Says whether another decision has the shape already. A shape is named by the first decision that has it.
+  bool find_shape(DecisionId id) {
+    const Decision& d = decisions_.all[id];
+    shape_[id] = id;
+    if (!can_merge(d)) return false;
+    const std::size_t mask = table_.size() - 1;
+    std::size_t at = hash(d) & mask;
+    for (; table_[at] != kNone; at = (at + 1) & mask)
+      if (alike(decisions_.all[table_[at]], d)) {
+        shape_[id] = table_[at];
+        return true;
+      }
+    table_[at] = id;
+    return false;
+  }
+
+  // The load that an expression starts with, through operations with constants.
+  ExprId root(ExprId id) const {
+    const Expressions& expressions = decisions_.expressions;
+    while (expressions[id].b != kNone && expressions.is_constant(expressions[id].b)) id = expressions[id].a;
+    return id;
+  }
+
+  bool alike_values(ExprId a, ExprId b) const {
+    const Expressions& expressions = decisions_.expressions;
+    for (;;) {
+      if (a == b) return true;
+      const Expr& x = expressions[a];
+      const Expr& y = expressions[b];
+      if (x.op == Op::kLoad && y.op == Op::kLoad && x.size == y.size) return true;
+      if (x.op != y.op || x.b == kNone || x.b != y.b || !expressions.is_constant(x.b)) return false;
+      a = x.a;
+      b = y.a;
+    }
+  }
+
+  std::uint64_t hash(const Decision& d) const {
+    std::uint64_t h = static_cast<std::uint64_t>(d.kind) * 7 + static_cast<std::uint64_t>(d.condition);
+    const auto mix = [&h](std::uint64_t x) {
+      h = (h ^ x) * 0x9e3779b97f4a7c15u;
+      h ^= h >> 29;
+    };
+    const Expr& e = decisions_.expressions[root(d.lhs)];
+    mix(static_cast<std::uint64_t>(e.op) << 8 | e.size);
+    mix(d.rhs);
+    mix(shape_[d.if_true.to]);
+    mix(shape_[d.if_false.to]);
+    for (const Range& range : decisions_.set(d.set)) mix(std::uint64_t{range.first} << 32 | range.last);
+    return h;
+  }
+
+  bool alike(const Decision& a, const Decision& b) const {
+    if (a.kind != b.kind || a.condition != b.condition || a.rhs != b.rhs) return false;
+    if (shape_[a.if_true.to] != shape_[b.if_true.to] || shape_[a.if_false.to] != shape_[b.if_false.to]) return false;
+    const auto x = decisions_.set(a.set), y = decisions_.set(b.set);
+    return std::equal(x.begin(), x.end(), y.begin(), y.end()) && alike_values(a.lhs, b.lhs);
+  }
+
+  Places places(const Decision& a, const Decision& b) {
+    Places out;
+    const ExprId load_a = root(a.lhs), load_b = root(b.lhs);
+    out.same = load_a == load_b;
+    if (out.same) return out;
+    Expressions& expressions = decisions_.expressions;
+    const Expr x = expressions[load_a], y = expressions[load_b];
+    if (x.k >= kFarthestNeed || y.k >= kFarthestNeed) return out;
+    if (x.a != kNone && y.a != kNone) {
+      if (x.k != y.k) return out;
+      out.q_a = x.a;
+      out.q_b = y.a;
+      out.k = x.k;
+      return out;
+    }
+    // A fixed place stays fixed where q is 0; the other one must lie behind it.
+    out.k = x.a == kNone && (y.a != kNone || x.k > y.k) ? y.k : x.k;
+    if (x.k < out.k || y.k < out.k) return {};
+    out.q_a = x.a != kNone ? x.a : expressions.constant(x.k - out.k);
+    out.q_b = y.a != kNone ? y.a : expressions.constant(y.k - out.k);
+    return out;
+  }
+
+  // Demands are at most those of the decision's own load.
+  bool demands_own_load(const Decision& d) const {
+    const ExprId load = root(d.lhs);
+    const Expr& e = decisions_.expressions[load];
+    for (const ExprId trap : decisions_.list(d.traps))
+      if (trap != load) return false;
+    if (d.need == 0) return true;
+    return e.op == Op::kLoad && e.a == kNone && d.need == e.k + e.size;
+  }
+
+  bool collect(DecisionId a, DecisionId b) {
+    pairs_.clear();
+    for (;;) {
+      const Decision& x = decisions_.all[a];
+      const Decision& y = decisions_.all[b];
+      if (a == b || !can_merge(x) || !can_merge(y)) return false;
+      const bool same_true = x.if_true.to == y.if_true.to;
+      const bool same_false = x.if_false.to == y.if_false.to;
+      if (!same_true && !same_false) return false;
+      pairs_.push_back({a, b, !same_true, places(x, y)});
+      if (same_true && same_false) return true;
+      a = same_true ? x.if_false.to : x.if_true.to;
+      b = same_true ? y.if_false.to : y.if_true.to;
+      // Inside of the chains nothing else leads.
+      if (ways_in_[a] != 1 || ways_in_[b] != 1) return false;
+    }
+  }
+
+  bool agree(const Places& p, const Places& q) const { return p.q_a == q.q_a && p.q_b == q.q_b; }
+
+  bool try_pair(DecisionId a, DecisionId b) {
+    if (!collect(a, b)) return false;
+    // From the end: how far up one q serves all.
+    Places q;
+    std::size_t from = pairs_.size();
+    while (from > 0) {
+      const Pair& pair = pairs_[from - 1];
+      if (!demands_own_load(decisions_.all[pair.a]) || !demands_own_load(decisions_.all[pair.b])) break;
+      if (!pair.places.same) {
+        if (pair.places.q_a == kNone || (q.q_a != kNone && !agree(q, pair.places))) break;
+        if (q.q_a == kNone) q = pair.places;
+      }
+      --from;
+    }
+    const bool value_first = from > 0 && pays(from - 1, true, q) > std::max(pays(from, false, q), 0);
+    if (!value_first && (from == pairs_.size() || pays(from, false, q) <= 0)) return false;
+    build(value_first ? from - 1 : from, value_first, q);
+    return true;
+  }
+
+  int comparisons(const Decision& d) const {
+    if (d.kind != ExitKind::kSet) return 1;
+    int out = 0;
+    for (const Range& range : decisions_.set(d.set))
+      out += range.first == range.last || range.first == 0 || range.last == kLastNumber ? 1 : 2;
+    return out;
+  }
+
+  // Instructions saved by merging from there on.
+  int pays(std::size_t from, bool value_first, const Places& q) const {
+    const Expressions& expressions = decisions_.expressions;
+    int out = 0;
+    for (std::size_t i = from; i < pairs_.size(); ++i) {
+      out += comparisons(decisions_.all[pairs_[i].a]);
+      const bool loads = i != from || !value_first;
+      if (loads && (i == 0 || pairs_[i].places.same || !same_load_before(i))) ++out;
+    }
+    if (value_first) {
+      out -= 1;  // one side jumps to where they join
+      if (q.q_a == kNone) return out;
+    }
+    if (q.q_a == kNone) return out;
+    const bool a_fixed = expressions.is_constant(q.q_a), b_fixed = expressions.is_constant(q.q_b);
+    if (!expressions.is_constant(q.q_a, 0) && a_fixed) --out;
+    if (!expressions.is_constant(q.q_b, 0) && b_fixed) --out;
+    // Setting X to a constant can be done before the test that leads there, if that is one test.
+    const bool hoists = (a_fixed && ways_in_[pairs_[from].a] == 1) || (b_fixed && ways_in_[pairs_[from].b] == 1);
+    if (!value_first && !hoists) --out;
+    return out;
+  }
+
+  bool same_load_before(std::size_t i) const {
+    return decisions_.all[pairs_[i].a].lhs == decisions_.all[pairs_[i - 1].a].lhs;
+  }
+
+  ExprId with_load(ExprId value, ExprId load) {
+    Expressions& expressions = decisions_.expressions;
+    const Expr e = expressions[value];
+    if (e.op == Op::kLoad) return load;
+    return expressions.binary(e.op, with_load(e.a, load), e.b);
+  }
+
+  void build(std::size_t from, bool value_first, const Places& q) {
+    Expressions& expressions = decisions_.expressions;
+    const ExprId place = q.q_a != kNone ? expressions.parameter() : kNone;
+    const ExprId value = value_first ? expressions.parameter() : kNone;
+    DecisionId next = kNone;
+    for (std::size_t i = pairs_.size(); i-- > from;) {
+      const Pair& pair = pairs_[i];
+      const Decision& a = decisions_.all[pair.a];
+      const Decision& b = decisions_.all[pair.b];
+      Decision made = a;
+      made.need = 0;
+      made.traps = {};
+      if (value_first && i == from) {
+        made.lhs = value;
+      } else if (pair.places.same) {
+        made.need = std::max(a.need, b.need);
+        made.traps = a.traps.empty() ? b.traps : a.traps;
+      } else {
+        const ExprId load = expressions.load(expressions[root(a.lhs)].size, place, pair.places.k);
+        made.lhs = with_load(a.lhs, load);
+        if (a.demands() || b.demands()) made.traps = decisions_.keep(std::span<const ExprId>(&load, 1));
+      }
+      if (next != kNone) (pair.onward_by_true ? made.if_true : made.if_false) = {next, {}};
+      next = static_cast<DecisionId>(decisions_.all.size());
+      decisions_.all.push_back(made);
+    }
+    std::vector<ExprId> parameters, for_a, for_b;
+    if (value_first) {
+      parameters.push_back(value);
+      for_a.push_back(decisions_.all[pairs_[from].a].lhs);
+      for_b.push_back(decisions_.all[pairs_[from].b].lhs);
+    }
+    if (place != kNone) {
+      parameters.push_back(place);
+      for_a.push_back(q.q_a);
+      for_b.push_back(q.q_b);
+    }
+    decisions_.all[next].parameters = decisions_.keep(parameters);
+    hand_over(pairs_[from].a, next, decisions_.keep(for_a), value_first);
+    hand_over(pairs_[from].b, next, decisions_.keep(for_b), value_first);
+  }
+
+  void hand_over(DecisionId id, DecisionId to, Slice arguments, bool keeps_demands) {
+    Decision& d = decisions_.all[id];
+    d.kind = ExitKind::kJump;
+    d.lhs = d.rhs = kNone;
+    d.set = {};
+    d.if_true = {to, arguments};
+    d.if_false = {};
+    if (keeps_demands) return;
+    d.need = 0;
+    d.traps = {};
+  }
+
+  Decisions& decisions_;
+  Walk walk_;
+  std::vector<std::uint32_t> ways_in_;  // by decision
+  std::vector<DecisionId> shape_;       // by decision
+  std::vector<DecisionId> first_of_;    // by shape: the first decision that has it
+  std::vector<DecisionId> table_;
+  std::vector<Pair> pairs_;
+};
+
+}  // namespace
+
+bool merge(Decisions& decisions) { return Merging(decisions).run(); }
+
+}  // namespace weir::flow

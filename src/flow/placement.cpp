@@ -1,0 +1,213 @@
+// Homes of parameters and expressions. Exports Placement and split_ways.
+//
+// A parameter is needed from the first jump that hands it over, in the order of the code, to its last use; two that are
+// needed at the same time have different homes, and nothing else is put into a home in between. That is coarse, since
+// the order of the code is taken for time, but code that branches much has few parameters.
+#include "flow/placement.h"
+
+#include <algorithm>
+
+namespace weir::flow {
+namespace {
+
+constexpr ExprId kSeveral = kNone - 1;
+
+bool has_parameters(const Decisions& decisions) {
+  return std::any_of(decisions.all.begin(), decisions.all.end(),
+                     [](const Decision& decision) { return !decision.parameters.empty(); });
+}
+
+}  // namespace
+
+void split_ways(Decisions& decisions) {
+  const std::size_t count = decisions.all.size();
+  std::vector<DecisionId> jumps;  // made here or found: jumps that demand nothing and hand something over
+  const auto find = [&](const Way& way) {
+    for (const DecisionId id : jumps) {
+      const Way& known = decisions.all[id].if_true;
+      const auto a = decisions.list(known.arguments), b = decisions.list(way.arguments);
+      if (known.to == way.to && std::equal(a.begin(), a.end(), b.begin(), b.end())) return id;
+    }
+    return kNone;
+  };
+  for (std::size_t i = 0; i < count; ++i) {
+    if (!decisions.all[i].is_branch()) continue;
+    for (const bool side : {true, false}) {
+      const Way way = side ? decisions.all[i].if_true : decisions.all[i].if_false;
+      if (way.arguments.empty()) continue;
+      DecisionId id = jumps.size() > 64 ? kNone : find(way);
+      if (id == kNone) {
+        Decision jump;
+        jump.kind = ExitKind::kJump;
+        jump.if_true = way;
+        id = static_cast<DecisionId>(decisions.all.size());
+        decisions.all.push_back(jump);
+        jumps.push_back(id);
+      }
+      Decision& branch = decisions.all[i];
+      (side ? branch.if_true : branch.if_false) = {id, {}};
+    }
+  }
+}
+
+// Every expression that the decision looks at, demands or hands over, with all operands, each once.
+template <typename Visit>
+void Placement::visit_expressions(const Decision& decision, Visit visit) {
+  const Expressions& expressions = decisions_.expressions;
+  ++round_;
+  const auto add = [&](ExprId id) {
+    if (id == kNone || seen_[id] == round_) return;
+    seen_[id] = round_;
+    pending_.push_back(id);
+  };
+  if (decision.kind != ExitKind::kJump) add(decision.lhs);
+  if (decision.kind == ExitKind::kTest) add(decision.rhs);
+  for (const ExprId trap : decisions_.list(decision.traps)) add(trap);
+  for (const ExprId argument : decisions_.list(decision.if_true.arguments)) add(argument);
+  while (!pending_.empty()) {
+    const ExprId id = pending_.back();
+    pending_.pop_back();
+    visit(id);
+    add(expressions[id].a);
+    add(expressions[id].b);
+  }
+}
+
+void Placement::place_parameters(const std::vector<DecisionId>& order) {
+  home.assign(decisions_.expressions.size(), kNoHome);
+  free_words = 0xffff;
+  if (!has_parameters(decisions_)) {
+    needs_x.assign(decisions_.all.size(), true);
+    ways_in.assign(decisions_.all.size(), 2);
+    return;
+  }
+  seen_.assign(decisions_.expressions.size(), 0);
+  find_needs(order);
+  find_intervals(order);
+  std::vector<ExprId> parameters;
+  std::vector<DecisionId> owner;
+  for (const DecisionId id : order)
+    for (const ExprId parameter : decisions_.list(decisions_.all[id].parameters)) {
+      parameters.push_back(parameter);
+      owner.push_back(id);
+    }
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const ExprId p = parameters[i];
+    if (fits_a(owner[i], p)) home[p] = kInA;
+    else if (fits_x(p, parameters)) home[p] = kInX;
+    if (home[p] != kInX) continue;
+    if (x_taken_.empty()) x_taken_.assign(order.size(), false);
+    std::fill(x_taken_.begin() + interval_[p].from, x_taken_.begin() + interval_[p].to + 1, true);
+  }
+  for (const ExprId p : parameters) {
+    if (home[p] != kNoHome || interval_[p].to == 0) continue;
+    std::uint32_t taken = 0;
+    for (const ExprId q : parameters)
+      if (home[q] < cbpf::kScratchWords && interval_[q].from <= interval_[p].to && interval_[p].from <= interval_[q].to)
+        taken |= 1u << home[q];
+    std::uint32_t word = 0;
+    while (word < cbpf::kScratchWords && (taken >> word & 1) != 0) ++word;
+    if (word == cbpf::kScratchWords) return;
+    home[p] = static_cast<std::uint8_t>(word);
+    free_words &= ~(1u << word);
+  }
+}
+
+// What X is used for in each decision, and whether its content matters from there on.
+void Placement::find_needs(const std::vector<DecisionId>& order) {
+  const Expressions& expressions = decisions_.expressions;
+  position_.assign(decisions_.all.size(), 0);
+  ways_in.assign(decisions_.all.size(), 0);
+  needs_x.assign(decisions_.all.size(), false);
+  uses_x_for_.assign(order.size(), kNone);
+  for (std::uint32_t at = 0; at < order.size(); ++at) position_[order[at]] = at;
+  for (std::uint32_t at = static_cast<std::uint32_t>(order.size()); at-- > 0;) {
+    const Decision& decision = decisions_.all[order[at]];
+    ExprId& uses = uses_x_for_[at];
+    const auto use = [&](ExprId e) { uses = uses == kNone || uses == e ? e : kSeveral; };
+    visit_expressions(decision, [&](ExprId id) {
+      const Expr& e = expressions[id];
+      if (e.op == Op::kLoad && e.a != kNone) use(e.a);
+      if ((e.op >= Op::kAdd || e.op == Op::kExtension) && e.b != kNone && !expressions.is_constant(e.b)) use(kSeveral);
+    });
+    if (decision.kind == ExitKind::kTest && !expressions.is_constant(decision.rhs)) use(kSeveral);
+    bool below = false;
+    for (const Way* way : {&decision.if_true, &decision.if_false})
+      if (way->to != kNone) {
+        ++ways_in[way->to];
+        below = below || needs_x[way->to];
+      }
+    // A jump that hands over constants only has no use for what X held, if the parameter is all that X is needed for.
+    const auto arguments = decisions_.list(decision.if_true.arguments);
+    const bool constants = decision.kind == ExitKind::kJump && arguments.size() == 1 && !decision.demands() &&
+                           expressions.is_constant(arguments[0]);
+    needs_x[order[at]] = uses != kNone || (below && !constants);
+  }
+}
+
+void Placement::find_intervals(const std::vector<DecisionId>& order) {
+  interval_.assign(decisions_.expressions.size(), {});
+  for (const DecisionId id : order) {
+    const std::uint32_t at = position_[id];
+    visit_expressions(decisions_.all[id], [&](ExprId e) {
+      if (decisions_.expressions[e].op == Op::kParameter) interval_[e].to = std::max(interval_[e].to, at);
+    });
+    const Way& way = decisions_.all[id].if_true;
+    if (way.arguments.empty()) continue;
+    for (const ExprId parameter : decisions_.list(decisions_.all[way.to].parameters))
+      interval_[parameter].from = std::min(interval_[parameter].from, at);
+  }
+}
+
+bool Placement::fits_x(ExprId parameter, const std::vector<ExprId>& parameters) const {
+  const Interval& mine = interval_[parameter];
+  if (mine.to == 0 || mine.from > mine.to) return false;
+  for (std::uint32_t at = mine.from; at <= mine.to; ++at)
+    if (uses_x_for_[at] != kNone && uses_x_for_[at] != parameter) return false;
+  for (const ExprId other : parameters)
+    if (home[other] == kInX && interval_[other].from <= mine.to && mine.from <= interval_[other].to) return false;
+  return true;
+}
+
+// The parameter is what the decision's own test compares, and nothing looks at it later.
+bool Placement::fits_a(DecisionId id, ExprId parameter) const {
+  const Decision& decision = decisions_.all[id];
+  if (decision.lhs != parameter || !decision.is_branch() || decision.demands()) return false;
+  if (decision.kind == ExitKind::kTest && !decisions_.expressions.is_constant(decision.rhs)) return false;
+  if (interval_[parameter].to != position_[id]) return false;
+  return std::none_of(decisions_.list(decision.parameters).begin(), decisions_.list(decision.parameters).end(),
+                      [&](ExprId other) { return home[other] == kInA; });
+}
+
+void Placement::find_last_uses(const std::vector<DecisionId>& order) {
+  last_use_.assign(decisions_.expressions.size(), 0);
+  seen_.assign(decisions_.expressions.size(), 0);
+  round_ = 0;
+  position_.assign(decisions_.all.size(), 0);
+  for (std::uint32_t at = 0; at < order.size(); ++at) {
+    position_[order[at]] = at;
+    visit_expressions(decisions_.all[order[at]], [&](ExprId e) { last_use_[e] = at; });
+  }
+}
+
+bool Placement::give_word(ExprId e) {
+  std::uint32_t word = 0;
+  while (word < cbpf::kScratchWords && (free_words >> word & 1) == 0) ++word;
+  if (word + 1 >= cbpf::kScratchWords) return false;  // one is left for temporaries
+  home[e] = static_cast<std::uint8_t>(word);
+  free_words &= ~(1u << word);
+  with_words_.push_back(e);
+  return true;
+}
+
+void Placement::take_back(ExprId e) {
+  free_words |= 1u << home[e];
+  home[e] = kNoHome;
+  with_words_.pop_back();
+}
+
+void Placement::mark_kept(DecisionId id, std::vector<bool>& keep) const {
+  for (const ExprId e : with_words_) keep[e] = last_use_[e] > position_[id];
+}
+
+}  // namespace weir::flow

@@ -1,9 +1,9 @@
 // Alike decisions become one with parameters. Exports merge.
 //
 // `host` looks for the same addresses in IPv4 and in ARP, `port` for the same numbers behind IPv4 and IPv6 headers: two
-// chains of tests that are equal but for where they load from. Such a pair of chains becomes one whose loads are at
-// [q + k], with a parameter q that says where; the first test may compare another parameter instead, loaded before the
-// chains join. With q in X and the first value in A this is what classic code can say, and halves long lists.
+// trees of tests that are equal but for where they load from. Such a pair becomes one whose loads are at [q + k], with
+// a parameter q that says where; the first test may compare another parameter instead, loaded before the ways join.
+// With q in X and the first value in A this is what classic code can say, and halves long lists.
 //
 // Candidates are found by hashing shapes: tests without their places, and the shapes of what they lead to. A pair is
 // merged where the instructions saved outnumber those that set the parameters.
@@ -55,8 +55,8 @@ class Merging {
  private:
   struct Pair {
     DecisionId a, b;
-    bool onward_by_true;  // the side that leads to the next pair; the last pair has none
     Places places;
+    std::uint32_t if_true = kNone, if_false = kNone;  // the pair that a side leads to; kNone: to the same decision
   };
 
   bool can_merge(const Decision& d) const {
@@ -155,43 +155,59 @@ class Merging {
     return e.op == Op::kLoad && e.a == kNone && d.need == e.k + e.size;
   }
 
-  bool collect(DecisionId a, DecisionId b) {
-    pairs_.clear();
-    for (;;) {
-      const Decision& x = decisions_.all[a];
-      const Decision& y = decisions_.all[b];
-      if (a == b || !can_merge(x) || !can_merge(y)) return false;
-      const bool same_true = x.if_true.to == y.if_true.to;
-      const bool same_false = x.if_false.to == y.if_false.to;
-      if (!same_true && !same_false) return false;
-      pairs_.push_back({a, b, !same_true, places(x, y)});
-      if (same_true && same_false) return true;
-      a = same_true ? x.if_false.to : x.if_true.to;
-      b = same_true ? y.if_false.to : y.if_true.to;
-      // Inside of the chains nothing else leads.
-      if (ways_in_[a] != 1 || ways_in_[b] != 1) return false;
-    }
-  }
-
   bool agree(const Places& p, const Places& q) const { return p.q_a == q.q_a && p.q_b == q.q_b; }
 
-  bool try_pair(DecisionId a, DecisionId b) {
-    if (!collect(a, b)) return false;
-    // From the end: how far up one q serves all.
-    Places q;
-    std::size_t from = pairs_.size();
-    while (from > 0) {
-      const Pair& pair = pairs_[from - 1];
-      if (!demands_own_load(decisions_.all[pair.a]) || !demands_own_load(decisions_.all[pair.b])) break;
-      if (!pair.places.same) {
-        if (pair.places.q_a == kNone || (q.q_a != kNone && !agree(q, pair.places))) break;
-        if (q.q_a == kNone) q = pair.places;
+  // All pairs below a first one, each before those it leads to, and the q that serves all but perhaps the first. False
+  // where the two trees cannot be one.
+  bool collect(DecisionId a, DecisionId b, Places& q) {
+    pairs_.clear();
+    if (!add_pair(a, b, q)) return false;
+    for (std::size_t i = 0; i < pairs_.size(); ++i) {
+      for (const bool side : {true, false}) {
+        const Decision& x = decisions_.all[pairs_[i].a];
+        const Decision& y = decisions_.all[pairs_[i].b];
+        const DecisionId to_a = side ? x.if_true.to : x.if_false.to;
+        const DecisionId to_b = side ? y.if_true.to : y.if_false.to;
+        if (to_a == to_b) continue;
+        // Inside of the trees nothing else leads.
+        if (ways_in_[to_a] != 1 || ways_in_[to_b] != 1) return false;
+        (side ? pairs_[i].if_true : pairs_[i].if_false) = static_cast<std::uint32_t>(pairs_.size());
+        if (!add_pair(to_a, to_b, q)) return false;
       }
-      --from;
     }
-    const bool value_first = from > 0 && pays(from - 1, true, q) > std::max(pays(from, false, q), 0);
-    if (!value_first && (from == pairs_.size() || pays(from, false, q) <= 0)) return false;
-    build(value_first ? from - 1 : from, value_first, q);
+    return true;
+  }
+
+  bool add_pair(DecisionId a, DecisionId b, Places& q) {
+    const Decision& x = decisions_.all[a];
+    const Decision& y = decisions_.all[b];
+    if (!can_merge(x) || !can_merge(y)) return false;
+    const bool first = pairs_.empty();
+    pairs_.push_back({a, b, places(x, y)});
+    if (first) return true;
+    if (!demands_own_load(x) || !demands_own_load(y)) return false;
+    const Places& here = pairs_.back().places;
+    if (here.same) return true;
+    if (here.q_a == kNone || (q.q_a != kNone && !agree(q, here))) return false;
+    q = here;
+    return true;
+  }
+
+  bool try_pair(DecisionId a, DecisionId b) {
+    Places q;
+    if (a == b || !collect(a, b, q)) return false;
+    const Pair& top = pairs_.front();
+    const int with_value = pays(true, q);
+    int with_place = 0;
+    Places all = q;
+    if (demands_own_load(decisions_.all[a]) && demands_own_load(decisions_.all[b])) {
+      const bool fits = top.places.same || (top.places.q_a != kNone && (q.q_a == kNone || agree(q, top.places)));
+      if (fits && !top.places.same) all = top.places;
+      if (fits) with_place = pays(false, all);
+    }
+    if (std::max(with_value, with_place) <= 0) return false;
+    if (with_value > with_place) build(true, q);
+    else build(false, all);
     return true;
   }
 
@@ -203,31 +219,26 @@ class Merging {
     return out;
   }
 
-  // Instructions saved by merging from there on.
-  int pays(std::size_t from, bool value_first, const Places& q) const {
+  // Instructions saved by merging.
+  int pays(bool value_first, const Places& q) const {
     const Expressions& expressions = decisions_.expressions;
     int out = 0;
-    for (std::size_t i = from; i < pairs_.size(); ++i) {
+    for (std::size_t i = 0; i < pairs_.size(); ++i) {
       out += comparisons(decisions_.all[pairs_[i].a]);
-      const bool loads = i != from || !value_first;
-      if (loads && (i == 0 || pairs_[i].places.same || !same_load_before(i))) ++out;
+      if (i != 0 || !value_first) ++out;  // its load
+      // Not where the decision before has loaded the same.
+      for (const std::uint32_t next : {pairs_[i].if_true, pairs_[i].if_false})
+        if (next != kNone && decisions_.all[pairs_[next].a].lhs == decisions_.all[pairs_[i].a].lhs) --out;
     }
-    if (value_first) {
-      out -= 1;  // one side jumps to where they join
-      if (q.q_a == kNone) return out;
-    }
+    if (value_first) out -= 1;  // one side jumps to where they join
     if (q.q_a == kNone) return out;
     const bool a_fixed = expressions.is_constant(q.q_a), b_fixed = expressions.is_constant(q.q_b);
     if (!expressions.is_constant(q.q_a, 0) && a_fixed) --out;
     if (!expressions.is_constant(q.q_b, 0) && b_fixed) --out;
     // Setting X to a constant can be done before the test that leads there, if that is one test.
-    const bool hoists = (a_fixed && ways_in_[pairs_[from].a] == 1) || (b_fixed && ways_in_[pairs_[from].b] == 1);
+    const bool hoists = (a_fixed && ways_in_[pairs_[0].a] == 1) || (b_fixed && ways_in_[pairs_[0].b] == 1);
     if (!value_first && !hoists) --out;
     return out;
-  }
-
-  bool same_load_before(std::size_t i) const {
-    return decisions_.all[pairs_[i].a].lhs == decisions_.all[pairs_[i - 1].a].lhs;
   }
 
   ExprId with_load(ExprId value, ExprId load) {
@@ -237,19 +248,19 @@ class Merging {
     return expressions.binary(e.op, with_load(e.a, load), e.b);
   }
 
-  void build(std::size_t from, bool value_first, const Places& q) {
+  void build(bool value_first, const Places& q) {
     Expressions& expressions = decisions_.expressions;
     const ExprId place = q.q_a != kNone ? expressions.parameter() : kNone;
     const ExprId value = value_first ? expressions.parameter() : kNone;
-    DecisionId next = kNone;
-    for (std::size_t i = pairs_.size(); i-- > from;) {
+    const auto first = static_cast<DecisionId>(decisions_.all.size());
+    for (std::size_t i = 0; i < pairs_.size(); ++i) {
       const Pair& pair = pairs_[i];
       const Decision& a = decisions_.all[pair.a];
       const Decision& b = decisions_.all[pair.b];
       Decision made = a;
       made.need = 0;
       made.traps = {};
-      if (value_first && i == from) {
+      if (value_first && i == 0) {
         made.lhs = value;
       } else if (pair.places.same) {
         made.need = std::max(a.need, b.need);
@@ -259,24 +270,24 @@ class Merging {
         made.lhs = with_load(a.lhs, load);
         if (a.demands() || b.demands()) made.traps = decisions_.keep(std::span<const ExprId>(&load, 1));
       }
-      if (next != kNone) (pair.onward_by_true ? made.if_true : made.if_false) = {next, {}};
-      next = static_cast<DecisionId>(decisions_.all.size());
+      if (pair.if_true != kNone) made.if_true = {first + pair.if_true, {}};
+      if (pair.if_false != kNone) made.if_false = {first + pair.if_false, {}};
       decisions_.all.push_back(made);
     }
     std::vector<ExprId> parameters, for_a, for_b;
     if (value_first) {
       parameters.push_back(value);
-      for_a.push_back(decisions_.all[pairs_[from].a].lhs);
-      for_b.push_back(decisions_.all[pairs_[from].b].lhs);
+      for_a.push_back(decisions_.all[pairs_[0].a].lhs);
+      for_b.push_back(decisions_.all[pairs_[0].b].lhs);
     }
     if (place != kNone) {
       parameters.push_back(place);
       for_a.push_back(q.q_a);
       for_b.push_back(q.q_b);
     }
-    decisions_.all[next].parameters = decisions_.keep(parameters);
-    hand_over(pairs_[from].a, next, decisions_.keep(for_a), value_first);
-    hand_over(pairs_[from].b, next, decisions_.keep(for_b), value_first);
+    decisions_.all[first].parameters = decisions_.keep(parameters);
+    hand_over(pairs_[0].a, first, decisions_.keep(for_a), value_first);
+    hand_over(pairs_[0].b, first, decisions_.keep(for_b), value_first);
   }
 
   void hand_over(DecisionId id, DecisionId to, Slice arguments, bool keeps_demands) {

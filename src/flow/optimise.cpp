@@ -18,6 +18,7 @@ namespace weir::flow {
 namespace {
 
 constexpr int kMostRounds = 4;
+constexpr std::size_t kSmall = 600;  // decisions
 
 struct Pass {
   PassInfo info;
@@ -57,7 +58,16 @@ class Driver {
       changed = run(kPasses[2]) || changed;
       if (!changed) break;
     }
-    run(kPasses[3]);
+    if (keeps_unmerged_) unmerged_ = decisions_;
+    merged_ = run(kPasses[3]);
+  }
+
+  // Merging pays where registers allow it, which only selection knows: of small programs both are made.
+  std::optional<cbpf::Program> select_shorter() {
+    std::optional<cbpf::Program> best = select(decisions_);
+    if (!merged_ || !unmerged_) return best;
+    std::optional<cbpf::Program> other = select(*unmerged_);
+    return other && (!best || other->size() < best->size()) ? std::move(other) : std::move(best);
   }
 
  private:
@@ -73,6 +83,9 @@ class Driver {
 
   Decisions& decisions_;
   const OptimiseOptions& options_;
+  const bool keeps_unmerged_ = decisions_.all.size() <= kSmall;
+  bool merged_ = false;
+  std::optional<Decisions> unmerged_;
 };
 
 }  // namespace
@@ -89,8 +102,9 @@ bool optimise(Graph& graph, const OptimiseOptions& options) {
 
 Result<cbpf::Program> optimise_and_emit(const Graph& graph, const OptimiseOptions& options) {
   if (std::optional<Decisions> decisions = to_decisions(graph)) {
-    Driver(*decisions, options).run();
-    if (std::optional<cbpf::Program> program = select(*decisions)) return *std::move(program);
+    Driver driver(*decisions, options);
+    driver.run();
+    if (std::optional<cbpf::Program> program = driver.select_shorter()) return *std::move(program);
   }
   return emit(graph);
 }

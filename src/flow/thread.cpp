@@ -3,10 +3,14 @@
 // Decisions are taken in topological order. The facts at one are those that hold on all ways that lead to it, which are
 // final when it is reached; its demands and the outcome of its test add to them. A way is followed as long as the facts
 // on it decide what it leads to and cover its demands: the test is skipped on this way, and stays for others. Nothing
-// is copied, so the program never grows. Decisions with parameters are not skipped.
-#include <array>
+// is copied, so the program never grows.
+//
+// A decision with parameters is skipped when its turn comes, on the ways that lead to where the parameters are not
+// needed; where all others lead to one place that nothing else leads to, the parameters move there.
+#include <algorithm>
 
 #include "flow/facts.h"
+#include "flow/live_parameters.h"
 #include "flow/passes.h"
 
 namespace weir::flow {
@@ -21,11 +25,17 @@ class Threading {
   bool run() {
     walk_.topological(decisions_);
     skips_left_ = 64 * walk_.order.size() + 1000;
+    ways_in_.assign(decisions_.all.size(), 0);
+    for (const DecisionId id : walk_.order)
+      for (const Way* way : {&decisions_.all[id].if_true, &decisions_.all[id].if_false})
+        if (way->to != kNone) ++ways_in_[way->to];
+    live_.find(decisions_, walk_.order);
     for (const DecisionId id : walk_.order) {
       if (id == decisions_.entry) here_.clear();
+      else if (live_.known() && !decisions_.all[id].parameters.empty() && !skip_joint(id)) continue;
       else if (facts_of_[id] == kNone) continue;  // no way leads here any more
       else take(id);
-      visit(decisions_.all[id]);
+      visit(id);
     }
     skip_entry();
     return changed_;
@@ -67,8 +77,87 @@ class Threading {
     changed_ = true;
   }
 
-  void visit(Decision& decision) {
+  // A jump's demands become those of what it alone leads to.
+  void pass_demands_on(Decision& jump) {
+    Decision& next = decisions_.all[jump.if_true.to];
+    if (!jump.if_true.arguments.empty()) return;
+    const bool rejects = next.kind == ExitKind::kVerdict && decisions_.expressions.is_constant(next.lhs, 0);
+    if (!rejects) {
+      if (ways_in_[jump.if_true.to] != 1 || !next.parameters.empty()) return;
+      next.need = std::max(next.need, jump.need);
+      kept_.assign(decisions_.list(next.traps).begin(), decisions_.list(next.traps).end());
+      for (const ExprId trap : decisions_.list(jump.traps))
+        if (std::find(kept_.begin(), kept_.end(), trap) == kept_.end()) kept_.push_back(trap);
+      if (kept_.size() != next.traps.count) next.traps = decisions_.keep(kept_);
+    }
+    jump.need = 0;
+    jump.traps = {};
+    changed_ = true;
+  }
+
+  // Ways that wait at a decision with parameters.
+  struct Waiting {
+    DecisionId joint;
+    DecisionId from;
+    bool side;
+    Facts facts;
+  };
+
+  // Leads the ways that wait at the decision past it, where their facts decide its test. False where none is left.
+  bool skip_joint(DecisionId id) {
+    const Decision joint = decisions_.all[id];
+    const bool tests_parameters = live_.used_by(decisions_, joint) != 0;
+    const std::uint64_t own = live_.mask(decisions_.list(joint.parameters));
+    std::vector<Waiting> here;
+    const auto elsewhere =
+        std::stable_partition(waiting_.begin(), waiting_.end(), [&](const Waiting& one) { return one.joint != id; });
+    here.assign(elsewhere, waiting_.end());
+    waiting_.erase(elsewhere, waiting_.end());
+    std::vector<const Way*> onward(here.size(), nullptr);
+    bool moves = joint.is_branch() && !tests_parameters && !here.empty();
+    const Way* destination = nullptr;
+    for (std::size_t i = 0; i < here.size() && joint.is_branch() && !tests_parameters; ++i) {
+      if (here[i].facts.covers_demands(decisions_, joint))
+        if (const std::optional<bool> outcome = here[i].facts.decide(decisions_, joint))
+          onward[i] = *outcome ? &joint.if_true : &joint.if_false;
+      if (onward[i] != nullptr && !onward[i]->arguments.empty()) onward[i] = nullptr;
+      if (onward[i] != nullptr && (live_.at(onward[i]->to) & own) == 0) continue;
+      moves = moves && onward[i] != nullptr && (destination == nullptr || destination == onward[i]);
+      destination = onward[i];
+    }
+    moves = moves && destination != nullptr && ways_in_[destination->to] == 1 &&
+            decisions_.all[destination->to].parameters.empty();
+    bool left = false;
+    for (std::size_t i = 0; i < here.size(); ++i) {
+      Way& way = here[i].side ? decisions_.all[here[i].from].if_true : decisions_.all[here[i].from].if_false;
+      const bool needed = onward[i] != nullptr && (live_.at(onward[i]->to) & own) != 0;
+      if (onward[i] == nullptr || (needed && !moves)) {
+        give(id, here[i].facts);
+        left = true;
+        continue;
+      }
+      changed_ = true;
+      way = {onward[i]->to, needed ? way.arguments : Slice{}};
+      if (needed) {
+        decisions_.all[way.to].parameters = joint.parameters;
+        wait_or_give(way.to, here[i].from, here[i].side, here[i].facts, true);
+      } else {
+        follow(way, here[i].facts);
+        wait_or_give(way.to, here[i].from, here[i].side, here[i].facts);
+      }
+    }
+    return left || facts_of_[id] != kNone;
+  }
+
+  void wait_or_give(DecisionId to, DecisionId from, bool side, const Facts& facts, bool at_once = false) {
+    if (at_once || !live_.known() || decisions_.all[to].parameters.empty()) give(to, facts);
+    else waiting_.push_back({to, from, side, facts});
+  }
+
+  void visit(DecisionId id) {
+    Decision& decision = decisions_.all[id];
     drop_covered_demands(decision);
+    if (decision.kind == ExitKind::kJump && decision.demands()) pass_demands_on(decision);
     here_.learn_demands(decisions_, decision);
     if (decision.kind == ExitKind::kVerdict) return;
     if (decision.is_branch()) {
@@ -81,17 +170,18 @@ class Threading {
     }
     if (!decision.is_branch()) {
       follow(decision.if_true, here_);
-      give(decision.if_true.to, here_);
+      wait_or_give(decision.if_true.to, id, true, here_);
       return;
     }
     there_ = here_;
     there_.learn_outcome(decisions_, decision, true);
     follow(decision.if_true, there_);
-    give(decision.if_true.to, there_);
+    wait_or_give(decision.if_true.to, id, true, there_);
     here_.learn_outcome(decisions_, decision, false);
     follow(decision.if_false, here_);
-    give(decision.if_false.to, here_);
-    if (decision.if_true.to == decision.if_false.to && decision.if_true.arguments.empty()) {
+    wait_or_give(decision.if_false.to, id, false, here_);
+    if (decision.if_true.to == decision.if_false.to && decision.if_true.arguments.empty() &&
+        decision.if_false.arguments.empty()) {
       decision.kind = ExitKind::kJump;
       decision.if_false = {};
       changed_ = true;
@@ -129,6 +219,9 @@ class Threading {
   std::vector<std::uint32_t> facts_of_;  // by decision: in the pool
   Facts here_, there_;
   std::vector<ExprId> kept_;
+  std::vector<std::uint32_t> ways_in_;  // by decision, before the pass
+  std::vector<Waiting> waiting_;
+  LiveParameters live_;
   std::size_t skips_left_ = 0;
   bool changed_ = false;
 };

@@ -2,7 +2,8 @@
 //
 // A chain is a run of tests with one place in common: each leads there, or to the next of the run, which nothing else
 // leads to. Inside of a run, tests may change places as long as no demand moves: a run is cut into segments where a
-// decision demands more than those before it did. In a segment, tests of one expression are joined where the first of
+// decision demands more than those before it did, unless the place in common rejects, as a failed demand does. In a
+// segment, tests of one expression are joined where the first of
 // them stands: their sets are united, their masks of bits too. Nets and port ranges are ranges already.
 //
 // Joining a whole run at once keeps the cost near its length times the logarithm of it.
@@ -72,9 +73,11 @@ class Gathering {
     const Decision& last = decisions_.all[run_.back()];
     const Way out = last.if_true.to == common ? last.if_false : last.if_true;
     kept_.clear();
+    const Decision& place = decisions_.all[common];
+    const bool rejects = place.kind == ExitKind::kVerdict && decisions_.expressions.is_constant(place.lhs, 0);
     for (std::size_t from = 0; from < run_.size();) {
       std::size_t to = from + 1;
-      while (to < run_.size() && !decisions_.all[run_[to]].demands()) ++to;
+      while (to < run_.size() && (rejects || !decisions_.all[run_[to]].demands())) ++to;
       segment(from, to, common);
       from = to;
     }
@@ -92,7 +95,7 @@ class Gathering {
       const bool bits = d.kind == ExitKind::kTest;
       const bool joins = !bits || d.if_true.to == common;
       std::uint32_t& group = group_of_[d.lhs];
-      std::uint32_t found = joins ? group : kNone;
+      std::uint32_t found = joins && (i == from || !d.demands()) ? group : kNone;
       while (found != kNone && groups_[found].bits != bits) found = groups_[found].next;
       if (found == kNone) {
         found = static_cast<std::uint32_t>(groups_.size());

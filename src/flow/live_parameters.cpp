@@ -10,8 +10,8 @@ namespace weir::flow {
 
 void LiveParameters::find(const Decisions& decisions, const std::vector<DecisionId>& order) {
   live_.clear();
-  const bool any = std::any_of(order.begin(), order.end(),
-                               [&](DecisionId id) { return !decisions.all[id].parameters.empty(); });
+  const bool any =
+      std::any_of(order.begin(), order.end(), [&](DecisionId id) { return !decisions.all[id].parameters.empty(); });
   if (!any) return;
   const Expressions& expressions = decisions.expressions;
   in_.assign(expressions.size(), 0);

@@ -25,19 +25,21 @@ struct Pass {
   bool (*run)(Decisions&);
 };
 
-constexpr std::array<Pass, 4> kPasses{{
+constexpr std::array<Pass, 5> kPasses{{
     {{"gather", "chains of tests on one value become tests of a set"}, gather},
     {{"thread", "facts along paths decide tests and drop demands; jumps skip what is decided"}, thread},
     {{"share", "equal decisions become one"}, share},
+    {{"widen", "two tests of neighbouring bytes become one of a wider load"}, widen},
     {{"merge", "decisions equal but for where they load from become one"}, merge},
 }};
 
-constexpr std::array<PassInfo, 5> kInfos{{
+constexpr std::array<PassInfo, 6> kInfos{{
     {"number", "values are numbered, slots become parameters, demands are split from values"},
     kPasses[0].info,
     kPasses[1].info,
     kPasses[2].info,
     kPasses[3].info,
+    kPasses[4].info,
 }};
 
 class Driver {
@@ -58,8 +60,9 @@ class Driver {
       changed = run(kPasses[2]) || changed;
       if (!changed) break;
     }
+    run(kPasses[3]);
     if (keeps_unmerged_) unmerged_ = decisions_;
-    merged_ = run(kPasses[3]);
+    merged_ = run(kPasses[4]);
   }
 
   // Merging pays where registers allow it, which only selection knows: of small programs both are made.

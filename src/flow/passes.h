@@ -12,6 +12,8 @@ bool thread(Decisions& decisions);
 bool gather(Decisions& decisions);
 // Equal decisions become one.
 bool share(Decisions& decisions);
+// Two tests of neighbouring bytes become one of a wider load.
+bool widen(Decisions& decisions);
 // Decisions that are equal but for where they load from become one that takes the place as a parameter.
 bool merge(Decisions& decisions);
 

@@ -73,9 +73,10 @@ void Placement::visit_expressions(const Decision& decision, Visit visit) {
   }
 }
 
-void Placement::place_parameters(const std::vector<DecisionId>& order) {
+void Placement::place_parameters(const std::vector<DecisionId>& order, bool hopeful) {
   home.assign(decisions_.expressions.size(), kNoHome);
   free_words = 0xffff;
+  x_taken_.clear();
   if (!has_parameters(decisions_)) {
     needs_x.assign(decisions_.all.size(), true);
     ways_in.assign(decisions_.all.size(), 2);
@@ -94,7 +95,7 @@ void Placement::place_parameters(const std::vector<DecisionId>& order) {
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const ExprId p = parameters[i];
     if (fits_a(owner[i], p)) home[p] = kInA;
-    else if (fits_x(p, parameters)) home[p] = kInX;
+    else if (fits_x(p, parameters, hopeful)) home[p] = kInX;
     if (home[p] != kInX) continue;
     if (x_taken_.empty()) x_taken_.assign(order.size(), false);
     std::fill(x_taken_.begin() + interval_[p].from, x_taken_.begin() + interval_[p].to + 1, true);
@@ -159,10 +160,10 @@ void Placement::find_intervals(const std::vector<DecisionId>& order) {
   }
 }
 
-bool Placement::fits_x(ExprId parameter, const std::vector<ExprId>& parameters) const {
+bool Placement::fits_x(ExprId parameter, const std::vector<ExprId>& parameters, bool hopeful) const {
   const Interval& mine = interval_[parameter];
   if (mine.to == 0 || mine.from > mine.to) return false;
-  for (std::uint32_t at = mine.from; at <= mine.to; ++at)
+  for (std::uint32_t at = mine.from; at < mine.to + (hopeful ? 0 : 1); ++at)
     if (uses_x_for_[at] != kNone && uses_x_for_[at] != parameter) return false;
   for (const ExprId other : parameters)
     if (home[other] == kInX && interval_[other].from <= mine.to && mine.from <= interval_[other].to) return false;

@@ -17,7 +17,8 @@ class Placement {
   explicit Placement(const Decisions& decisions) : decisions_(decisions) {}
 
   // Decides the homes of all parameters. A parameter for which there is none makes selection fail.
-  void place_parameters(const std::vector<DecisionId>& order);
+  // `hopeful`: X may be put to another use where a parameter in it is used last, which works or makes selection fail.
+  void place_parameters(const std::vector<DecisionId>& order, bool hopeful);
   // Up to which decision each expression is used.
   void find_last_uses(const std::vector<DecisionId>& order);
   bool is_x_taken(DecisionId id) const { return !x_taken_.empty() && x_taken_[position_[id]]; }
@@ -40,7 +41,7 @@ class Placement {
   void visit_expressions(const Decision& decision, Visit visit);
   void find_needs(const std::vector<DecisionId>& order);
   void find_intervals(const std::vector<DecisionId>& order);
-  bool fits_x(ExprId parameter, const std::vector<ExprId>& parameters) const;
+  bool fits_x(ExprId parameter, const std::vector<ExprId>& parameters, bool hopeful) const;
   bool fits_a(DecisionId id, ExprId parameter) const;
 
   const Decisions& decisions_;

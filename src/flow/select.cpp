@@ -28,8 +28,12 @@ class Selection {
 
   std::optional<cbpf::Program> run() {
     walk_.topological(decisions_);
-    placement_.place_parameters(walk_.order);
+    placement_.place_parameters(walk_.order, true);
     generate();
+    if (code_.failed) {
+      placement_.place_parameters(walk_.order, false);
+      generate();
+    }
     if (code_.failed) return std::nullopt;
     improve();
     return lay_out();

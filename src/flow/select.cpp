@@ -224,7 +224,6 @@ class Selection {
   // Ranges that are all aligned to one power of two (nets of one size) are compared as single numbers after a mask.
   void choose_mask(const Decision& decision, Piece& piece) {
     const auto set = decisions_.set(decision.set);
-    if (set.size() < 2) return;
     std::uint32_t low_bits = 0xffffffff;
     std::size_t plain = 0, masked = 1;
     for (const Range& range : set) {
@@ -234,8 +233,11 @@ class Selection {
     low_bits &= ~(low_bits + 1);  // the trailing ones
     if (low_bits == 0) return;
     for (const Range& range : set) masked += range.last - range.first == low_bits ? 1 : 2;
-    if (masked >= plain) return;
-    piece.mask = ~low_bits;
+    // One net alone is as short either way; what is tested stays in A only without the mask.
+    const auto looks_again = [&](const Way& way) { return decisions_.all[way.to].lhs == decision.lhs; };
+    const bool keeps_a = looks_again(decision.if_true) || looks_again(decision.if_false);
+    if (masked > plain || (masked == plain && (set.size() > 1 || keeps_a))) return;
+    piece.mask = ~low_bits & ~decisions_.expressions.known(decision.lhs).zeros;
     code_.now.a = kNone;
   }
 

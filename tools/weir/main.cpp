@@ -27,6 +27,7 @@ int main(int argc, char** argv) {
   add_compile(app, status);
   add_diff(app, status);
   add_program_verbs(app, status);
+  add_optimize(app, status);
   add_verdict(app, status);
   add_debug(app, status);
   add_capture(app, status);

@@ -45,6 +45,8 @@ class ProgramMaker {
     switch (info.shape) {
       case cbpf::OperandShape::kScratch: out.k = below(16); break;
       case cbpf::OperandShape::kAbsolute:
+        out.k = below(12) == 0 ? cbpf::kExtensionBase + 4 * below(16) : below(16) == 0 ? out.k : below(48);
+        break;
       case cbpf::OperandShape::kIndirect:
       case cbpf::OperandShape::kHeaderLength:
         if (below(8) != 0) out.k = below(48);

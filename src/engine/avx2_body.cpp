@@ -25,7 +25,7 @@ bool Avx2Body::takes(const Plan& plan) {
 }
 
 Avx2Body::Avx2Body(x86::Compiler& compiler, const Plan& plan, std::span<const SetTable> tables,
-                   std::uint32_t known_length)
+                   std::uint32_t known_length, bool fast_gather)
     : c_(compiler),
       plan_(plan),
       tables_(tables),
@@ -39,7 +39,9 @@ Avx2Body::Avx2Body(x86::Compiler& compiler, const Plan& plan, std::span<const Se
       masks_(plan.blocks.size()),
       phis_(plan.phi_count),
       cached_(plan.nodes.size()),
-      window_of_(plan.nodes.size(), kNothing) {
+      window_of_(plan.nodes.size(), kNothing),
+      fast_gather_(fast_gather),
+      varying_of_(plan.nodes.size(), kNothing) {
   for (auto id = static_cast<PlanBlockId>(plan.blocks.size()); id-- > 1;) {
     sibling_[id] = first_child_[dominator_[id]];
     first_child_[dominator_[id]] = id;
@@ -50,6 +52,7 @@ Avx2Body::Avx2Body(x86::Compiler& compiler, const Plan& plan, std::span<const Se
     if (block.kind != ExitKind::kJump) ++arrivals_[block.if_false.target];
   }
   plan_windows();
+  plan_varying_windows();
 }
 
 x86::Ymm Avx2Body::emit(const Avx2Group& group) {
@@ -66,6 +69,11 @@ x86::Ymm Avx2Body::emit(const Avx2Group& group) {
     c_.vpxor(masks_[id], masks_[id], masks_[id]);
   }
   masks_[0] = all_lanes();
+  for (std::uint32_t i = 0; i < 8 && !fast_gather_ && !windows_.empty(); ++i) {
+    lane_offsets_[i] = c_.newUInt64();
+    c_.mov(lane_offsets_[i].r32(),
+           x86::dword_ptr(group.offset_column, group.index, 2, static_cast<std::int32_t>(4 * i)));
+  }
   emit_tree(0);
   return verdicts_;
 }
@@ -96,11 +104,12 @@ void Avx2Body::emit_tree(PlanBlockId root) {
     PlanBlockId next_child;
     std::size_t taken;
     std::size_t windows;
+    std::size_t varying;
     asmjit::Label after;  // where the subtree's end is, if it can be jumped over
   };
   std::vector<Frame> stack;
   const auto enter = [&](PlanBlockId id) {
-    Frame frame{first_child_[id], taken_.size(), taken_windows_.size(), {}};
+    Frame frame{first_child_[id], taken_.size(), taken_windows_.size(), taken_varying_.size(), {}};
     const bool dead = !masks_[id].isValid();
     if (!dead && id != root && subtree_gathers(id) >= kGathersWorthABranch) {
       frame.after = c_.newLabel();
@@ -122,6 +131,8 @@ void Avx2Body::emit_tree(PlanBlockId root) {
     for (; taken_.size() > frame.taken; taken_.pop_back()) cached_[taken_.back()] = Ymm();
     for (; taken_windows_.size() > frame.windows; taken_windows_.pop_back())
       windows_[taken_windows_.back()].bytes = Ymm();
+    for (; taken_varying_.size() > frame.varying; taken_varying_.pop_back())
+      varying_[taken_varying_.back()].bytes = Ymm();
     if (frame.after.isValid()) c_.bind(frame.after);
     stack.pop_back();
   }
@@ -157,6 +168,7 @@ void Avx2Body::guard(NodeId id, const Ymm& mask) {
     c_.vpand(mask, mask, holds);
     return;
   }
+  if (node.op == Op::kLoad && varying_of_[id] != kNothing) return open_varying(varying_of_[id], mask);
   if (node.op == Op::kLoad) {
     // base + k modulo 2^32 is at most length - size; lengths are at least 4.
     const Ymm start = c_.newYmm();

@@ -26,6 +26,8 @@ struct Avx2Group {
   asmjit::x86::Gp base;          // of the columns
   asmjit::x86::Gp wire_lengths;  // column
   asmjit::x86::Gp index;         // of the group's first packet
+  asmjit::x86::Gp offset_column;
+  asmjit::Label leave;  // hands the group over to scalar code
   asmjit::x86::Ymm offsets;
   asmjit::x86::Ymm lengths;
 };
@@ -34,7 +36,7 @@ class Avx2Body {
  public:
   // known_length: at least 4, unless the plan has no loads.
   Avx2Body(asmjit::x86::Compiler& compiler, const Plan& plan, std::span<const SetTable> tables,
-           std::uint32_t known_length);
+           std::uint32_t known_length, bool fast_gather);
 
   // Emits the group's code and returns the register of the eight verdicts.
   asmjit::x86::Ymm emit(const Avx2Group& group);
@@ -69,13 +71,16 @@ class Avx2Body {
   Ymm compute(NodeId id, const Ymm& mask);
   Ymm compute_load(NodeId id, const Ymm& mask);
   Ymm load_at_varying_address(const Node& node, const Ymm& mask);
-  Ymm window(std::uint32_t start);
+  Ymm window(std::uint32_t number);
+  Ymm gather_windows(std::uint32_t start);
+  void open_varying(std::uint32_t number, const Ymm& mask);
   Ymm extract(const Ymm& four_bytes, std::uint32_t at, std::uint32_t size);
   Ymm compute_binary(const Node& node, const Ymm& mask);
   Ymm divide(const Ymm& a, const Ymm& b);
   Ymm gather(const asmjit::x86::Gp& base, const Ymm& index, std::uint32_t scale_log, std::int32_t displacement,
              const Ymm& mask);
   void plan_windows();
+  void plan_varying_windows();
 
   // avx2_tests.cpp
   Mask test(const PlanBlock& block, const Ymm& mask);
@@ -111,6 +116,18 @@ class Avx2Body {
     Ymm bytes;
   };
   std::vector<Window> windows_;
+  asmjit::x86::Gp lane_offsets_[8];  // where gathers are slow
+  const bool fast_gather_;
+  // Loads near each other at one varying address share a gather too. That the last of them lies inside is checked for
+  // all at once; a group where it does not is left to scalar code.
+  struct VaryingWindow {
+    NodeId base;
+    std::uint32_t start;
+    Ymm bytes;
+  };
+  std::vector<VaryingWindow> varying_;
+  std::vector<std::uint32_t> varying_of_;
+  std::vector<std::size_t> taken_varying_;
   std::vector<std::size_t> taken_windows_;
 };
 

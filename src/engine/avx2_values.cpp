@@ -25,6 +25,70 @@ void Avx2Body::plan_windows() {
   }
 }
 
+// Of loads at one varying address, those whose bytes all lie within four that end where the last of them ends.
+void Avx2Body::plan_varying_windows() {
+  std::vector<NodeId> loads;
+  for (const NodeId id : plan_.guards) {
+    const Node& node = plan_[id];
+    if (node.op == Op::kLoad && node.a != kNothing && std::uint64_t{values_.largest(node.a)} + node.k + 4 <= 0x7fffffff)
+      loads.push_back(id);
+  }
+  const auto end = [&](NodeId id) { return plan_[id].k + plan_[id].size; };
+  std::sort(loads.begin(), loads.end(), [&](NodeId a, NodeId b) {
+    return plan_[a].a != plan_[b].a ? plan_[a].a < plan_[b].a : end(a) != end(b) ? end(a) > end(b) : a < b;
+  });
+  loads.erase(std::unique(loads.begin(), loads.end()), loads.end());
+  for (std::size_t i = 0; i < loads.size();) {
+    const NodeId base = plan_[loads[i]].a;
+    const std::uint32_t last = end(loads[i]);
+    const std::uint32_t start = last < 4 ? 0 : last - 4;
+    std::size_t next = i;
+    std::vector<NodeId> members;
+    while (next < loads.size() && plan_[loads[next]].a == base && plan_[loads[next]].k >= start)
+      members.push_back(loads[next++]);
+    if (members.size() > 1 && last >= 4) {
+      for (const NodeId id : members) varying_of_[id] = static_cast<std::uint32_t>(varying_.size());
+      varying_.push_back({base, start, Ymm()});
+    }
+    i = std::max(next, i + 1);
+  }
+}
+
+void Avx2Body::open_varying(std::uint32_t number, const Ymm& mask) {
+  if (varying_[number].bytes.isValid()) return;
+  const std::uint32_t start = varying_[number].start;
+  const Ymm base = value(varying_[number].base, mask);
+  const Ymm outside = c_.newYmm();
+  const Ymm index = c_.newYmm();
+  c_.vpaddd(outside, base, constant(start + 4));
+  c_.vpcmpgtd(outside, outside, group_.lengths);
+  c_.vptest(mask, outside);
+  c_.jnz(group_.leave);
+  c_.vpaddd(index, group_.offsets, base);
+  varying_[number].bytes = gather(group_.base, index, 0, static_cast<std::int32_t>(start), mask);
+  taken_varying_.push_back(number);
+}
+
+// Eight loads into lanes: what a gather does, and twice as fast where gathers are slow.
+x86::Ymm Avx2Body::gather_windows(std::uint32_t start) {
+  const Ymm out = c_.newYmm();
+  const x86::Xmm high = c_.newXmm();
+  for (const std::uint32_t half : {1u, 0u}) {
+    const x86::Xmm four = half == 1 ? high : out.xmm();
+    for (std::uint32_t i = 0; i < 4; ++i) {
+      const x86::Mem from =
+          x86::dword_ptr(group_.base, lane_offsets_[4 * half + i], 0, static_cast<std::int32_t>(start));
+      if (i == 0) {
+        c_.vmovd(four, from);
+      } else {
+        c_.vpinsrd(four, four, from, i);
+      }
+    }
+  }
+  c_.vinserti128(out, out, high, 1);
+  return out;
+}
+
 x86::Mem Avx2Body::constant(std::uint32_t value) {
   std::size_t at = 0;
   while (at < constants_.size() && !std::all_of(constants_.begin() + static_cast<std::ptrdiff_t>(at),
@@ -113,7 +177,9 @@ x86::Ymm Avx2Body::compute(NodeId id, const Ymm& mask) {
 x86::Ymm Avx2Body::window(std::uint32_t number) {
   Window& window = windows_[number];
   if (!window.bytes.isValid()) {
-    window.bytes = gather(group_.base, group_.offsets, 0, static_cast<std::int32_t>(window.start), all_lanes());
+    window.bytes = fast_gather_
+                       ? gather(group_.base, group_.offsets, 0, static_cast<std::int32_t>(window.start), all_lanes())
+                       : gather_windows(window.start);
     taken_windows_.push_back(number);
   }
   return window.bytes;
@@ -133,6 +199,11 @@ x86::Ymm Avx2Body::extract(const Ymm& four_bytes, std::uint32_t at, std::uint32_
 
 x86::Ymm Avx2Body::compute_load(NodeId id, const Ymm& mask) {
   const Node& node = plan_[id];
+  if (varying_of_[id] != kNothing) {
+    const std::uint32_t number = varying_of_[id];
+    open_varying(number, mask);
+    return extract(varying_[number].bytes, node.k - varying_[number].start, node.size);
+  }
   if (node.a != kNothing) return load_at_varying_address(node, mask);
   if (window_of_[id] != kNothing) {
     const std::uint32_t start = windows_[window_of_[id]].start;

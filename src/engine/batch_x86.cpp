@@ -34,7 +34,8 @@ struct GroupsCode {
 
 class Function {
  public:
-  Function(const Plan& plan, std::uint32_t length) : plan_(plan), length_(length) {}
+  Function(const Plan& plan, std::uint32_t length, bool fast_gather)
+      : plan_(plan), length_(length), fast_gather_(fast_gather) {}
 
   Result<GroupsCode> make() {
     for (const std::vector<flow::Range>& set : plan_.sets) code_.tables.push_back(make_set_table(set));
@@ -58,7 +59,7 @@ class Function {
     function->setArg(0, columns);
     function->setArg(1, verdicts);
     function->setArg(2, index);
-    Avx2Body body(c_, plan_, code_.tables, length_);
+    Avx2Body body(c_, plan_, code_.tables, length_, fast_gather_);
     const auto column = [&](std::size_t offset) {
       const x86::Gp out = c_.newUIntPtr();
       c_.mov(out, x86::qword_ptr(columns, static_cast<std::int32_t>(offset)));
@@ -78,7 +79,7 @@ class Function {
     c_.cmp(index, last);
     c_.ja(done);
     c_.bind(loop);
-    Avx2Group group{base, wire_lengths, index, c_.newYmm(), c_.newYmm()};
+    const Avx2Group group{base, wire_lengths, index, offsets, done, c_.newYmm(), c_.newYmm()};
     c_.vmovdqu(group.offsets, x86::ymmword_ptr(offsets, index, 2));
     c_.vmovdqu(group.lengths, x86::ymmword_ptr(lengths, index, 2));
     if (length_ != 0) leave_short_groups(group, done);
@@ -120,6 +121,7 @@ class Function {
 
   const Plan& plan_;
   const std::uint32_t length_;
+  const bool fast_gather_;
   GroupsCode code_;
   asmjit::CodeHolder holder_;
   x86::Compiler c_;
@@ -172,14 +174,14 @@ bool has_loads(const Plan& plan) {
 
 }  // namespace
 
-Result<std::unique_ptr<Engine>> make_batch_avx2(Plan plan) {
+Result<std::unique_ptr<Engine>> make_batch_avx2(Plan plan, bool fast_gather) {
   WEIR_TRY(std::unique_ptr<Engine> scalar, make_scalar_x86(plan));
   GroupsCode groups;
   const std::uint32_t length = has_loads(plan) ? std::max(common_length(plan), 4u) : 0;
   drop_implied_guards(plan, length);
   find_sets(plan);
   if (Avx2Body::takes(plan)) {
-    WEIR_TRY(groups, Function(plan, length).make());
+    WEIR_TRY(groups, Function(plan, length, fast_gather).make());
   }
   return std::make_unique<BatchEngine>("avx2", std::move(groups), std::move(scalar));
 }

@@ -11,6 +11,6 @@
 namespace weir::engine {
 
 // Programs that lanes cannot run (extension loads, very large ones) run as scalar code all the same.
-Result<std::unique_ptr<Engine>> make_batch_avx2(Plan plan);
+Result<std::unique_ptr<Engine>> make_batch_avx2(Plan plan, bool fast_gather);
 
 }  // namespace weir::engine

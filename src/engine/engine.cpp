@@ -35,7 +35,8 @@ tl::unexpected<Error> unsupported(Kind kind) {
 std::unique_ptr<Engine> choose(const cbpf::Checked& program, const LoadOptions& options) {
   if (options.expected_packets < kPacketsWorthCompiling) return make_interpreter(program);
   if (options.features.x86_64 && options.features.avx2)
-    if (auto engine = make_batch_avx2(plan_of(program.program()))) return std::move(*engine);
+    if (auto engine = make_batch_avx2(plan_of(program.program()), options.features.fast_gather))
+      return std::move(*engine);
   if (options.features.x86_64)
     if (auto engine = make_scalar_x86(plan_of(program.program()))) return std::move(*engine);
   return make_interpreter(program);
@@ -93,7 +94,7 @@ Result<std::unique_ptr<Engine>> load(const cbpf::Checked& program, const LoadOpt
       return make_scalar_x86(plan_of(program.program()));
     case Kind::kAvx2:
       if (!options.features.x86_64 || !options.features.avx2) return unsupported(options.kind);
-      return make_batch_avx2(plan_of(program.program()));
+      return make_batch_avx2(plan_of(program.program()), options.features.fast_gather);
   }
   return unsupported(options.kind);
 }

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <random>
 
+#include "engine/payload_offset.h"
+
 namespace weir::engine {
 namespace {
 
@@ -43,9 +45,9 @@ std::uint32_t load_extension(cbpf::Extension extension, const packet::Packet& pa
   switch (extension) {
     case cbpf::Extension::kRandom: return random_word();
     case cbpf::Extension::kXorX: return a ^ x;
-    case cbpf::Extension::kNetlinkAttribute:
-    case cbpf::Extension::kNetlinkNested:
-    case cbpf::Extension::kPayloadOffset: return 0;
+    case cbpf::Extension::kNetlinkAttribute: return find_attribute(packet, a, x);
+    case cbpf::Extension::kNetlinkNested: return find_nested_attribute(packet, a, x);
+    case cbpf::Extension::kPayloadOffset: return payload_offset(packet);
     default: break;
   }
   const std::int32_t offset = metadata_offset(extension);

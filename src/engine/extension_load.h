@@ -1,7 +1,7 @@
 // What an extension load reads from a packet's metadata: one meaning for every engine.
 //
 // Source: net/core/filter.c, convert_bpf_extensions. A packet of a capture file has no metadata, and all reads give 0.
-// nla, nlan and poff need a dissector of the packet's own bytes and read 0 here; rand gives a new number each time.
+// nla, nlan and poff are computed from the packet's bytes (payload_offset.h); rand gives a new number each time.
 #pragma once
 
 #include <cstdint>

@@ -10,11 +10,14 @@
 // the packet's length with 64-bit sums, so no offset wraps.
 #include "engine/interpreter.h"
 
+#include <algorithm>
 #include <vector>
 
 #include <weir/base/bytes.h>
 
 #include "engine/extension_load.h"
+#include "engine/machine_code.h"
+#include "engine/set_table.h"
 
 // Labels as values: taken by both supported compilers, unknown to ISO C++.
 #pragma GCC diagnostic ignored "-Wpedantic"
@@ -34,7 +37,7 @@ using cbpf::Opcode;
   X(AndK) X(AndX) X(LshK) X(LshX) X(RshK) X(RshX) X(Neg) X(ModK) X(ModX) X(XorK) X(XorX) X(Ja) X(JeqK) X(JeqX) \
   X(JgtK) X(JgtX) X(JgeK) X(JgeX) X(JsetK) X(JsetX) X(RetK) X(RetA) X(Tax) X(Txa) X(LdWordJeq) X(LdWordJgt) \
   X(LdWordJge) X(LdWordJset) X(LdHalfJeq) X(LdHalfJgt) X(LdHalfJge) X(LdHalfJset) X(LdByteJeq) X(LdByteJgt) \
-  X(LdByteJge) X(LdByteJset) X(LdHalfIndirectJeq)
+  X(LdByteJge) X(LdByteJset) X(LdHalfIndirectJeq) X(JeqSet)
 // clang-format on
 
 enum class StepKind : std::uint8_t {
@@ -112,25 +115,44 @@ inline bool inside(std::uint32_t offset, std::uint32_t size, std::uint32_t lengt
   return std::uint64_t{offset} + size <= length;
 }
 
-// Runs the program; with no packet, returns the dispatch table instead (labels are known only inside of the function).
-std::uint32_t execute(const Step* steps, const packet::Packet* packet, const void* const** table) {
+// Runs the program over the columns; without columns, only says where the dispatch table is (labels are known only
+// inside of the function). The loop over packets is inside: each packet starts with a jump to the first step.
+void execute(const Step* steps, const SetTable* sets, const packet::Columns* columns, std::uint32_t* verdicts,
+             const void* const** table) {
   static const void* const kTable[] = {
 #define WEIR_STEP(name) &&name,
       WEIR_STEPS(WEIR_STEP)
 #undef WEIR_STEP
   };
-  if (packet == nullptr) {
+  if (columns == nullptr) {
     *table = kTable;
-    return 0;
+    return;
   }
 
-  const std::uint8_t* const data = packet->data;
-  const std::uint32_t length = packet->length;
   std::uint32_t scratch[cbpf::kScratchWords];
+  const std::uint32_t* const wire_lengths = columns->wire_lengths != nullptr ? columns->wire_lengths : columns->lengths;
+  const std::size_t count = columns->count;
+  std::size_t packet = 0;
+  const std::uint8_t* data = nullptr;
+  std::uint32_t length = 0;
   std::uint32_t a = 0;
   std::uint32_t x = 0;
   const Step* step = steps;
 
+#define START()                                      \
+  do {                                               \
+    data = columns->base + columns->offsets[packet]; \
+    length = columns->lengths[packet];               \
+    a = x = 0;                                       \
+    step = steps;                                    \
+    goto * step->code;                               \
+  } while (false)
+#define RETURN(value)              \
+  do {                             \
+    verdicts[packet] = (value);    \
+    if (++packet == count) return; \
+    START();                       \
+  } while (false)
 #define NEXT()         \
   do {                 \
     ++step;            \
@@ -142,11 +164,11 @@ std::uint32_t execute(const Step* steps, const packet::Packet* packet, const voi
     goto * step->code;       \
   } while (false)
 #define BRANCH(condition) GO((condition) ? step->if_true : step->if_false)
-#define LOAD(offset, size, reader)           \
-  do {                                       \
-    const std::uint32_t at = (offset);       \
-    if (!inside(at, size, length)) return 0; \
-    a = reader(data + at);                   \
+#define LOAD(offset, size, reader)            \
+  do {                                        \
+    const std::uint32_t at = (offset);        \
+    if (!inside(at, size, length)) RETURN(0); \
+    a = reader(data + at);                    \
   } while (false)
 #define BYTE(p) (*(p))
 #define FUSED(name, offset, size, reader, condition) \
@@ -154,7 +176,8 @@ std::uint32_t execute(const Step* steps, const packet::Packet* packet, const voi
   LOAD(offset, size, reader);                        \
   BRANCH(condition);
 
-  goto * step->code;
+  if (count == 0) return;
+  START();
 
 LdImmediate:
   a = step->k;
@@ -182,16 +205,16 @@ LdScratch:
   a = scratch[step->k];
   NEXT();
 LdLength:
-  a = packet->wire_length;
+  a = wire_lengths[packet];
   NEXT();
 LdExtension:
-  a = load_extension(static_cast<cbpf::Extension>(step->k - cbpf::kExtensionBase), *packet, a, x);
+  a = load_extension(static_cast<cbpf::Extension>(step->k - cbpf::kExtensionBase), (*columns)[packet], a, x);
   NEXT();
 LdXorX:
   a ^= x;
   NEXT();
 LdOutside:
-  return 0;
+  RETURN(0);
 LdxImmediate:
   x = step->k;
   NEXT();
@@ -199,10 +222,10 @@ LdxScratch:
   x = scratch[step->k];
   NEXT();
 LdxLength:
-  x = packet->wire_length;
+  x = wire_lengths[packet];
   NEXT();
 LdxHeaderLength:
-  if (!inside(step->k, 1, length)) return 0;
+  if (!inside(step->k, 1, length)) RETURN(0);
   x = (data[step->k] & 0xfu) << 2;
   NEXT();
 St:
@@ -233,7 +256,7 @@ DivK:
   a /= step->k;
   NEXT();
 DivX:
-  if (x == 0) return 0;
+  if (x == 0) RETURN(0);
   a /= x;
   NEXT();
 OrK:
@@ -267,7 +290,7 @@ ModK:
   a %= step->k;
   NEXT();
 ModX:
-  if (x == 0) return 0;
+  if (x == 0) RETURN(0);
   a %= x;
   NEXT();
 XorK:
@@ -295,15 +318,17 @@ JsetK:
 JsetX:
   BRANCH((a & x) != 0);
 RetK:
-  return step->k;
+  RETURN(step->k);
 RetA:
-  return a;
+  RETURN(a);
 Tax:
   x = a;
   NEXT();
 Txa:
   a = x;
   NEXT();
+JeqSet:
+  BRANCH(sets[step->k].contains(a));
   FUSED(LdWordJeq, step->k, 4, load_be32, a == step->compare)
   FUSED(LdWordJgt, step->k, 4, load_be32, a > step->compare)
   FUSED(LdWordJge, step->k, 4, load_be32, a >= step->compare)
@@ -318,6 +343,8 @@ Txa:
   FUSED(LdByteJset, step->k, 1, BYTE, (a & step->compare) != 0)
   FUSED(LdHalfIndirectJeq, x + step->k, 2, load_be16, a == step->compare)
 
+#undef START
+#undef RETURN
 #undef NEXT
 #undef GO
 #undef BRANCH
@@ -326,17 +353,80 @@ Txa:
 #undef FUSED
 }
 
-std::vector<Step> decode(const cbpf::Program& program) {
+// Where a jump to `at` really leads: through unconditional ones.
+std::uint32_t through_jumps(const cbpf::Program& program, std::uint32_t at) {
+  while (program[at].opcode() == Opcode::kJa) at += 1 + program[at].k;
+  return at;
+}
+
+// Comparisons for equality one after another, with one target when equal, are one step: whether A is in a set. For each
+// instruction the row that starts there: how long it is, and the next of it.
+struct Row {
+  std::uint32_t length = 0;
+  std::uint32_t next = 0;
+  bool inner = false;  // another row goes through here
+};
+
+std::vector<Row> rows_of_comparisons(const cbpf::Program& program, const std::vector<Step>& steps) {
+  std::vector<Row> rows(program.size());
+  for (std::size_t i = program.size(); i-- > 0;) {
+    if (program[i].opcode() != Opcode::kJeqK) continue;
+    rows[i].length = 1;
+    const std::uint32_t next = steps[i].if_false;
+    if (program[next].opcode() != Opcode::kJeqK || steps[next].if_true != steps[i].if_true) continue;
+    rows[i].next = next;
+    rows[i].length += rows[next].length;
+    rows[next].inner = true;
+  }
+  return rows;
+}
+
+SetTable set_of_row(const cbpf::Program& program, const std::vector<Row>& rows, std::uint32_t at) {
+  std::vector<std::uint32_t> values;
+  for (std::uint32_t left = rows[at].length; left-- > 0; at = rows[at].next) values.push_back(program[at].k);
+  std::sort(values.begin(), values.end());
+  std::vector<flow::Range> ranges;
+  for (const std::uint32_t value : values) {
+    if (!ranges.empty() && value <= std::uint64_t{ranges.back().last} + 1) {
+      ranges.back().last = value;
+    } else {
+      ranges.push_back({value, value});
+    }
+  }
+  return make_set_table(ranges);
+}
+
+struct Decoded {
+  std::vector<Step> steps;
+  std::vector<SetTable> sets;
+};
+
+Decoded decode(const cbpf::Program& program) {
+  constexpr std::uint32_t kShortestRow = 4;
   const void* const* table = nullptr;
-  execute(nullptr, nullptr, &table);
-  std::vector<Step> steps(program.size());
+  execute(nullptr, nullptr, nullptr, nullptr, &table);
+  Decoded out;
+  out.steps.resize(program.size());
+  std::vector<Step>& steps = out.steps;
   std::vector<StepKind> kinds(program.size());
   for (std::uint32_t i = 0; i < program.size(); ++i) {
     const cbpf::Instruction& instruction = program[i];
     kinds[i] = kind_of(instruction);
     steps[i].k = steps[i].compare = instruction.k;
-    steps[i].if_true = i + 1 + (kinds[i] == StepKind::kJa ? instruction.k : instruction.jt);
-    steps[i].if_false = i + 1 + instruction.jf;
+    if ((instruction.code & 0x07) != 0x05) continue;  // no jump
+    const bool always = kinds[i] == StepKind::kJa;
+    steps[i].if_true = through_jumps(program, i + 1 + (always ? instruction.k : instruction.jt));
+    if (!always) steps[i].if_false = through_jumps(program, i + 1u + instruction.jf);
+  }
+  const std::vector<Row> rows = rows_of_comparisons(program, steps);
+  for (std::uint32_t i = 0; i < program.size(); ++i) {
+    if (rows[i].length < kShortestRow || rows[i].inner) continue;
+    kinds[i] = StepKind::kJeqSet;
+    steps[i].k = static_cast<std::uint32_t>(out.sets.size());
+    out.sets.push_back(set_of_row(program, rows, i));
+    std::uint32_t last = i;
+    for (std::uint32_t left = rows[i].length; left > 1; --left) last = rows[last].next;
+    steps[i].if_false = steps[last].if_false;
   }
   for (std::uint32_t i = 0; i < program.size(); ++i) {
     StepKind kind = kinds[i];
@@ -347,32 +437,38 @@ std::vector<Step> decode(const cbpf::Program& program) {
     }
     steps[i].code = table[static_cast<std::size_t>(kind)];
   }
-  return steps;
+  return out;
 }
 
 class Interpreter final : public Engine {
  public:
-  explicit Interpreter(const cbpf::Checked& program) : steps_(decode(program.program())) {}
+  explicit Interpreter(const cbpf::Checked& program) : decoded_(decode(program.program())) {}
 
   std::string_view name() const override { return "interpreter"; }
 
-  std::uint32_t run(const packet::Packet& packet) const override { return execute(steps_.data(), &packet, nullptr); }
+  std::uint32_t run(const packet::Packet& packet) const override {
+    const std::uint32_t offset = 0;
+    const packet::Columns columns{packet.data, &offset, &packet.length, &packet.wire_length, &packet.metadata, 1};
+    std::uint32_t verdict = 0;
+    execute_columns(columns, &verdict);
+    return verdict;
+  }
 
   void run(packet::Batch batch, std::span<std::uint32_t> verdicts) const override {
-    const Step* const steps = steps_.data();
-    for (std::size_t i = 0; i < batch.size(); ++i) verdicts[i] = execute(steps, &batch[i], nullptr);
+    run_as_columns(batch, verdicts,
+                   [this](const packet::Columns& columns, std::uint32_t* out) { execute_columns(columns, out); });
   }
 
   void run(const packet::Columns& columns, std::span<std::uint32_t> verdicts) const override {
-    const Step* const steps = steps_.data();
-    for (std::size_t i = 0; i < columns.count; ++i) {
-      const packet::Packet packet = columns[i];
-      verdicts[i] = execute(steps, &packet, nullptr);
-    }
+    execute_columns(columns, verdicts.data());
   }
 
  private:
-  std::vector<Step> steps_;
+  void execute_columns(const packet::Columns& columns, std::uint32_t* verdicts) const {
+    execute(decoded_.steps.data(), decoded_.sets.data(), &columns, verdicts, nullptr);
+  }
+
+  Decoded decoded_;
 };
 
 }  // namespace

@@ -23,7 +23,7 @@ using x86::CondCode;
 namespace {
 
 constexpr std::size_t kMostBlocks = 14;
-constexpr std::uint32_t kMostWork = 64;  // in operations, roughly
+constexpr std::uint32_t kMostWork = 36;  // in operations, roughly
 
 // Outcomes that need no register.
 constexpr std::uint32_t kFalse = 100;

@@ -61,8 +61,7 @@ std::uint8_t* pages(std::size_t& page) {
   static std::uint8_t* const kBase = [] {
     auto* base = static_cast<std::uint8_t*>(
         ::mmap(nullptr, (2 * kPackets + 1) * kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    for (std::size_t i = 0; i < kPackets; ++i)
-      ::mprotect(base + (2 * i + 1) * kPage, kPage, PROT_READ | PROT_WRITE);
+    for (std::size_t i = 0; i < kPackets; ++i) ::mprotect(base + (2 * i + 1) * kPage, kPage, PROT_READ | PROT_WRITE);
     return base;
   }();
   page = kPage;
@@ -105,8 +104,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (std::size_t i = 0; i < kPackets; ++i) {
       if (verdicts[i] == expected[i] && (*engine)->run(columns[i]) == expected[i]) continue;
       std::fprintf(stderr, "%s says %u, the reference %u, packet %zu of\n%s", std::string(info.name).c_str(),
-                   verdicts[i], expected[i], i,
-                   cbpf::write(program->program(), cbpf::Format::kText).c_str());
+                   verdicts[i], expected[i], i, cbpf::write(program->program(), cbpf::Format::kText).c_str());
       std::abort();
     }
   }

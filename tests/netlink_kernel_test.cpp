@@ -41,7 +41,8 @@ TEST(NetlinkAttributes, AreWhereTheKernelFindsThem) {
   int found = 0;
   for (int i = 0; i < 400; ++i) {
     const auto extension = i % 2 == 0 ? cbpf::Extension::kNetlinkAttribute : cbpf::Extension::kNetlinkNested;
-    const cbpf::Checked program = program_of(random() % 5 == 0 ? random() % 40 : 4 * (random() % 6), random() % 4, extension);
+    const cbpf::Checked program =
+        program_of(random() % 5 == 0 ? random() % 40 : 4 * (random() % 6), random() % 4, extension);
     auto kernel = kernel::VerdictRunner::create(program);
     if (!kernel) GTEST_SKIP() << "no kernel: " << kernel.error().message;
     const auto engines = tests::all_engines(program);
@@ -52,7 +53,8 @@ TEST(NetlinkAttributes, AreWhereTheKernelFindsThem) {
       const auto expected = kernel->run(bytes);
       ASSERT_TRUE(expected) << expected.error().message;
       found += expected->value > 1;
-      for (const auto& engine : engines) ASSERT_EQ(engine->run(packet::make_packet(bytes)), expected->value) << engine->name();
+      for (const auto& engine : engines)
+        ASSERT_EQ(engine->run(packet::make_packet(bytes)), expected->value) << engine->name();
     }
   }
   EXPECT_GT(found, 100);

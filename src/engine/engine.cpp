@@ -11,6 +11,7 @@
 #include "engine/batch_x86.h"
 #include "engine/interpreter.h"
 #include "engine/plan_builder.h"
+#include "engine/scalar_a64.h"
 #include "engine/scalar_x86.h"
 
 namespace weir::engine {
@@ -39,6 +40,8 @@ std::unique_ptr<Engine> choose(const cbpf::Checked& program, const LoadOptions& 
       return std::move(*engine);
   if (options.features.x86_64)
     if (auto engine = make_scalar_x86(plan_of(program.program()))) return std::move(*engine);
+  if (options.features.aarch64)
+    if (auto engine = make_scalar_a64(plan_of(program.program()))) return std::move(*engine);
   return make_interpreter(program);
 }
 
@@ -90,6 +93,7 @@ Result<std::unique_ptr<Engine>> load(const cbpf::Checked& program, const LoadOpt
     case Kind::kAutomatic: return choose(program, options);
     case Kind::kInterpreter: return make_interpreter(program);
     case Kind::kScalar:
+      if (options.features.aarch64) return make_scalar_a64(plan_of(program.program()));
       if (!options.features.x86_64) return unsupported(options.kind);
       return make_scalar_x86(plan_of(program.program()));
     case Kind::kAvx2:

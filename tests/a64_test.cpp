@@ -63,8 +63,8 @@ class Session {
 
   void run_and_compare() {
     std::ofstream(folder_ + "/in", std::ios::binary).write(input_.data(), static_cast<std::streamsize>(input_.size()));
-    const std::string command = std::string(WEIR_A64_EMULATOR) + " " + WEIR_A64_RUNNER + " <" + folder_ + "/in >" +
-                                folder_ + "/out";
+    const std::string command =
+        std::string(WEIR_A64_EMULATOR) + " " + WEIR_A64_RUNNER + " <" + folder_ + "/in >" + folder_ + "/out";
     ASSERT_EQ(std::system(command.c_str()), 0) << command;
     std::ifstream out(folder_ + "/out", std::ios::binary);
     for (const Expected& expected : expected_) {

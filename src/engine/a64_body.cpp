@@ -291,9 +291,7 @@ CondCode A64Body::contains(const SetTable& set, std::uint32_t number, const Gp& 
   };
   switch (set.kind) {
     case SetKind::kNever:
-    case SetKind::kAlways:
-      c_.cmp(constant(0), constant(set.kind == SetKind::kAlways ? 0 : 1));
-      return CondCode::kEQ;
+    case SetKind::kAlways: c_.cmp(constant(0), constant(set.kind == SetKind::kAlways ? 0 : 1)); return CondCode::kEQ;
     case SetKind::kRange: c_.cmp(from_first(), constant(set.span)); return CondCode::kLS;
     case SetKind::kWord:
     case SetKind::kBitmap: {

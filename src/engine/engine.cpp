@@ -3,10 +3,13 @@
 
 #include <algorithm>
 #include <bit>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <weir/base/suggest.h>
+#include <weir/flow/emit.h>
 
 #include "engine/batch_x86.h"
 #include "engine/interpreter.h"
@@ -33,16 +36,23 @@ tl::unexpected<Error> unsupported(Kind kind) {
                     .hint = "--engine=auto takes what it can"});
 }
 
-std::unique_ptr<Engine> choose(const cbpf::Checked& program, const LoadOptions& options) {
-  if (options.expected_packets < kPacketsWorthCompiling) return make_interpreter(program);
-  if (options.features.x86_64 && options.features.avx2)
-    if (auto engine = make_batch_avx2(plan_of(program.program()), options.features.fast_gather))
-      return std::move(*engine);
-  if (options.features.x86_64)
-    if (auto engine = make_scalar_x86(plan_of(program.program()))) return std::move(*engine);
-  if (options.features.aarch64)
-    if (auto engine = make_scalar_a64(plan_of(program.program()))) return std::move(*engine);
-  return make_interpreter(program);
+// kind: one that makes machine code.
+Result<std::unique_ptr<Engine>> make_machine_code(Kind kind, Plan plan, const CpuFeatures& features) {
+  if (kind == Kind::kScalar) {
+    if (features.aarch64) return make_scalar_a64(std::move(plan));
+    if (features.x86_64) return make_scalar_x86(std::move(plan));
+  }
+  if (kind == Kind::kAvx2 && features.x86_64 && features.avx2)
+    return make_batch_avx2(std::move(plan), features.fast_gather);
+  return unsupported(kind);
+}
+
+// The kind that suits the work best.
+Kind choose(const LoadOptions& options) {
+  if (options.kind != Kind::kAutomatic) return options.kind;
+  if (options.expected_packets < kPacketsWorthCompiling) return Kind::kInterpreter;
+  if (options.features.x86_64 && options.features.avx2) return Kind::kAvx2;
+  return options.features.x86_64 || options.features.aarch64 ? Kind::kScalar : Kind::kInterpreter;
 }
 
 }  // namespace
@@ -89,18 +99,24 @@ std::size_t Engine::match(const packet::Columns& columns, std::span<std::uint64_
 }
 
 Result<std::unique_ptr<Engine>> load(const cbpf::Checked& program, const LoadOptions& options) {
-  switch (options.kind) {
-    case Kind::kAutomatic: return choose(program, options);
-    case Kind::kInterpreter: return make_interpreter(program);
-    case Kind::kScalar:
-      if (options.features.aarch64) return make_scalar_a64(plan_of(program.program()));
-      if (!options.features.x86_64) return unsupported(options.kind);
-      return make_scalar_x86(plan_of(program.program()));
-    case Kind::kAvx2:
-      if (!options.features.x86_64 || !options.features.avx2) return unsupported(options.kind);
-      return make_batch_avx2(plan_of(program.program()), options.features.fast_gather);
+  const Kind kind = choose(options);
+  if (kind == Kind::kInterpreter) return make_interpreter(program);
+  auto engine = make_machine_code(kind, plan_of(program.program()), options.features);
+  if (!engine && options.kind == Kind::kAutomatic) return make_interpreter(program);
+  return engine;
+}
+
+Result<std::unique_ptr<Engine>> load(const flow::Graph& graph, const LoadOptions& options) {
+  const Kind kind = choose(options);
+  if (kind != Kind::kInterpreter) {
+    if (std::optional<Plan> plan = plan_of(graph)) {
+      auto engine = make_machine_code(kind, std::move(*plan), options.features);
+      if (engine || options.kind != Kind::kAutomatic) return engine;
+    }
   }
-  return unsupported(options.kind);
+  WEIR_TRY(cbpf::Program program, flow::emit(graph));
+  WEIR_TRY(const cbpf::Checked checked, cbpf::check(std::move(program), {.target = cbpf::Target::kUser}));
+  return load(checked, options);
 }
 
 }  // namespace weir::engine

@@ -16,8 +16,7 @@ namespace {
 namespace a64 = asmjit::a64;
 
 void emit_function(a64::Compiler& c, A64Body& body) {
-  asmjit::FuncNode* function =
-      c.addFunc(asmjit::FuncSignatureT<void, const void*, void*>(asmjit::CallConvId::kCDecl));
+  asmjit::FuncNode* function = c.addFunc(asmjit::FuncSignatureT<void, const void*, void*>(asmjit::CallConvId::kCDecl));
   const a64::Gp columns = c.newUIntPtr();
   const a64::Gp verdicts = c.newUIntPtr();
   function->setArg(0, columns);

@@ -12,8 +12,8 @@
 
 namespace weir::engine {
 
-// Position-independent code of a FilterFunction; tables and constants lie behind it. Can be made on any machine, and run
-// on AArch64. Fails with kUnsupported for programs whose extension loads need calls back into the library.
+// Position-independent code of a FilterFunction; tables and constants lie behind it. Can be made on any machine, and
+// run on AArch64. Fails with kUnsupported for programs whose extension loads need calls back into the library.
 Result<std::vector<std::uint8_t>> assemble_a64(Plan plan);
 
 // On an AArch64 machine.

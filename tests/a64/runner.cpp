@@ -1,7 +1,7 @@
 // Runs machine code for AArch64 over packets: built by a cross compiler, run under qemu-user by a64_test.cpp.
 //
-// Standard input: programs one after another, each the code's size and the code, the number of packets, and for each its
-// length, its length on the wire, whether it has metadata, the metadata, and its bytes. All numbers have 32 bits.
+// Standard input: programs one after another, each the code's size and the code, the number of packets, and for each
+// its length, its length on the wire, whether it has metadata, the metadata, and its bytes. All numbers have 32 bits.
 // Standard output: a verdict a packet. Packets end where a page ends and nothing is mapped behind.
 #include <sys/mman.h>
 #include <unistd.h>

@@ -21,6 +21,7 @@
 #include <weir/base/error.h>
 #include <weir/cbpf/program.h>
 #include <weir/engine/cpu_features.h>
+#include <weir/flow/graph.h>
 #include <weir/packet/columns.h>
 #include <weir/packet/packet.h>
 
@@ -72,5 +73,10 @@ class Engine {
 // Fails with kUnsupported when options.kind asks for what the processor (options.features) cannot do; kAutomatic falls
 // back to the interpreter.
 Result<std::unique_ptr<Engine>> load(const cbpf::Checked& program, const LoadOptions& options = {});
+
+// The same from a flow graph, in either form. Machine code is made from the graph itself; the interpreter, and what the
+// code generators do not take (edges of failed loads that do not lead to verdict 0, more than 64 slots and parameters),
+// goes through classic code. The graph must keep the rules of flow::validate.
+Result<std::unique_ptr<Engine>> load(const flow::Graph& graph, const LoadOptions& options = {});
 
 }  // namespace weir::engine

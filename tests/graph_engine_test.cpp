@@ -44,7 +44,8 @@ TEST(GraphEngine, LiftedProgramsMeanTheSame) {
       engine->run(packets, verdicts);
       for (std::size_t p = 0; p < packets.size(); ++p)
         ASSERT_EQ(verdicts[p], reference::run(program->program(), packets[p]).verdict)
-            << engine->name() << "\n" << cbpf::write(program->program(), cbpf::Format::kText);
+            << engine->name() << "\n"
+            << cbpf::write(program->program(), cbpf::Format::kText);
     }
   }
   EXPECT_GT(programs, tests::rounds(3000) / 6);
@@ -78,7 +79,8 @@ TEST(GraphEngine, SetsAreLookedUp) {
     ASSERT_TRUE(flow::validate(graph));
     std::vector<std::uint32_t> values;
     for (const flow::Range& range : set)
-      for (const std::uint32_t near : {range.first - 1, range.first, range.last, range.last + 1}) values.push_back(near);
+      for (const std::uint32_t near : {range.first - 1, range.first, range.last, range.last + 1})
+        values.push_back(near);
     for (int i = 0; i < 50; ++i) values.push_back(static_cast<std::uint32_t>(random()));
     std::vector<std::uint8_t> bytes;
     std::vector<packet::Packet> packets;

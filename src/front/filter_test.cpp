@@ -99,6 +99,10 @@ TEST(Front, FewPacketsAreNotWorthCompilingFor) {
   const auto filter = Filter::compile("tcp port 443", {.load = {.expected_packets = 10}});
   ASSERT_TRUE(filter);
   EXPECT_EQ(filter->engine().name(), "interpreter");
+  if (!engine::cpu_features().x86_64) return;
+  const auto more = Filter::compile("tcp port 443", {.load = {.expected_packets = 5000}});
+  ASSERT_TRUE(more);
+  EXPECT_EQ(more->engine().name(), "scalar");
 }
 
 }  // namespace

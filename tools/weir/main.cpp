@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
   add_info(app, status);
   add_compile(app, status);
   add_diff(app, status);
+  add_explain(app, status);
   add_program_verbs(app, status);
   add_optimize(app, status);
   add_verdict(app, status);

@@ -17,6 +17,7 @@ void add_compile(CLI::App& app, int& status);
 void add_debug(CLI::App& app, int& status);
 void add_diff(CLI::App& app, int& status);
 void add_optimize(CLI::App& app, int& status);
+void add_explain(CLI::App& app, int& status);
 void add_program_verbs(CLI::App& app, int& status);  // asm, disasm, check
 void add_verdict(CLI::App& app, int& status);        // verdict, compare
 void add_capture(CLI::App& app, int& status);

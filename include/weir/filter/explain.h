@@ -1,0 +1,19 @@
+// What an expression or a classic program matches, in plain words.
+//
+// An expression becomes an outline of its tests, in the order in which they are made. A program becomes the ways in
+// which it accepts a packet, each a list of what must hold; fields are named where the link type tells what lies there.
+// Text for people: its wording may change. Thread-safe: no state.
+#pragma once
+
+#include <string>
+
+#include <weir/cbpf/program.h>
+#include <weir/filter/ast.h>
+#include <weir/filter/bind.h>
+
+namespace weir::filter {
+
+std::string explain(const Ast& ast, const BindOptions& options = {});
+std::string explain(const cbpf::Checked& program, packet::LinkType link_type);
+
+}  // namespace weir::filter

@@ -1,0 +1,250 @@
+// Expressions in plain words. Exports explain(Ast).
+#include <weir/filter/explain.h>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "filter/names.h"
+
+namespace weir::filter {
+namespace {
+
+std::string_view protocol_words(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::kIp: return "IPv4";
+    case Protocol::kIp6: return "IPv6";
+    case Protocol::kArp: return "ARP";
+    case Protocol::kRarp: return "RARP";
+    case Protocol::kTcp: return "TCP over IPv4 or IPv6";
+    case Protocol::kUdp: return "UDP over IPv4 or IPv6";
+    case Protocol::kSctp: return "SCTP over IPv4 or IPv6";
+    case Protocol::kIcmp: return "ICMP over IPv4";
+    case Protocol::kIcmp6: return "ICMPv6 over IPv6";
+    case Protocol::kIgmp: return "IGMP over IPv4";
+    case Protocol::kPim: return "PIM over IPv4 or IPv6";
+    case Protocol::kVrrp: return "VRRP over IPv4";
+    case Protocol::kCarp: return "CARP over IPv4";
+    case Protocol::kAh: return "an IPsec Authentication Header over IPv4 or IPv6";
+    case Protocol::kEsp: return "IPsec ESP over IPv4 or IPv6";
+    case Protocol::kStp: return "the spanning tree protocol";
+    case Protocol::kIso: return "ISO network protocols";
+    case Protocol::kIpx: return "IPX";
+    case Protocol::kAtalk: return "AppleTalk";
+    case Protocol::kDecnet: return "DECnet";
+    default: return name_of(protocol);
+  }
+}
+
+std::string_view side_words(Direction direction) {
+  switch (direction) {
+    case Direction::kSource: return "source";
+    case Direction::kDestination: return "destination";
+    case Direction::kSourceAndDestination: return "source and destination";
+    case Direction::kAddress1: return "first 802.11";
+    case Direction::kAddress2: return "second 802.11";
+    case Direction::kAddress3: return "third 802.11";
+    case Direction::kAddress4: return "fourth 802.11";
+    case Direction::kReceiver: return "receiver";
+    case Direction::kTransmitter: return "transmitter";
+    default: return "source or destination";
+  }
+}
+
+std::string ether_type_words(std::uint32_t type) {
+  switch (type) {
+    case kEtherIp: return "0x0800 (IPv4)";
+    case kEtherIp6: return "0x86dd (IPv6)";
+    case kEtherArp: return "0x0806 (ARP)";
+    case kEther8021q: return "0x8100 (VLAN tag)";
+    case kEtherMpls: return "0x8847 (MPLS)";
+    case 0x88cc: return "0x88cc (LLDP)";
+    default: return fmt::format("{:#06x}", type);
+  }
+}
+
+class Outline {
+ public:
+  Outline(const Ast& ast, const BindOptions& options) : ast_(ast), options_(options) {}
+
+  std::string run() {
+    const Node& root = ast_[ast_.root];
+    if (root.kind == NodeKind::kEmpty) return "every packet\n";
+    struct Line {
+      NodeId node;
+      std::size_t depth;
+      bool negated;
+    };
+    std::string out =
+        fmt::format("{} packets that match\n",
+                    packet::find(options_.link_type) != nullptr ? packet::find(options_.link_type)->name : "unknown");
+    std::vector<Line> pending{{ast_.root, 1, false}};
+    while (!pending.empty()) {
+      const Line line = pending.back();
+      pending.pop_back();
+      const Node& node = ast_[line.node];
+      if (node.kind == NodeKind::kNot) {
+        pending.push_back({node.children[0], line.depth, !line.negated});
+        continue;
+      }
+      const bool connective = node.kind == NodeKind::kAnd || node.kind == NodeKind::kOr;
+      std::string words = connective ? (node.kind == NodeKind::kAnd ? "all of these:" : "any of these:") : leaf(node);
+      out += fmt::format("{:{}}- {}{}\n", "", 2 * std::min<std::size_t>(line.depth, 100), line.negated ? "not: " : "",
+                         words);
+      for (auto child = node.children.rbegin(); connective && child != node.children.rend(); ++child)
+        pending.push_back({*child, line.depth + 1, false});
+    }
+    return out;
+  }
+
+ private:
+  std::string_view words_of(Span span) const {
+    return std::string_view(ast_.text).substr(span.begin, span.end - span.begin);
+  }
+
+  std::string leaf(const Node& node) const {
+    switch (node.kind) {
+      case NodeKind::kProtocol: return std::string(protocol_words(node.qualifiers.protocol));
+      case NodeKind::kPrimitive: return primitive(node);
+      case NodeKind::kRelation: return relation(node);
+      case NodeKind::kSpecial: return special(node);
+      default: return std::string(words_of(node.span));
+    }
+  }
+
+  std::string primitive(const Node& node) const {
+    const Qualifiers& q = node.qualifiers;
+    const std::string id = id_words(node.id);
+    const std::string_view side = side_words(q.direction);
+    switch (q.type) {
+      case Type::kPort:
+      case Type::kPortRange: return ports(node, id, side);
+      case Type::kProto: return protocol_number(node, id);
+      case Type::kProtoChain:
+        return fmt::format("{} with protocol {} somewhere in the chain of its headers", network(q.protocol), id);
+      case Type::kGateway: return fmt::format("passing the gateway '{}': its MAC address, but not its IP address", id);
+      default: break;
+    }
+    const bool net = q.type == Type::kNet;
+    const std::string_view verb = net ? "lies in" : node.id.kind == IdKind::kFile ? "is one of" : "is";
+    if (q.protocol == Protocol::kLink) return fmt::format("the {} link-layer address {} {}", side, verb, id);
+    const bool ip6 = node.id.kind == IdKind::kIpv6 || node.id.kind == IdKind::kIpv6Prefix;
+    if (q.protocol != Protocol::kDefault)
+      return fmt::format("the {} {} address {} {}", side, protocol_words(q.protocol), verb, id);
+    if (ip6) return fmt::format("the {} IPv6 address {} {}", side, verb, id);
+    const bool name = node.id.kind == IdKind::kName || node.id.kind == IdKind::kFile;
+    return fmt::format("the {} {} address {} {}; or so in ARP and RARP", side, name ? "IPv4 or IPv6" : "IPv4", verb,
+                       id);
+  }
+
+  static std::string_view network(Protocol protocol) {
+    if (protocol == Protocol::kIp) return "IPv4";
+    return protocol == Protocol::kIp6 ? "IPv6" : "IPv4 or IPv6";
+  }
+
+  std::string ports(const Node& node, const std::string& id, std::string_view side) const {
+    std::string_view transport = "TCP, UDP or SCTP";
+    if (node.qualifiers.protocol == Protocol::kTcp) transport = "TCP";
+    if (node.qualifiers.protocol == Protocol::kUdp) transport = "UDP";
+    if (node.qualifiers.protocol == Protocol::kSctp) transport = "SCTP";
+    const bool walk = options_.ip6 == Ip6Headers::kWalk;
+    return fmt::format("{} with {} port {} (over IPv4 not in later fragments; over IPv6 {})", transport, side, id,
+                       walk ? "also behind extension headers" : "only without extension headers");
+  }
+
+  std::string protocol_number(const Node& node, const std::string& id) const {
+    switch (node.qualifiers.protocol) {
+      case Protocol::kLink: {
+        std::optional<std::uint32_t> number;
+        if (node.id.kind == IdKind::kNumber) number = node.id.number;
+        else number = ether_type_named(node.id.text);
+        if (number && *number <= kLongestEtherLength) return fmt::format("the LLC service access point is {}", id);
+        return fmt::format("the EtherType is {}", number ? ether_type_words(*number) : id);
+      }
+      case Protocol::kIso: return fmt::format("the ISO network protocol is {}", id);
+      case Protocol::kIsis: return fmt::format("the IS-IS packet type is {}", id);
+      default: return fmt::format("{} with protocol {}", network(node.qualifiers.protocol), id);
+    }
+  }
+
+  static std::string id_words(const Id& id) {
+    switch (id.kind) {
+      case IdKind::kIpv4Prefix:
+      case IdKind::kIpv6Prefix: return fmt::format("{}/{}", id.text, id.number);
+      case IdKind::kIpv4Mask: return fmt::format("{} mask {}", id.text, id.second);
+      case IdKind::kFile: return fmt::format("those in the file '{}'", id.text);
+      default: return id.text;
+    }
+  }
+
+  // The protocols whose bytes a value reads, in the order in which they are read.
+  void add_protocols(NodeId id, std::vector<Protocol>& out) const {
+    std::vector<NodeId> pending{id};
+    while (!pending.empty()) {
+      const Node& node = ast_[pending.back()];
+      pending.pop_back();
+      if (node.arithmetic == ArithmeticOp::kLoad && node.kind == NodeKind::kArithmetic)
+        if (std::find(out.begin(), out.end(), node.qualifiers.protocol) == out.end())
+          out.push_back(node.qualifiers.protocol);
+      for (const NodeId child : node.children) pending.push_back(child);
+    }
+  }
+
+  std::string relation(const Node& node) const {
+    std::vector<Protocol> protocols;
+    for (const NodeId child : node.children) add_protocols(child, protocols);
+    std::string of;
+    for (const Protocol protocol : protocols) {
+      if (protocol == Protocol::kLink || protocol == Protocol::kRadio) continue;
+      const bool transport = protocol == Protocol::kTcp || protocol == Protocol::kUdp || protocol == Protocol::kSctp;
+      const bool walk = transport && options_.ip6 == Ip6Headers::kWalk;
+      of += of.empty() ? "bytes of " : " and ";
+      of += transport && !walk ? fmt::format("{} over IPv4", protocol == Protocol::kTcp   ? "TCP"
+                                                             : protocol == Protocol::kUdp ? "UDP"
+                                                                                          : "SCTP")
+                               : std::string(protocol_words(protocol));
+    }
+    return fmt::format("the comparison '{}' holds{}", words_of(node.span), of.empty() ? of : " (" + of + ")");
+  }
+
+  std::string special(const Node& node) const {
+    const auto value = [&] { return node.values.empty() ? std::string() : std::to_string(node.values.front()); };
+    const auto with = [&](std::string_view what, std::string_view field) {
+      std::string out(what);
+      if (!node.values.empty()) {
+        const std::string_view text = words_of(node.span);
+        out += fmt::format(" with {} {}", field, text.substr(std::min(text.find(' '), text.size() - 1) + 1));
+      }
+      const bool shifts = node.special != Special::kVlan || options_.vlan == VlanMode::kShift;
+      return shifts ? out + "; all tests after this one look behind it" : out;
+    };
+    switch (node.special) {
+      case Special::kBroadcast: return "sent to the broadcast address";
+      case Special::kMulticast: return "sent to a multicast address";
+      case Special::kLess: return fmt::format("at most {} bytes long on the wire", value());
+      case Special::kGreater: return fmt::format("at least {} bytes long on the wire", value());
+      case Special::kInbound: return "received by the capturing host";
+      case Special::kOutbound: return "sent by the capturing host";
+      case Special::kIfindex: return fmt::format("on the interface with index {}", value());
+      case Special::kVlan: return with("tagged with a VLAN", "identifier");
+      case Special::kMpls: return with("labelled by MPLS", "label");
+      case Special::kPppoed: return "PPPoE discovery";
+      case Special::kPppoes: return with("a PPPoE session", "identifier");
+      case Special::kGeneve: return with("in a Geneve tunnel", "network identifier");
+      case Special::kVxlan: return with("in a VXLAN tunnel", "network identifier");
+      case Special::kLlc:
+        return node.name.empty() ? "an 802.2 LLC frame" : fmt::format("an 802.2 LLC frame of the kind '{}'", node.name);
+      case Special::kPfIfname: return fmt::format("logged by pf on interface '{}'", node.name);
+      default: return fmt::format("'{}' holds", words_of(node.span));
+    }
+  }
+
+  const Ast& ast_;
+  const BindOptions& options_;
+};
+
+}  // namespace
+
+std::string explain(const Ast& ast, const BindOptions& options) { return Outline(ast, options).run(); }
+
+}  // namespace weir::filter

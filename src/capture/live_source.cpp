@@ -121,7 +121,9 @@ class PacketSocket final : public LiveSource {
   }
 
   Result<std::size_t> read(RecordBatch& batch) override {
-    batch.clear();
+    // Packets and records keep their places: all of each is written anew.
+    batch.changed.clear();
+    batch.blocks.clear();
     if (held_) ring_.release();
     held_ = false;
     for (;;) {
@@ -135,6 +137,7 @@ class PacketSocket final : public LiveSource {
         continue;
       }
       WEIR_TRY(const bool ended, wait());
+      if (ended) batch.clear();
       if (ended && lost_ != 0) return fail(system_failure(fmt::format("capturing on '{}' ended", name_), lost_));
       if (ended) return 0;
     }
@@ -212,7 +215,11 @@ class PacketSocket final : public LiveSource {
     for (std::uint32_t i = 0; i < count; ++i) {
       auto* const header = reinterpret_cast<tpacket3_hdr*>(at);
       std::uint8_t* const next = at + header->tp_next_offset;
-      __builtin_prefetch(next + 64);
+      // Slots are mostly alike: what lies some of them ahead is on its way while this one is read.
+      std::uint8_t* const ahead = at + 6 * (next - at);
+      __builtin_prefetch(ahead);
+      __builtin_prefetch(ahead + 64);
+      __builtin_prefetch(ahead + 128);
       taken += take_packet(at, *header, batch.packets[taken], batch.records[taken]);
       at = next;
     }

@@ -32,6 +32,14 @@ constexpr std::size_t kMostPieces = IOV_MAX;
 // Below this a copy is cheaper than a piece of its own.
 constexpr std::uint32_t kCopyBelow = 512;
 constexpr std::size_t kLongestHead = 64;
+constexpr std::ptrdiff_t kStep = 64;
+// Packets of one block of a ring lie no farther apart than this.
+constexpr std::ptrdiff_t kSameBlock = 1 << 16;
+
+// Copies `length` bytes and up to kStep - 1 more.
+void copy_in_steps(std::uint8_t* to, const std::uint8_t* from, std::uint32_t length) {
+  for (std::uint32_t at = 0; at < length; at += kStep) std::memcpy(to + at, from + at, kStep);
+}
 
 Result<FileDescriptor> open_for_writing(const std::string& path) {
   const int descriptor = path == "-" ? ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
@@ -171,7 +179,12 @@ std::uint64_t LiveWriter::bytes() const { return state_->bytes(); }
 std::uint32_t LiveWriter::files() const { return state_->files(); }
 
 LiveWriter::Lane::Lane(LiveWriter& writer)
-    : writer_(writer), buffer_(new std::uint8_t[kBuffer]), cursor_(buffer_.get()), piece_(buffer_.get()) {
+    : writer_(writer),
+      pcapng_(writer.state_->pcapng()),
+      longest_stretch_(writer.state_->longest_stretch()),
+      buffer_(new std::uint8_t[kBuffer]),
+      cursor_(buffer_.get()),
+      piece_(buffer_.get()) {
   pieces_.reserve(kMostPieces);
 }
 
@@ -195,31 +208,38 @@ Status LiveWriter::Lane::flush() {
   return done;
 }
 
-Status LiveWriter::Lane::put(const packet::Packet& packet, const Record& record, std::uint32_t interface) {
+Status LiveWriter::Lane::make_room(std::uint32_t length) {
   const auto used = static_cast<std::size_t>(cursor_ - buffer_.get());
-  if (used + kLongestHead + kCopyBelow > kBuffer || pieces_.size() + 3 > kMostPieces ||
-      bytes_ + static_cast<std::uint64_t>(cursor_ - piece_) + packet.length >= writer_.state_->longest_stretch())
-    WEIR_CHECK(flush());
-  const bool pcapng = writer_.state_->pcapng();
-  cursor_ = pcapng ? put_enhanced_head(cursor_, packet, record, interface) : put_pcap_head(cursor_, packet, record);
-  if (packet.length < kCopyBelow) {
-    std::memcpy(cursor_, packet.data, packet.length);
-    cursor_ += packet.length;
-  } else {
-    end_piece();
-    // writev takes the memory as not const, and reads it.
-    pieces_.push_back({const_cast<std::uint8_t*>(packet.data), packet.length});
-    bytes_ += packet.length;
-  }
-  if (pcapng) cursor_ = put_enhanced_tail(cursor_, packet.length);
+  if (used + kLongestHead + kCopyBelow + kStep > kBuffer || pieces_.size() + 3 > kMostPieces ||
+      bytes_ + static_cast<std::uint64_t>(cursor_ - piece_) + length >= longest_stretch_)
+    return flush();
   return {};
 }
 
 Status LiveWriter::Lane::write(const RecordBatch& batch, std::span<const std::uint32_t> verdicts,
                                std::uint32_t interface) {
-  for (std::size_t i = 0; i < batch.packets.size(); ++i) {
+  const std::size_t count = batch.packets.size();
+  for (std::size_t i = 0; i < count; ++i) {
     if (!verdicts.empty() && verdicts[i] == 0) continue;
-    WEIR_CHECK(put(batch.packets[i], batch.records[i], interface));
+    const packet::Packet& packet = batch.packets[i];
+    const Record& record = batch.records[i];
+    WEIR_CHECK(make_room(packet.length));
+    cursor_ = pcapng_ ? put_enhanced_head(cursor_, packet, record, interface) : put_pcap_head(cursor_, packet, record);
+    if (packet.length >= kCopyBelow) {
+      end_piece();
+      // writev takes the memory as not const, and reads it.
+      pieces_.push_back({const_cast<std::uint8_t*>(packet.data), packet.length});
+      bytes_ += packet.length;
+    } else {
+      // In a ring the next packet lies behind this one, so a few bytes more may be read: whole steps are copied.
+      const bool more_behind = i + 1 < count && batch.packets[i + 1].data > packet.data &&
+                               batch.packets[i + 1].data - packet.data >= packet.length + kStep &&
+                               batch.packets[i + 1].data - packet.data < kSameBlock;
+      if (more_behind) copy_in_steps(cursor_, packet.data, packet.length);
+      else std::memcpy(cursor_, packet.data, packet.length);
+      cursor_ += packet.length;
+    }
+    if (pcapng_) cursor_ = put_enhanced_tail(cursor_, packet.length);
   }
   return flush();
 }

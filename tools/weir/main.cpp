@@ -33,6 +33,7 @@ int main(int argc, char** argv) {
   add_debug(app, status);
   add_capture(app, status);
   add_inject(app, status);
+  add_seccomp(app, status);
 
   try {
     app.parse(argc, argv);

@@ -22,6 +22,7 @@ void add_program_verbs(CLI::App& app, int& status);  // asm, disasm, check
 void add_verdict(CLI::App& app, int& status);        // verdict, compare
 void add_capture(CLI::App& app, int& status);
 void add_inject(CLI::App& app, int& status);
+void add_seccomp(CLI::App& app, int& status);
 
 // Whole programs under other names: return the exit status.
 int run_bpf_dbg(int argc, char** argv);

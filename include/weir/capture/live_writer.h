@@ -44,10 +44,12 @@ class LiveWriter {
     Status write(const RecordBatch& batch, std::span<const std::uint32_t> verdicts, std::uint32_t interface);
 
    private:
-    Status put(const packet::Packet& packet, const Record& record, std::uint32_t interface);
+    Status make_room(std::uint32_t length);
     void end_piece();
     Status flush();
     LiveWriter& writer_;
+    bool pcapng_;
+    std::uint64_t longest_stretch_;
     std::unique_ptr<std::uint8_t[]> buffer_;
     std::uint8_t* cursor_;
     std::uint8_t* piece_;  // where the buffer's part that is not in pieces_ yet begins

@@ -1,0 +1,88 @@
+// Seccomp policies: text, compiled to classic programs, installed.
+//
+//   # what a policy looks like; the first rule that fits decides
+//   arch x86_64 i386                       default: this machine's; other architectures get `mismatch`
+//   default errno(EPERM)                   what no rule names; kill when missing
+//   mismatch kill                          kill when missing
+//   allow read write exit_group
+//   allow ioctl if arg1 == 0x5401 or arg1 == 0x5413
+//   errno(EACCES) openat if arg2 & 3 != 0
+//
+// Actions: kill, kill-thread, trap, errno(N or name), notify, trace(N), log, allow. Arguments are 64 bits, unsigned;
+// the comparisons == != < <= > >= may stand behind `argN & MASK`. `and` binds tighter than `or`. Values: plain data.
+// Thread-safe: no state. Source: seccomp(2), <linux/seccomp.h>.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <weir/base/error.h>
+#include <weir/cbpf/program.h>
+#include <weir/kernel/syscalls.h>
+
+namespace weir::kernel {
+
+struct Action {
+  std::uint32_t value = 0x80000000;  // SECCOMP_RET_* with its data
+  friend bool operator==(const Action&, const Action&) = default;
+};
+inline constexpr Action kKillProcess{0x80000000};
+inline constexpr Action kAllow{0x7fff0000};
+
+// "errno(EPERM)". Values that the kernel does not know read as "kill (unknown action 0x...)": that is what it does.
+std::string write_action(Action action);
+Result<Action> read_action(std::string_view text);
+
+enum class Comparison : std::uint8_t { kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual };
+
+struct ArgumentTest {
+  std::uint8_t argument = 0;  // 0 to 5
+  std::uint64_t mask = ~std::uint64_t{0};
+  Comparison comparison = Comparison::kEqual;
+  std::uint64_t value = 0;
+  friend bool operator==(const ArgumentTest&, const ArgumentTest&) = default;
+};
+
+struct Rule {
+  Action action{};
+  std::vector<std::string> syscalls{};
+  // Fits when all tests of one of the lists hold; no lists: always.
+  std::vector<std::vector<ArgumentTest>> any_of{};
+  friend bool operator==(const Rule&, const Rule&) = default;
+};
+
+struct Policy {
+  std::vector<Architecture> architectures{};  // none: the native one
+  Action otherwise = kKillProcess;
+  Action mismatch = kKillProcess;
+  std::vector<Rule> rules{};
+  friend bool operator==(const Policy&, const Policy&) = default;
+};
+
+// Errors have a Span into the text.
+Result<Policy> parse_policy(std::string_view text);
+// parse_policy() reads it back as the same policy.
+std::string write_policy(const Policy& policy);
+// The comparison's name in policies: "==".
+std::string_view name_of(Comparison comparison);
+
+struct CompiledPolicy {
+  cbpf::Checked program;  // for Target::kSeccomp
+  Warnings warnings;      // calls that one of several architectures does not have
+};
+// Numbers are found by a balanced search, so a policy of n calls costs log n tests.
+Result<CompiledPolicy> compile_policy(const Policy& policy);
+
+struct InstallOptions {
+  bool log = false;         // SECCOMP_FILTER_FLAG_LOG: actions but allow are logged
+  bool all_threads = true;  // SECCOMP_FILTER_FLAG_TSYNC
+};
+// Installs the filter for this process, for good. Sets no_new_privs, so it needs no privilege.
+Status install(const cbpf::Checked& program, const InstallOptions& options = {});
+
+// The filters of a running process, the newest first (PTRACE_SECCOMP_GET_FILTER): needs CAP_SYS_ADMIN.
+Result<std::vector<cbpf::Program>> filters_of_process(int process);
+
+}  // namespace weir::kernel

@@ -1,0 +1,71 @@
+// Filters of processes. Exports install and filters_of_process.
+#include <weir/kernel/seccomp.h>
+
+#include <cerrno>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+namespace weir::kernel {
+
+Status install(const cbpf::Checked& program, const InstallOptions& options) {
+  if (program.target() != cbpf::Target::kSeccomp) {
+    std::vector<Error> broken = cbpf::violations(program.program(), {.target = cbpf::Target::kSeccomp});
+    if (!broken.empty()) return fail(std::move(broken.front()));
+  }
+  std::vector<sock_filter> code;
+  for (const cbpf::Instruction& i : program.program()) code.push_back({i.code, i.jt, i.jf, i.k});
+  sock_fprog given{};
+  given.len = static_cast<unsigned short>(code.size());
+  given.filter = code.data();
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return fail(system_failure("cannot set no_new_privs", errno));
+  unsigned flags = options.log ? SECCOMP_FILTER_FLAG_LOG : 0;
+  if (options.all_threads) flags |= SECCOMP_FILTER_FLAG_TSYNC;
+  const long refused = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &given);
+  if (refused == 0) return {};
+  if (refused > 0)
+    return fail(Error{.code = ErrorCode::kSystem,
+                      .message = fmt::format("the filter does not fit to that of thread {}", refused)});
+  Error error = system_failure("the kernel refuses the filter", errno);
+  if (error.system_error == ENOMEM) error.hint = "all filters of a process together have at most 32768 instructions";
+  return fail(std::move(error));
+}
+
+Result<std::vector<cbpf::Program>> filters_of_process(int process) {
+  constexpr auto kGetFilter = static_cast<__ptrace_request>(0x420c);  // PTRACE_SECCOMP_GET_FILTER
+  const std::string what = fmt::format("cannot read the filters of process {}", process);
+  if (::ptrace(PTRACE_ATTACH, process, nullptr, nullptr) != 0) return fail(system_failure(what, errno));
+  int status = 0;
+  while (::waitpid(process, &status, __WALL) < 0 && errno == EINTR) {}
+  std::vector<cbpf::Program> filters;
+  int error = 0;
+  for (std::uintptr_t index = 0;; ++index) {
+    const long count = ::ptrace(kGetFilter, process, reinterpret_cast<void*>(index), nullptr);
+    if (count < 0) {
+      // ENOENT: there are no more; EINVAL: the process has none.
+      if (errno != ENOENT && !(errno == EINVAL && index == 0)) error = errno;
+      break;
+    }
+    std::vector<sock_filter> code(static_cast<std::size_t>(count));
+    if (::ptrace(kGetFilter, process, reinterpret_cast<void*>(index), code.data()) < 0) {
+      error = errno;
+      break;
+    }
+    std::vector<cbpf::Instruction> instructions;
+    for (const sock_filter& i : code) instructions.push_back({i.code, i.jt, i.jf, i.k});
+    filters.emplace_back(std::move(instructions));
+  }
+  (void)::ptrace(PTRACE_DETACH, process, nullptr, nullptr);
+  if (error == 0) return filters;
+  Error made = system_failure(what, error);
+  if (error == EACCES || error == EPERM) made.hint = "it needs CAP_SYS_ADMIN, and no filter of its own";
+  return fail(std::move(made));
+}
+
+}  // namespace weir::kernel

@@ -1,0 +1,316 @@
+// Policies: text both ways, programs against the policy's own meaning, real children, explained and audited filters.
+#include <weir/kernel/seccomp.h>
+
+#include <cerrno>
+#include <csignal>
+#include <linux/seccomp.h>
+#include <random>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <weir/kernel/seccomp_analysis.h>
+
+namespace weir::kernel {
+namespace {
+
+using testing::Contains;
+using testing::Field;
+using testing::HasSubstr;
+
+constexpr std::uint32_t kX86Audit = 0xc000003e;
+constexpr std::uint32_t kI386Audit = 0x40000003;
+
+cbpf::Checked compiled(std::string_view text) {
+  const auto policy = parse_policy(text);
+  EXPECT_TRUE(policy) << policy.error().message;
+  auto made = compile_policy(*policy);
+  EXPECT_TRUE(made) << made.error().message;
+  return std::move(made->program);
+}
+
+TEST(Policy, TextGoesBothWays) {
+  const char* text =
+      "arch x86_64 i386\n"
+      "default errno(EPERM)\nmismatch kill-thread\n"
+      "allow read write  # two calls\n"
+      "trace(7) ptrace\n"
+      "errno(111) socket if arg0 == 16 or arg1 & 0xf >= 3 and arg2 != 0x1ffffffff\n";
+  const auto policy = parse_policy(text);
+  ASSERT_TRUE(policy) << policy.error().message;
+  EXPECT_EQ(policy->rules.size(), 3u);
+  EXPECT_EQ(policy->rules[2].any_of.size(), 2u);
+  EXPECT_EQ(policy->rules[2].any_of[1].size(), 2u);
+  EXPECT_EQ(*parse_policy(write_policy(*policy)), *policy);
+}
+
+TEST(Policy, MistakesAreShownWhereTheyAre) {
+  const auto expect = [](std::string_view text, std::string_view marked, std::string_view message) {
+    const auto policy = parse_policy(text);
+    ASSERT_FALSE(policy) << text;
+    const auto* span = std::get_if<Span>(&policy.error().place);
+    ASSERT_NE(span, nullptr) << text;
+    EXPECT_EQ(text.substr(span->begin, span->end - span->begin), marked) << text;
+    EXPECT_THAT(policy.error().message, HasSubstr(std::string(message)));
+  };
+  expect("allow raed\n", "raed", "unknown system call");
+  expect("alow read\n", "alow", "unknown action");
+  expect("arch x86_65\n", "x86_65", "unknown architecture");
+  expect("default allow\ndefault kill\n", "default", "stands twice");
+  expect("allow read if arg6 == 1\n", "arg6", "no argument");
+  expect("allow read if arg1 = = 1\n", "=", "no number");
+  expect("allow read if arg1 == 99999999999999999999\n", "99999999999999999999", "no number");
+  expect("errno(9999) read\n", "errno(9999)", "no number up to 4095");
+  expect("allow read if arg1 == 1 arg2 == 2\n", "arg2", "not expected");
+  expect("allow read if\n", "", "missing");
+  EXPECT_EQ(parse_policy("allow raed").error().hint, "did you mean 'read'?");
+}
+
+// What a policy means, rule by rule.
+Action meaning(const Policy& policy, const SeccompCall& call) {
+  for (const Architecture one : policy.architectures) {
+    const bool own_bit = (call.number >= kX32Bit) == (one == Architecture::kX32);
+    const bool x86 = info(one).audit == kX86Audit;
+    if (info(one).audit != call.architecture || (x86 && !own_bit)) continue;
+    for (const Rule& rule : policy.rules) {
+      const auto named = [&](const std::string& name) { return number_of(*find_syscall(name), one) == call.number; };
+      if (std::none_of(rule.syscalls.begin(), rule.syscalls.end(), named)) continue;
+      const auto holds = [&](const ArgumentTest& test) {
+        const std::uint64_t value = call.arguments[test.argument] & test.mask;
+        switch (test.comparison) {
+          case Comparison::kEqual: return value == test.value;
+          case Comparison::kNotEqual: return value != test.value;
+          case Comparison::kLess: return value < test.value;
+          case Comparison::kLessEqual: return value <= test.value;
+          case Comparison::kGreater: return value > test.value;
+          case Comparison::kGreaterEqual: return value >= test.value;
+        }
+        return false;
+      };
+      const auto all_hold = [&](const std::vector<ArgumentTest>& all) {
+        return std::all_of(all.begin(), all.end(), holds);
+      };
+      if (rule.any_of.empty() || std::any_of(rule.any_of.begin(), rule.any_of.end(), all_hold)) return rule.action;
+    }
+    return policy.otherwise;
+  }
+  return policy.mismatch;
+}
+
+TEST(Policy, ProgramsMeanWhatPoliciesSay) {
+  std::mt19937 random(11);
+  const auto below = [&](std::uint32_t limit) { return static_cast<std::uint32_t>(random() % limit); };
+  static constexpr std::uint64_t kValues[] = {0, 1, 2, 5, 0x7fffffff, 0xffffffff, 0x100000000, 0x100000001, ~0ull};
+  const auto value = [&] { return kValues[below(std::size(kValues))]; };
+  const auto action = [&] { return Action{0x00050000 | below(5)}; };
+  for (int round = 0; round < 150; ++round) {
+    Policy policy{.otherwise = action(), .mismatch = Action{0x00050000 | 77}};
+    for (const ArchitectureInfo& one : architectures())
+      if (below(3) == 0) policy.architectures.push_back(one.architecture);
+    if (policy.architectures.empty()) policy.architectures.push_back(Architecture::kX86_64);
+    const std::uint32_t span = below(2) == 0 ? 20 : static_cast<std::uint32_t>(syscalls().size());
+    const std::uint32_t rules = 1 + below(40);
+    for (std::uint32_t r = 0; r < rules; ++r) {
+      Rule rule{.action = action()};
+      for (std::uint32_t n = 1 + below(6); n > 0; --n) rule.syscalls.emplace_back(syscalls()[below(span)].name);
+      for (std::uint32_t n = below(3); n > 0; --n) {
+        std::vector<ArgumentTest> all;
+        for (std::uint32_t m = 1 + below(2); m > 0; --m)
+          all.push_back({.argument = static_cast<std::uint8_t>(below(6)),
+                         .mask = below(2) == 0 ? ~std::uint64_t{0} : value(),
+                         .comparison = static_cast<Comparison>(below(6)),
+                         .value = value()});
+        rule.any_of.push_back(std::move(all));
+      }
+      policy.rules.push_back(std::move(rule));
+    }
+    const auto made = compile_policy(policy);
+    ASSERT_TRUE(made) << made.error().message;
+    ASSERT_EQ(*parse_policy(write_policy(policy)), policy);
+    for (int calls = 0; calls < 400; ++calls) {
+      const ArchitectureInfo& architecture = architectures()[below(6)];
+      SeccompCall call{.number = below(480), .architecture = architecture.audit};
+      if (below(4) == 0) call.number |= kX32Bit;
+      if (below(20) == 0) call.number = below(2) == 0 ? 0xffffffff : kX32Bit - below(2);
+      if (below(20) == 0) call.architecture = 0x1234;
+      if (const auto number = number_of(syscalls()[below(span)], architecture.architecture); number && below(2) == 0)
+        call.number = *number;
+      for (std::uint64_t& argument : call.arguments) argument = value();
+      ASSERT_EQ(write_action(run_filter(made->program, call)), write_action(meaning(policy, call)))
+          << write_policy(policy) << "number " << call.number << " architecture " << call.architecture;
+    }
+  }
+}
+
+TEST(Policy, LongPoliciesStayShortToRun) {
+  std::string text = "arch x86_64 i386 x32 aarch64\ndefault kill\n";
+  for (const Syscall& call : syscalls())
+    text +=
+        std::string("errno(") + std::to_string(&call - syscalls().data() + 1) + ") " + std::string(call.name) + "\n";
+  const cbpf::Checked program = compiled(text);
+  EXPECT_LT(program.program().size(), 4096u);
+  for (const Syscall& call : syscalls()) {
+    const auto number = number_of(call, Architecture::kI386);
+    if (!number) continue;
+    EXPECT_EQ(run_filter(program, {.number = *number, .architecture = kI386Audit}).value & 0xffff,
+              static_cast<std::uint32_t>(&call - syscalls().data() + 1));
+  }
+}
+
+#if defined(__x86_64__)
+
+// Runs `body` in a child under a policy; gives its wait status.
+template <typename Body>
+int in_child(std::string_view policy, Body body) {
+  const cbpf::Checked program = compiled(policy);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (!install(program)) ::_exit(99);
+    ::syscall(SYS_exit_group, body());
+  }
+  int status = 0;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  return status;
+}
+
+TEST(Seccomp, ErrnoReachesTheCaller) {
+  const int status = in_child("default allow\nerrno(EACCES) socket if arg0 == 1\nerrno(95) getppid", [] {
+    if (::syscall(SYS_getppid) != -1 || errno != 95) return 1;
+    if (::socket(AF_UNIX, SOCK_STREAM, 0) != -1 || errno != EACCES) return 2;
+    return ::socket(AF_INET, SOCK_STREAM, 0) >= 0 ? 0 : 3;
+  });
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+TEST(Seccomp, SixtyFourBitArgumentsAreCompared) {
+  const int status = in_child("default allow\nerrno(7) getpid if arg2 > 0x1fffffffe and arg2 <= 0x200000001", [] {
+    const auto refused = [](std::uint64_t argument) {
+      return ::syscall(SYS_getpid, 0, 0, argument) == -1 && errno == 7;
+    };
+    if (refused(0x1fffffffe) || refused(0x200000002) || refused(0xffffffff)) return 1;
+    return refused(0x1ffffffff) && refused(0x200000000) && refused(0x200000001) ? 0 : 2;
+  });
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+TEST(Seccomp, KillKills) {
+  const int status = in_child("default allow\nkill getppid", [] { return ::syscall(SYS_getppid) > 0 ? 1 : 2; });
+  ASSERT_TRUE(WIFSIGNALED(status));
+  EXPECT_EQ(WTERMSIG(status), SIGSYS);
+}
+
+TEST(Seccomp, AllowListLetsOnlyItsCallsThrough) {
+  const int status = in_child("default errno(EPERM)\nallow exit_group getpid", [] {
+    if (::syscall(SYS_getpid) <= 0) return 1;
+    return ::syscall(SYS_getuid) == -1 && errno == EPERM ? 0 : 2;
+  });
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+TEST(Seccomp, X32AndI386CallsGetMismatch) {
+  // A number with x32's bit: the kernel asks the filter before it looks at its tables.
+  const int x32 = in_child("arch x86_64\ndefault allow\nmismatch errno(71)",
+                           [] { return ::syscall(static_cast<long>(kX32Bit | 39)) == -1 && errno == 71 ? 0 : 1; });
+  EXPECT_EQ(x32, 0);
+  const int i386 = in_child("arch x86_64\ndefault allow\nmismatch errno(71)", [] {
+    long result = 20;  // i386 getpid
+    asm volatile("int $0x80" : "+a"(result) : : "memory", "r8", "r9", "r10", "r11");
+    return result == -71 || result == -ENOSYS ? 0 : 1;
+  });
+  // Kernels without CONFIG_IA32_EMULATION kill the process with SIGSEGV.
+  EXPECT_TRUE(i386 == 0 || (WIFSIGNALED(i386) && WTERMSIG(i386) == SIGSEGV)) << i386;
+}
+
+TEST(Seccomp, FiltersOfAProcessAreReadBack) {
+  const cbpf::Checked program = compiled("default allow\nerrno(1) getppid");
+  int ready[2];
+  ASSERT_EQ(::pipe(ready), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (!install(program)) ::_exit(99);
+    (void)!::write(ready[1], "x", 1);
+    for (;;) ::pause();
+  }
+  char byte;
+  ASSERT_EQ(::read(ready[0], &byte, 1), 1);
+  const auto filters = filters_of_process(child);
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  if (!filters && filters.error().system_error != 0) GTEST_SKIP() << filters.error().message;
+  ASSERT_EQ(filters->size(), 1u);
+  EXPECT_EQ(filters->front(), program.program());
+}
+
+#endif
+
+TEST(Seccomp, OutcomesNameWhatDecides) {
+  const cbpf::Checked program = compiled(
+      "arch x86_64\ndefault errno(EPERM)\nallow read\nallow ioctl if arg1 == 0x5401 or arg1 == 0x5413\nkill ptrace");
+  const auto outcome = [&](const char* name) {
+    return write_outcome(outcome_of(program, kX86Audit, *number_of(*find_syscall(name), Architecture::kX86_64)));
+  };
+  EXPECT_EQ(outcome("read"), "allow");
+  EXPECT_EQ(outcome("ptrace"), "kill");
+  EXPECT_EQ(outcome("write"), "errno(EPERM)");
+  EXPECT_EQ(outcome("ioctl"), "errno(EPERM) or allow, by arg1");
+}
+
+std::vector<Finding> findings(const cbpf::Checked& program) { return audit(program, Architecture::kX86_64); }
+
+TEST(Audit, FindsWhatAPlainDenyListForgets) {
+  // The classic mistake: numbers compared without a look at the architecture.
+  const cbpf::Program deny_list{
+      cbpf::make(cbpf::Opcode::kLdWordAbsolute, 0), cbpf::make_jump(cbpf::Opcode::kJeqK, 59, 0, 1),  // execve
+      cbpf::make(cbpf::Opcode::kRetK, 0x80000000), cbpf::make(cbpf::Opcode::kRetK, 0x7fff0000)};
+  const auto found = findings(*cbpf::check(deny_list, {.target = cbpf::Target::kSeccomp}));
+  EXPECT_THAT(found,
+              Contains(testing::AllOf(Field(&Finding::kind, "x32"), Field(&Finding::message, HasSubstr("execve")))));
+  EXPECT_THAT(found, Contains(testing::AllOf(Field(&Finding::kind, "architecture"),
+                                             Field(&Finding::message, HasSubstr("i386")))));
+  EXPECT_THAT(found, Contains(Field(&Finding::message, HasSubstr("does not check it"))));
+}
+
+TEST(Audit, FindsAnX32HoleBehindAnArchitectureCheck) {
+  const cbpf::Program program{
+      cbpf::make(cbpf::Opcode::kLdWordAbsolute, 4),    cbpf::make_jump(cbpf::Opcode::kJeqK, kX86Audit, 1, 0),
+      cbpf::make(cbpf::Opcode::kRetK, 0x80000000),     cbpf::make(cbpf::Opcode::kLdWordAbsolute, 0),
+      cbpf::make_jump(cbpf::Opcode::kJeqK, 101, 0, 1),  // ptrace
+      cbpf::make(cbpf::Opcode::kRetK, 0x00050001),     cbpf::make(cbpf::Opcode::kRetK, 0x7fff0000)};
+  const auto found = findings(*cbpf::check(program, {.target = cbpf::Target::kSeccomp}));
+  EXPECT_THAT(found, Contains(Field(&Finding::kind, "x32")));
+  EXPECT_THAT(found, Not(Contains(Field(&Finding::kind, "architecture"))));
+}
+
+TEST(Audit, OurOwnPoliciesHaveNoHoles) {
+  for (const char* text : {"arch x86_64\ndefault errno(EPERM)\nallow read write exit_group",
+                           "arch x86_64 i386 x32\ndefault errno(EPERM)\nallow read write exit_group",
+                           "arch x86_64\ndefault allow\nkill ptrace"})
+    for (const Finding& finding : findings(compiled(text))) EXPECT_FALSE(finding.hole) << text << finding.message;
+}
+
+TEST(Audit, FindsWaysAround) {
+  const auto found = findings(compiled("arch x86_64\ndefault allow\nerrno(EPERM) openat clone"));
+  EXPECT_THAT(found, Contains(Field(&Finding::kind, "io_uring")));
+  EXPECT_THAT(found, Contains(Field(&Finding::kind, "clone3")));
+  EXPECT_THAT(found, Contains(Field(&Finding::kind, "open-default")));
+}
+
+TEST(Syscalls, NumbersAreThoseOfThisMachine) {
+  const Architecture native = native_architecture();
+  EXPECT_EQ(number_of(*find_syscall("getppid"), native), static_cast<std::uint32_t>(SYS_getppid));
+  EXPECT_EQ(number_of(*find_syscall("openat"), native), static_cast<std::uint32_t>(SYS_openat));
+  EXPECT_EQ(number_of(*find_syscall("clone3"), native), static_cast<std::uint32_t>(SYS_clone3));
+  EXPECT_EQ(syscall_name(SYS_mmap, native), "mmap");
+  EXPECT_EQ(syscall_name(0x3ffffff0, native), "");
+}
+
+}  // namespace
+}  // namespace weir::kernel

@@ -1,0 +1,327 @@
+// weir seccomp: policies compiled, run around a command, and filters explained and audited.
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <unistd.h>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <weir/base/file.h>
+#include <weir/cbpf/text.h>
+#include <weir/kernel/seccomp.h>
+#include <weir/kernel/seccomp_analysis.h>
+
+#include "seccomp_json.h"
+#include "terminal.h"
+#include "verbs.h"
+
+namespace weir::tool {
+namespace {
+
+struct Options {
+  std::string file = "-";
+  std::string to = "bytecode";
+  std::string output = "-";
+  std::string architecture;
+  int process = 0;
+  bool log = false;
+  bool json = false;
+  bool quiet = false;
+  std::vector<std::string> command;
+};
+
+Error in_file(Error error, const std::string& file) {
+  if (error.source.empty()) error.source = file == "-" ? "standard input" : file;
+  return error;
+}
+
+// The policy of a file: JSON when it starts with a brace. Reports what is wrong.
+std::optional<kernel::Policy> read_policy(const std::string& file, int& status) {
+  const Result<std::string> text = read_whole_file(file, 16u << 20);
+  if (!text) {
+    status = report(text.error());
+    return std::nullopt;
+  }
+  const std::size_t first = text->find_first_not_of(" \t\r\n");
+  const bool json = first != std::string::npos && (*text)[first] == '{';
+  Result<kernel::Policy> policy = json ? policy_from_json(*text) : kernel::parse_policy(*text);
+  if (!policy) {
+    status = report(in_file(policy.error(), file), *text);
+    return std::nullopt;
+  }
+  return std::move(*policy);
+}
+
+std::optional<kernel::CompiledPolicy> compile(const std::string& file, int& status) {
+  const std::optional<kernel::Policy> policy = read_policy(file, status);
+  if (!policy) return std::nullopt;
+  Result<kernel::CompiledPolicy> compiled = kernel::compile_policy(*policy);
+  if (!compiled) {
+    status = report(in_file(compiled.error(), file));
+    return std::nullopt;
+  }
+  report_all(compiled->warnings);
+  return std::move(*compiled);
+}
+
+// As bubblewrap and others take it: struct sock_filter after struct sock_filter.
+std::string raw_bytes(const cbpf::Program& program) {
+  std::string bytes(program.size() * sizeof(cbpf::Instruction), '\0');
+  std::memcpy(bytes.data(), program.instructions().data(), bytes.size());
+  return bytes;
+}
+
+Result<cbpf::Program> read_any_program(const std::string& text) {
+  if (text.find('\0') == std::string::npos) return cbpf::read(text);
+  if (text.size() % sizeof(cbpf::Instruction) != 0)
+    return fail("raw instructions have 8 bytes each, but the file ends within one", OffsetPlace{text.size()});
+  std::vector<cbpf::Instruction> code(text.size() / sizeof(cbpf::Instruction));
+  std::memcpy(code.data(), text.data(), text.size());
+  return cbpf::Program(std::move(code));
+}
+
+// Filters to look at: of a file, or all of a process.
+std::optional<std::vector<cbpf::Checked>> read_filters(const Options& options, int& status) {
+  std::vector<cbpf::Program> programs;
+  if (options.process != 0) {
+    Result<std::vector<cbpf::Program>> found = kernel::filters_of_process(options.process);
+    if (!found) {
+      status = report(found.error());
+      return std::nullopt;
+    }
+    programs = std::move(*found);
+    if (programs.empty()) {
+      say(fmt::format("weir: process {} has no filter\n", options.process));
+      status = kNo;
+      return std::nullopt;
+    }
+  } else {
+    const Result<std::string> text = read_whole_file(options.file, 16u << 20);
+    if (!text) {
+      status = report(text.error());
+      return std::nullopt;
+    }
+    Result<cbpf::Program> program = read_any_program(*text);
+    if (!program) {
+      status = report(in_file(program.error(), options.file), *text);
+      return std::nullopt;
+    }
+    programs.push_back(std::move(*program));
+  }
+  std::vector<cbpf::Checked> filters;
+  for (cbpf::Program& program : programs) {
+    Result<cbpf::Checked> checked = cbpf::check(std::move(program), {.target = cbpf::Target::kSeccomp});
+    if (!checked) {
+      status = report(in_file(checked.error(), options.file));
+      return std::nullopt;
+    }
+    filters.push_back(std::move(*checked));
+  }
+  return filters;
+}
+
+int run_compile(const Options& options) {
+  int status = kYes;
+  std::string out;
+  if (options.to == "policy" || options.to == "json") {
+    const std::optional<kernel::Policy> policy = read_policy(options.file, status);
+    if (!policy) return status;
+    out = options.to == "json" ? policy_to_json(*policy) : kernel::write_policy(*policy);
+  } else {
+    const std::optional<kernel::CompiledPolicy> compiled = compile(options.file, status);
+    if (!compiled) return status;
+    const cbpf::Program& program = compiled->program.program();
+    out = options.to == "raw" ? raw_bytes(program) : cbpf::write(program, *format_named(options.to));
+  }
+  if (options.output == "-") return print(out);
+  Result<ReplacingFile> file = ReplacingFile::create(options.output);
+  if (!file) return report(file.error());
+  const ByteSpan bytes{reinterpret_cast<const std::uint8_t*>(out.data()), out.size()};
+  if (const Status done = write_all(file->descriptor(), bytes, options.output); !done) return report(done.error());
+  if (const Status done = file->commit(); !done) return report(done.error());
+  return kYes;
+}
+
+// A command that may not be started is better told before than after.
+void warn_of_execve(const cbpf::Checked& program) {
+  const kernel::Architecture native = kernel::native_architecture();
+  const kernel::Syscall* execve = kernel::find_syscall("execve");
+  const kernel::Outcome outcome =
+      kernel::outcome_of(program, kernel::info(native).audit, *kernel::number_of(*execve, native));
+  for (const kernel::Action action : outcome.actions)
+    if (action == kernel::kAllow || (action.value & 0xffff0000) == 0x7ffc0000) return;
+  report(Diagnostic{.severity = Severity::kWarning,
+                    .message = fmt::format("the policy answers execve with {}: the command cannot start",
+                                           kernel::write_outcome(outcome)),
+                    .hint = "let execve through"});
+}
+
+int run_command(const Options& options) {
+  int status = kYes;
+  std::vector<std::string> command = options.command;
+  if (!command.empty() && command.front() == "--") command.erase(command.begin());
+  if (command.empty())
+    return report(Error{
+        .code = ErrorCode::kUsage, .message = "a command is missing", .hint = "weir seccomp run POLICY -- COMMAND"});
+  const std::optional<kernel::CompiledPolicy> compiled = compile(options.file, status);
+  if (!compiled) return status;
+  warn_of_execve(compiled->program);
+  std::vector<char*> arguments;
+  for (const std::string& one : command) arguments.push_back(const_cast<char*>(one.c_str()));
+  arguments.push_back(nullptr);
+  if (const Status done = kernel::install(compiled->program, {.log = options.log}); !done) return report(done.error());
+  ::execvp(arguments.front(), arguments.data());
+  return report(system_failure("cannot run '" + command.front() + "'", errno));
+}
+
+std::string wrapped(const std::vector<std::string>& names) {
+  std::string out;
+  std::size_t column = 120;
+  for (const std::string& name : names) {
+    if (column + name.size() + 2 > 100) {
+      out += (out.empty() ? "   " : "\n   ");
+      column = 3;
+    }
+    out += " " + name;
+    column += name.size() + 1;
+  }
+  return out + "\n";
+}
+
+std::string explained(const std::vector<kernel::ArchitectureSummary>& summaries) {
+  std::string out;
+  for (const kernel::ArchitectureSummary& summary : summaries) {
+    out += fmt::format(
+        "{}: {}{}\n", kernel::info(summary.architecture).name,
+        summary.groups.empty() ? "every call: " : "calls not named below: ", kernel::write_outcome(summary.unnamed));
+    for (const auto& group : summary.groups)
+      out += fmt::format("  {}\n{}", kernel::write_outcome(group.outcome), wrapped(group.syscalls));
+  }
+  return out;
+}
+
+nlohmann::json explained_json(const std::vector<kernel::ArchitectureSummary>& summaries) {
+  nlohmann::json list = nlohmann::json::array();
+  const auto outcome_json = [](const kernel::Outcome& outcome) {
+    nlohmann::json one = {{"complete", outcome.complete}, {"actions", nlohmann::json::array()}};
+    for (const kernel::Action action : outcome.actions) one["actions"].push_back(kernel::write_action(action));
+    one["arguments"] = nlohmann::json::array();
+    for (int i = 0; i < 6; ++i)
+      if ((outcome.arguments & (1u << i)) != 0) one["arguments"].push_back(i);
+    return one;
+  };
+  for (const kernel::ArchitectureSummary& summary : summaries) {
+    nlohmann::json groups = nlohmann::json::array();
+    for (const auto& group : summary.groups)
+      groups.push_back({{"outcome", outcome_json(group.outcome)}, {"syscalls", group.syscalls}});
+    list.push_back({{"architecture", kernel::info(summary.architecture).name},
+                    {"unnamed", outcome_json(summary.unnamed)},
+                    {"groups", groups}});
+  }
+  return list;
+}
+
+int run_explain(const Options& options) {
+  int status = kYes;
+  const auto filters = read_filters(options, status);
+  if (!filters) return status;
+  std::string out;
+  nlohmann::json list = nlohmann::json::array();
+  for (std::size_t i = 0; i < filters->size(); ++i) {
+    const auto summaries = kernel::explain((*filters)[i]);
+    if (options.json) list.push_back(explained_json(summaries));
+    else
+      out +=
+          (filters->size() > 1 ? fmt::format("filter {} of {}\n", i + 1, filters->size()) : "") + explained(summaries);
+  }
+  if (options.json) out = nlohmann::json{{"version", 1}, {"filters", list}}.dump() + "\n";
+  return print(out);
+}
+
+int run_audit(const Options& options) {
+  kernel::Architecture architecture = kernel::native_architecture();
+  if (!options.architecture.empty()) {
+    const auto named = kernel::architecture_named(options.architecture);
+    if (!named)
+      return report(Error{.code = ErrorCode::kUsage, .message = "unknown architecture '" + options.architecture + "'"});
+    architecture = *named;
+  }
+  int status = kYes;
+  const auto filters = read_filters(options, status);
+  if (!filters) return status;
+  std::string out;
+  nlohmann::json list = nlohmann::json::array();
+  bool holes = false;
+  for (const cbpf::Checked& filter : *filters)
+    for (const kernel::Finding& finding : kernel::audit(filter, architecture)) {
+      holes = holes || finding.hole;
+      out += fmt::format("{}: {} [{}]\n", finding.hole ? "hole" : "note", finding.message, finding.kind);
+      list.push_back({{"hole", finding.hole}, {"kind", finding.kind}, {"message", finding.message}});
+    }
+  if (out.empty()) out = "no holes found\n";
+  if (options.json) out = nlohmann::json{{"version", 1}, {"holes", holes}, {"findings", list}}.dump() + "\n";
+  const int printed = print(out);
+  return printed != kYes ? printed : holes ? kNo : kYes;
+}
+
+int run_syscalls(const Options& options) {
+  std::string out;
+  if (options.architecture.empty()) {
+    out = fmt::format("{:<24}", "");
+    for (const kernel::ArchitectureInfo& one : kernel::architectures()) out += fmt::format(" {:>10}", one.name);
+    out += "\n";
+    for (const kernel::Syscall& call : kernel::syscalls()) {
+      out += fmt::format("{:<24}", call.name);
+      for (const std::int32_t number : call.numbers)
+        out += number < 0 ? fmt::format(" {:>10}", "-") : fmt::format(" {:>10}", number);
+      out += "\n";
+    }
+    return print(out);
+  }
+  const auto named = kernel::architecture_named(options.architecture);
+  if (!named)
+    return report(Error{.code = ErrorCode::kUsage, .message = "unknown architecture '" + options.architecture + "'"});
+  for (const kernel::Syscall& call : kernel::syscalls())
+    if (const auto number = kernel::number_of(call, *named)) out += fmt::format("{} {}\n", call.name, *number);
+  return print(out);
+}
+
+}  // namespace
+
+void add_seccomp(CLI::App& app, int& status) {
+  CLI::App* verb = app.add_subcommand("seccomp", "system-call policies: compile, run, explain, audit");
+  verb->require_subcommand(1);
+  const auto options = std::make_shared<Options>();
+  const auto add = [&](const char* name, const char* text, int (*run)(const Options&)) {
+    CLI::App* one = verb->add_subcommand(name, text);
+    one->callback([options, &status, run] { status = run(*options); });
+    return one;
+  };
+  CLI::App* compile_verb = add("compile", "compile a policy", run_compile);
+  compile_verb->add_option("policy", options->file, "the policy, text or JSON ('-': standard input)")->required();
+  compile_verb->add_option("--to", options->to, "text, c, decimal, asm, bytecode, raw, policy or json")
+      ->check(CLI::IsMember({"text", "c", "decimal", "asm", "bytecode", "raw", "policy", "json"}))
+      ->capture_default_str();
+  compile_verb->add_option("-o,--output", options->output, "write to this file");
+  CLI::App* run_verb = add("run", "run a command under a policy", run_command);
+  run_verb->add_option("policy", options->file, "the policy, text or JSON")->required();
+  run_verb->add_option("command", options->command, "the command and its arguments, behind '--'");
+  run_verb->add_flag("--log", options->log, "let the kernel log what is not allowed");
+  run_verb->positionals_at_end();
+  CLI::App* explain_verb = add("explain", "tell what a filter does with each call", run_explain);
+  CLI::App* audit_verb = add("audit", "look for holes in a filter", run_audit);
+  for (CLI::App* one : {explain_verb, audit_verb}) {
+    one->add_option("file", options->file, "the filter, in any form or raw ('-': standard input)");
+    one->add_option("--pid", options->process, "the filters of this process")->check(CLI::PositiveNumber);
+    one->add_flag("--json", options->json, "print JSON");
+  }
+  audit_verb->add_option("--arch", options->architecture, "the architecture of the process (default: this machine's)");
+  CLI::App* list = add("syscalls", "list system calls and their numbers", run_syscalls);
+  list->add_option("--arch", options->architecture, "of this architecture alone");
+}
+
+}  // namespace weir::tool

@@ -1,10 +1,10 @@
 // The program weir: reads the command line, runs one verb, exits with its status.
 #include <csignal>
 #include <cstdio>
-#include <string_view>
 
 #include <CLI/CLI.hpp>
 
+#include "compatible.h"
 #include "terminal.h"
 #include "usage.h"
 #include "verbs.h"
@@ -15,8 +15,9 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
 
   // Called by the name of a tool that it replaces, the program takes that tool's command line.
-  const std::string_view path = argc > 0 ? argv[0] : "";
-  if (path.substr(path.rfind('/') + 1) == "bpf_dbg") return run_bpf_dbg(argc, argv);
+  if (argc > 0)
+    if (const CompatibleProgram* program = find_compatible_program(argv[0]); program != nullptr)
+      return program->run(argc, argv);
 
   int status = kYes;
   CLI::App app{"weir: a toolkit for the Berkeley Packet Filter", "weir"};
@@ -34,6 +35,7 @@ int main(int argc, char** argv) {
   add_capture(app, status);
   add_inject(app, status);
   add_seccomp(app, status);
+  add_install_compat(app, status);
 
   try {
     app.parse(argc, argv);

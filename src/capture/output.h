@@ -10,6 +10,7 @@
 
 #include <weir/base/bytes.h>
 #include <weir/base/file.h>
+#include <weir/capture/sink.h>
 
 namespace weir::capture {
 
@@ -23,6 +24,12 @@ class Output {
       if (bytes.size() >= kCapacity) return write_all(file_.descriptor(), bytes, file_.path());
     }
     buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+    return {};
+  }
+
+  // Ranges of bytes in memory, in order.
+  Status append(const std::uint8_t* base, std::span<const Range> ranges) {
+    for (const Range& range : ranges) WEIR_CHECK(append(ByteSpan(base + range.begin, range.end - range.begin)));
     return {};
   }
 

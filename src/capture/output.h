@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cerrno>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,11 +28,9 @@ class Output {
     return {};
   }
 
-  // Ranges of bytes in memory, in order.
-  Status append(const std::uint8_t* base, std::span<const Range> ranges) {
-    for (const Range& range : ranges) WEIR_CHECK(append(ByteSpan(base + range.begin, range.end - range.begin)));
-    return {};
-  }
+  // Ranges of bytes in memory, in order. Long ones are written from where they are, many in one call; short ones are
+  // gathered first, since each costs the system more than a copy.
+  Status append(const std::uint8_t* base, std::span<const Range> ranges);
 
   // Whether bytes already written can be changed: in a regular file, not in a pipe.
   bool can_patch() const {

@@ -21,9 +21,10 @@ packet::Columns columns_of(const capture::Region& region, std::uint64_t base, co
 }
 
 // Judges packets of several interfaces, those of each engine together.
-void match_mixed(const ChunkJob& job, const packet::Columns& columns, const Stripe& stripe, Bits& bits) {
+std::size_t match_mixed(const ChunkJob& job, const packet::Columns& columns, const Stripe& stripe, Bits& bits) {
   std::fill(std::begin(bits), std::end(bits), 0);
   Bits done{};
+  std::size_t all = 0;
   for (std::size_t first = 0; first < stripe.count; ++first) {
     if ((done[first / 64] >> first % 64 & 1) != 0) continue;
     const engine::Engine* const engine = job.engines[stripe.interfaces[first]];
@@ -42,11 +43,12 @@ void match_mixed(const ChunkJob& job, const packet::Columns& columns, const Stri
       places[count++] = static_cast<std::uint8_t>(i);
     }
     Bits found{};
-    engine->match({columns.base, offsets, lengths, wire_lengths, nullptr, count},
-                  std::span(found).first((count + 63) / 64));
+    all += engine->match({columns.base, offsets, lengths, wire_lengths, nullptr, count},
+                         std::span(found).first((count + 63) / 64));
     for (std::size_t i = 0; i < count; ++i)
       if ((found[i / 64] >> i % 64 & 1) != 0) bits[places[i] / 64] |= std::uint64_t{1} << places[i] % 64;
   }
+  return all;
 }
 
 std::uint64_t sum_of_lengths(const Stripe& stripe, const Bits& bits) {
@@ -100,12 +102,11 @@ void Chunk::take(const ChunkWork& work, const Stripe& stripe, SegmentResult& seg
     const ChunkJob& job = work.jobs[j];
     JobResult& result = segment.jobs[j];
     Bits bits;
-    if (job.uniform) job.engines.front()->match(columns, std::span(bits).first(words));
-    else match_mixed(job, columns, stripe, bits);
-    std::uint64_t found = 0;
-    for (std::size_t i = 0; i < words; ++i) {
-      if (!pcap) bits[i] &= ~stripe.others[i];
-      found += static_cast<unsigned>(std::popcount(bits[i]));
+    std::uint64_t found = job.uniform ? job.engines.front()->match(columns, std::span(bits).first(words))
+                                      : match_mixed(job, columns, stripe, bits);
+    for (std::size_t i = 0; !pcap && i < words; ++i) {
+      found -= static_cast<unsigned>(std::popcount(bits[i] & stripe.others[i]));
+      bits[i] &= ~stripe.others[i];
     }
     if (found > 0) result.bytes += sum_of_lengths(stripe, bits);
     result.packets += found;

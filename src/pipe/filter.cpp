@@ -52,6 +52,7 @@ class Filter::Run {
   Status take_batch(const capture::Source& source, const capture::RecordBatch& batch);
   Result<Taken> take_region(capture::Source& source);
   bool plan(capture::Source& source, const capture::Region& region, ChunkWork& work);
+  std::uint64_t cut(std::uint64_t size, ChunkWork& work) const;
   Status take_chunks(const capture::Source& source, ChunkWork& work, Taken& taken);
   Status take_chunk(const capture::Source& source, const ChunkWork& work, Chunk& chunk, Taken& taken);
   Status take_segment(const ChunkWork& work, const Chunk& chunk, const SegmentResult& segment);
@@ -104,7 +105,6 @@ Status Filter::Run::take_batch(const capture::Source& source, const capture::Rec
 // Whether all that the jobs need of this region can be had without looking at records one by one.
 bool Filter::Run::plan(capture::Source& source, const capture::Region& region, ChunkWork& work) {
   work.region = &region;
-  work.segment_size = options_.segment_size;
   for (RunningJob& job : jobs_) {
     ChunkJob plan;
     plan.writes = job.job.sink != nullptr;
@@ -149,16 +149,27 @@ Status Filter::Run::take_chunk(const capture::Source& source, const ChunkWork& w
   return {};
 }
 
+// Long segments need few guesses, short ones keep all cursors and threads at work until the end.
+std::uint64_t Filter::Run::cut(std::uint64_t size, ChunkWork& work) const {
+  constexpr std::uint64_t kMegabyte = 1 << 20;
+  const std::uint64_t chunk = options_.chunk_size != 0
+                                  ? options_.chunk_size
+                                  : std::clamp<std::uint64_t>(size / (4 * options_.threads), kMegabyte, 32 * kMegabyte);
+  work.segment_size = options_.segment_size != 0 ? options_.segment_size : std::max(chunk / 32, kMegabyte / 8);
+  return chunk;
+}
+
 Status Filter::Run::take_chunks(const capture::Source& source, ChunkWork& work, Taken& taken) {
   const std::uint64_t size = work.region->bytes.size();
-  const std::uint64_t chunks = (size + options_.chunk_size - 1) / options_.chunk_size;
+  const std::uint64_t chunk_size = cut(size, work);
+  const std::uint64_t chunks = (size + chunk_size - 1) / chunk_size;
   const auto helpers = static_cast<unsigned>(std::min<std::uint64_t>(options_.threads, chunks) - 1);
   if (helpers > 0 && workers_ == nullptr) workers_ = std::make_unique<Workers>(options_.threads - 1);
   const std::size_t ahead = helpers == 0 ? 1 : options_.threads + 1;
   while (slots_.size() < ahead) slots_.push_back(std::make_unique<Slot>());
   const auto run_chunk = [&](std::uint64_t number, Chunk& chunk) {
-    const std::uint64_t from = number * options_.chunk_size;
-    const std::uint64_t to = std::min<std::uint64_t>(from + options_.chunk_size, size);
+    const std::uint64_t from = number * chunk_size;
+    const std::uint64_t to = std::min<std::uint64_t>(from + chunk_size, size);
     capture::fetch(*work.region, from, to);
     chunk.run(work, from, to, number == 0);
   };

@@ -42,9 +42,9 @@ struct Statistics {
 
 struct FilterOptions {
   unsigned threads = 0;  // 0: one a core
-  // How mapped files are cut: a chunk is one thread's work, a segment one cursor's. Smaller ones are for tests.
-  std::size_t chunk_size = std::size_t{8} << 20;  // below 2^30
-  std::size_t segment_size = std::size_t{256} << 10;
+  // How mapped files are cut: a chunk is one thread's work, a segment one cursor's. 0: by the size of the file.
+  std::size_t chunk_size = 0;  // below 2^30
+  std::size_t segment_size = 0;
   // Called now and then, from the thread that runs the filter, with the statistics so far. May be empty.
   std::function<void(const Statistics&)> progress{};
 };

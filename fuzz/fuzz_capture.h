@@ -43,7 +43,8 @@ inline Totals read_slowly(ByteSpan bytes) {
       require(record.interface < (*source)->interfaces().size());
       const capture::Interface& interface = (*source)->interfaces()[record.interface];
       require(packet.length <= interface.snap_length && packet.length <= capture::longest_packet(interface.link_type));
-      require(record.raw.data() >= bytes.data() && record.raw.data() + record.raw.size() <= bytes.data() + bytes.size());
+      require(record.raw.data() >= bytes.data() &&
+              record.raw.data() + record.raw.size() <= bytes.data() + bytes.size());
       require(capture::time_of(record, interface).nanoseconds < 1000000000);
       ++totals.packets;
       totals.bytes += packet.length;
@@ -63,7 +64,8 @@ inline void check_capture(ByteSpan bytes) {
   // ld len; jset 1; ret 1 or 0
   static const cbpf::Checked kOdd =
       cbpf::check({{0x80, 0, 0, 0}, {0x45, 0, 1, 1}, {0x06, 0, 0, 1}, {0x06, 0, 0, 0}}).value();
-  pipe::Filter filter({{[](const capture::Interface&) { return engine::load(kOdd, {.kind = engine::Kind::kInterpreter}); }}});
+  pipe::Filter filter(
+      {{[](const capture::Interface&) { return engine::load(kOdd, {.kind = engine::Kind::kInterpreter}); }}});
   const Status status = filter.run(**source);
   require((status ? std::string() : one_line(status.error())) == expected.error);
   require(filter.statistics().packets == expected.packets && filter.statistics().bytes == expected.bytes);

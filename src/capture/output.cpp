@@ -1,7 +1,7 @@
 // Ranges of a mapped capture on their way to a file. Exports Output::append.
 //
-// Measured on Linux 6.18, ext4 and /dev/null: writev takes about 15 ns an element beside the copy itself, a copy into the
-// buffer first about as much for every 300 bytes. copy_file_range gains nothing where the file system cannot share
+// Measured on Linux 6.18, ext4 and /dev/null: writev takes about 15 ns an element beside the copy itself, a copy into
+// the buffer first about as much for every 300 bytes. copy_file_range gains nothing where the file system cannot share
 // blocks: it copies page by page.
 #include "capture/output.h"
 

@@ -5,8 +5,8 @@
 // prefetched, and the packet's second cache line, which filters read.
 //
 // A guess asks of kChain records in a row what records of real captures have: a captured length above 0 and within the
-// limit, a length on the wire not below it, a fraction below a second (pcap); a known block type and the same length
-// before and behind (pcapng). Times say nothing: merged captures come from any year.
+// limit, a length on the wire not below it but within it too, a fraction below a second (pcap); a known block type and
+// the same length before and behind (pcapng). Times say nothing: merged captures come from any year.
 #include <weir/capture/walk.h>
 
 #include <algorithm>
@@ -100,7 +100,7 @@ bool is_plausible(const PcapStep<swapped>& step, const Layout& layout, const std
   // The length first: it refuses most places with one load.
   if (left < kPcapHeader || number<swapped>(at + 8) - 1 >= step.limit) return false;
   return step(at, left, entry) == Found::kPacket && entry.wire >= entry.captured &&
-         number<swapped>(at + 4) < layout.fraction_limit;
+         entry.wire <= std::max(step.limit, kLongestPacket) && number<swapped>(at + 4) < layout.fraction_limit;
 }
 
 template <bool swapped>

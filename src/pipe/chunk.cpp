@@ -164,16 +164,18 @@ void Chunk::run(const ChunkWork& work, std::uint64_t from, std::uint64_t to, boo
     segments_[used_].segment = {at, std::min<std::uint64_t>(at + work.segment_size, to)};
     reset(segments_[used_], work);
   }
-  segments_.resize(used_);
+  segments_.resize(used_ + 1);
   capture::Walker walker(*work.region, base_);
   walk(walker, work, 0, used_, known);
 }
 
-void Chunk::redo(const ChunkWork& work, std::size_t index, std::uint64_t begin) {
-  segments_[index].segment.begin = begin;
-  reset(segments_[index], work);
+const SegmentResult& Chunk::walk_known(const ChunkWork& work, const capture::Segment& segment) {
+  SegmentResult& result = segments_[used_];
+  result.segment = segment;
+  reset(result, work);
   capture::Walker walker(*work.region, base_);
-  walk(walker, work, index, index + 1, true);
+  walk(walker, work, used_, used_ + 1, true);
+  return result;
 }
 
 }  // namespace weir::pipe

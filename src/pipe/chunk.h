@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include <weir/capture/sink.h>
@@ -47,11 +48,11 @@ class Chunk {
   // Walks all segments of [from, to). A record is known to start at `from` when `known`; other starts are guessed.
   void run(const ChunkWork& work, std::uint64_t from, std::uint64_t to, bool known);
 
-  // Walks one segment again, now from where its first record does start.
-  void redo(const ChunkWork& work, std::size_t index, std::uint64_t begin);
+  // Walks a segment whose first record is known to start at its begin. The result lives until the next call.
+  const SegmentResult& walk_known(const ChunkWork& work, const capture::Segment& segment);
 
   std::uint64_t base() const { return base_; }
-  const std::vector<SegmentResult>& segments() const { return segments_; }
+  std::span<const SegmentResult> segments() const { return std::span(segments_).first(used_); }
 
  private:
   void reset(SegmentResult& segment, const ChunkWork& work);
@@ -60,8 +61,8 @@ class Chunk {
   static void finish(const ChunkWork& work, const capture::Walker::Cursor& cursor, SegmentResult& segment);
 
   std::uint64_t base_ = 0;
-  std::size_t used_ = 0;  // of segments_, which keep their memory
-  std::vector<SegmentResult> segments_;
+  std::size_t used_ = 0;                 // of segments_, which keep their memory
+  std::vector<SegmentResult> segments_;  // one more than used_: that of walk_known()
 };
 
 }  // namespace weir::pipe

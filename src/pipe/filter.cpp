@@ -132,19 +132,29 @@ Status Filter::Run::take_segment(const ChunkWork& work, const Chunk& chunk, cons
   return {};
 }
 
-// Takes the segments of a chunk in order, from taken.position on.
+// Takes the segments of a chunk in order, from taken.position on. What lies before a guess that was too late is walked
+// first; when that ends where the guess was, the guess is proved too.
 Status Filter::Run::take_chunk(const capture::Source& source, const ChunkWork& work, Chunk& chunk, Taken& taken) {
   WEIR_CHECK(source.check_region());
-  for (std::size_t i = 0; i < chunk.segments().size() && !taken.stopped; ++i) {
-    const SegmentResult& segment = chunk.segments()[i];
-    if (taken.position >= segment.segment.limit) continue;  // it lies within a record of a segment before
-    if (segment.segment.begin != taken.position) {
-      chunk.redo(work, i, taken.position);
+  const auto take = [&](const SegmentResult& result) -> Status {
+    WEIR_CHECK(take_segment(work, chunk, result));
+    taken.position = result.end;
+    taken.stopped = result.stopped;
+    return {};
+  };
+  for (const SegmentResult& guessed : chunk.segments()) {
+    const capture::Segment segment = guessed.segment;
+    while (taken.position < segment.limit && !taken.stopped) {
+      if (taken.position == segment.begin) {
+        WEIR_CHECK(take(guessed));
+        break;
+      }
+      const std::uint64_t limit = taken.position < segment.begin ? segment.begin : segment.limit;
+      const SegmentResult& walked = chunk.walk_known(work, {taken.position, limit});
       WEIR_CHECK(source.check_region());
+      WEIR_CHECK(take(walked));
     }
-    WEIR_CHECK(take_segment(work, chunk, segment));
-    taken.position = segment.end;
-    taken.stopped = segment.stopped;
+    if (taken.stopped) break;
   }
   return {};
 }

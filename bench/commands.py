@@ -1,28 +1,131 @@
 #!/usr/bin/env python3
 """Times whole commands beside tcpdump and cat, interleaved, and prints medians and ratios.
 
-usage: commands.py WEIR MAKE_CAPTURE [--megabytes 1000] [--runs 5] [--folder /tmp]
+usage: commands.py WEIR MAKE_CAPTURE [--megabytes 1000] [--runs 5] [--folder /tmp] [--what count,write,...] [--cpu]
 
 The captures are made once and kept in the folder; each is read once before timing, so all runs find it in memory.
+What is measured: count (one thread and two, beside cat and tcpdump --count), write (-w to /dev/null and to a file, at
+three rates of matches), pipe (cat FILE |), compressed (beside the same decompressor with tcpdump behind it), several
+(eight expressions in one pass beside one), cut (a pcapng file). On a machine that others use, --cpu compares processor
+time instead of the time on the wall. Ratios above 1 mean that weir is faster. Exit status 1: a result differs.
 """
 import argparse
 import pathlib
+import resource
 import statistics
 import subprocess
+import sys
 import time
 
-FILTERS = ["ip", "tcp port 443", "portrange 6000-8000", "tcp[tcpflags] & (tcp-syn|tcp-fin) != 0 and not net 10.0.0.0/8",
-           "host 10.0.0.1 and tcp", "ip6", "vlan and ip", " or ".join(f"host 10.0.{i // 256}.{i % 256}" for i in range(10))]
+HOSTS = " or ".join(f"host 10.0.{i // 50}.{i % 50}" for i in range(100))
+FILTERS = {"ip": "ip", "tcp port 443": "tcp port 443", "100 hosts": HOSTS, "portrange": "portrange 6000-8000",
+           "syn or fin": "tcp[tcpflags] & (tcp-syn|tcp-fin) != 0 and not net 10.0.0.0/8"}
+EIGHT = ["ip", "tcp port 443", "udp", "ip6", "portrange 6000-8000", "net 10.0.0.0/8", "vlan", "icmp"]
+differs = False
 
 
-def seconds(command):
+def run(command, cpu):
+    """The seconds that a command line took: on the wall, or of processors, its children's included."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
-    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-    return time.perf_counter() - start
+    subprocess.run(command, shell=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    wall = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime if cpu else wall
 
 
 def output(command):
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return subprocess.run(command, shell=True, capture_output=True, text=True, check=False).stdout
+
+
+def row(name, commands, options, note=""):
+    """Prints the medians of commands, the first of which is what weir is compared with, and their ratios."""
+    times = {key: [] for key in commands}
+    for _ in range(options.runs):
+        for key, command in commands.items():
+            times[key].append(run(command, options.cpu))
+    medians = {key: statistics.median(values) for key, values in times.items()}
+    base = next(iter(medians.values()))
+    cells = [f"{key} {value:.3f}" for key, value in medians.items()]
+    ratios = [f"{key} x{base / value:.2f}" for key, value in medians.items() if key.startswith("weir")]
+    if "cat" in medians:
+        ratios.append(f"weir/cat {medians['weir'] / medians['cat']:.2f}")
+    print(f"  {name:<26} {'  '.join(cells)}   {'  '.join(ratios)}  {note}", flush=True)
+    return medians
+
+
+def equal(a, b):
+    global differs
+    if a == b:
+        return "equal"
+    differs = True
+    return f"DIFFERENT: {a!r} {b!r}"
+
+
+def count(options, capture):
+    for name, text in FILTERS.items():
+        tcpdump = f"tcpdump -r {capture} --count '{text}'"
+        weir = f"{options.weir} filter -q -c '{text}' {capture}"
+        note = equal(output(tcpdump).split(" ")[0], output(weir).strip())
+        row(f"--count {name}", {"tcpdump": tcpdump, "cat": f"cat {capture}", "weir": f"{weir} --threads 1",
+                                "weir2": f"{weir} --threads 2"}, options, note)
+
+
+def write(options, capture):
+    a, b = f"{options.folder}/weir-bench-a.pcap", f"{options.folder}/weir-bench-b.pcap"
+    for name, text in [("ip", "ip"), ("tcp port 443", "tcp port 443"), ("100 hosts", HOSTS)]:
+        for to in ("/dev/null", "file"):
+            tcpdump = f"tcpdump -Z root -r {capture} -w {a if to == 'file' else to} '{text}'"
+            weir = f"{options.weir} filter -q '{text}' {capture} -w {b if to == 'file' else to}"
+            medians = {"tcpdump": tcpdump, "weir": f"{weir} --threads 1", "weir2": f"{weir} --threads 2"}
+            row(f"-w {to} {name}", medians, options)
+        print(f"    the files are {equal(output(f'cmp {a} {b} || echo differ'), '')}")
+    for path in (a, b):
+        pathlib.Path(path).unlink(missing_ok=True)
+
+
+def pipe(options, capture):
+    for name in ("ip", "tcp port 443"):
+        row(f"pipe {name}", {"tcpdump": f"cat {capture} | tcpdump -r - --count '{FILTERS[name]}'",
+                             "weir": f"cat {capture} | {options.weir} filter -q -c '{FILTERS[name]}' -"}, options)
+
+
+def compressed(options, capture):
+    for program, ending, level in (("zstd", "zst", "-1"), ("lz4", "lz4", "-1"), ("gzip", "gz", "-1")):
+        path = pathlib.Path(f"{capture}.{ending}")
+        if not path.exists():
+            subprocess.run(f"{program} {level} -c {capture} >{path}", shell=True, check=True)
+        row(f"{program} tcp port 443", {"tcpdump": f"{program} -dc {path} | tcpdump -r - --count 'tcp port 443'",
+                                        "weir": f"{options.weir} filter -q -c 'tcp port 443' {path}"}, options)
+
+
+def several(options, capture):
+    each = " ".join(f"-e '{text}'" for text in EIGHT)
+    row("eight filters", {"one": f"{options.weir} filter -q -c --threads 1 '{EIGHT[1]}' {capture}",
+                          "weir": f"{options.weir} filter -q -c --threads 1 {each} {capture}"}, options,
+        "(one pass; the goal is x0.50 and more)")
+
+
+def pcapng(options, capture):
+    path = pathlib.Path(f"{capture}ng")
+    if not path.exists():
+        subprocess.run([options.weir, "filter", "-q", "", str(capture), "-w", str(path), "--format", "pcapng"], check=True)
+    tcpdump = f"tcpdump -r {path} --count 'tcp port 443'"
+    weir = f"{options.weir} filter -q -c 'tcp port 443' {path}"
+    row("pcapng tcp port 443", {"tcpdump": tcpdump, "cat": f"cat {path}", "weir": f"{weir} --threads 1",
+                                "weir2": f"{weir} --threads 2"}, options,
+        equal(output(tcpdump).split(" ")[0], output(weir).strip()))
+
+
+def memory(options, capture):
+    for name in ("--count", f"-w {options.folder}/weir-bench-a.pcap"):
+        command = f"{options.weir} filter 'tcp' {capture} {name}"
+        print("  " + subprocess.run(command, shell=True, capture_output=True, text=True, check=False).stderr.strip())
+    pathlib.Path(f"{options.folder}/weir-bench-a.pcap").unlink(missing_ok=True)
+
+
+KINDS = {"count": count, "write": write, "pipe": pipe, "compressed": compressed, "several": several, "pcapng": pcapng,
+         "memory": memory}
 
 
 def main():
@@ -32,27 +135,19 @@ def main():
     parser.add_argument("--megabytes", type=int, default=1000)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--folder", default="/tmp")
+    parser.add_argument("--what", default="count,write,pipe,several,pcapng,memory")
+    parser.add_argument("--kinds", default="mixed,small,large")
+    parser.add_argument("--cpu", action="store_true")
     options = parser.parse_args()
-    for kind in ("mixed", "small", "large"):
+    for kind in options.kinds.split(","):
         capture = pathlib.Path(options.folder) / f"weir-bench-{kind}-{options.megabytes}.pcap"
         if not capture.exists():
             subprocess.run([options.make_capture, str(capture), str(options.megabytes), kind], check=True)
-        seconds(["cat", str(capture)])
-        print(f"\n{kind}: {capture.stat().st_size / 1e6:.0f} MB")
-        print(f"{'filter':<34} {'cat':>8} {'tcpdump':>8} {'weir':>8} {'tcpdump/weir':>13} {'weir/cat':>9}  counts")
-        for expression in FILTERS:
-            commands = {"cat": ["cat", str(capture)],
-                        "tcpdump": ["tcpdump", "-r", str(capture), "--count", expression],
-                        "weir": [options.weir, "filter", "--quiet", "--count", expression, str(capture)]}
-            counts = (output(commands["tcpdump"]).split(" ")[0], output(commands["weir"]).strip())
-            times = {name: [] for name in commands}
-            for _ in range(options.runs):
-                for name, command in commands.items():
-                    times[name].append(seconds(command))
-            cat, tcpdump, weir = (statistics.median(times[name]) for name in ("cat", "tcpdump", "weir"))
-            shown = expression if len(expression) <= 32 else expression[:29] + "..."
-            equal = "equal" if counts[0] == counts[1] else f"DIFFERENT: {counts}"
-            print(f"{shown:<34} {cat:8.3f} {tcpdump:8.3f} {weir:8.3f} {tcpdump / weir:13.2f} {weir / cat:9.2f}  {counts[1]} {equal}")
+        run(f"cat {capture}", False)
+        print(f"{kind}: {capture.stat().st_size / 1e6:.0f} MB, seconds {'of processors' if options.cpu else 'on the wall'}")
+        for what in options.what.split(","):
+            KINDS[what](options, capture)
+    sys.exit(1 if differs else 0)
 
 
 main()

@@ -126,6 +126,33 @@ TEST_F(FilterCommand, BrokenPipeIsQuiet) {
   EXPECT_EQ(result.errors, "0\n");
 }
 
+// Several expressions in one pass write what each would by itself.
+TEST_F(FilterCommand, SeveralExpressions) {
+  const std::string in = write("in.pcap", capture().text());
+  const std::string a = quoted(folder_ / "a");
+  const std::string b = quoted(folder_ / "b");
+  EXPECT_EQ(filter("-e ip -w " + a + " -e 'not ip' -w " + b + " " + in).status, 0);
+  EXPECT_EQ(slurp(folder_ / "a"), filter("ip " + in).output);
+  EXPECT_EQ(slurp(folder_ / "b"), filter("'not ip' " + in).output);
+  EXPECT_EQ(filter("--count -e ip -e 'not ip' -e '' " + in).output, "2\n1\n4\n");
+  EXPECT_THAT(filter("--json -e ip -e 'not ip' " + in).output, HasSubstr(R"("expression":"not ip","matched":1)"));
+  EXPECT_EQ(filter("-e ip -w " + a + " -e 'not ip' " + in).status, 2);
+  EXPECT_EQ(filter("-e ip -w " + a + " -e 'not ip' -w " + a + " " + in).status, 2);
+  EXPECT_EQ(filter("-e ip -e 'not ip' " + in).status, 2);
+  EXPECT_EQ(filter("-e ip -F " + in + " " + in).status, 2);
+  const CommandResult bad = filter("--count -e ip -e 'tcp prot 1' " + in);
+  EXPECT_EQ(bad.status, 3);
+  EXPECT_THAT(bad.errors, HasSubstr("  tcp prot 1\n"));
+}
+
+TEST_F(FilterCommand, EnginesAndThreads) {
+  const std::string in = write("in.pcap", capture().text());
+  EXPECT_EQ(filter("--count --engine=interpreter --threads 3 ip " + in).output, "2\n");
+  const CommandResult none = filter("--count --engine=steam ip " + in);
+  EXPECT_EQ(none.status, 2);
+  EXPECT_THAT(none.errors, HasSubstr("interpreter"));
+}
+
 // An expression that no packet of one link type can match still filters the others.
 TEST_F(FilterCommand, SeveralLinkTypes) {
   CaptureBuilder mixed;

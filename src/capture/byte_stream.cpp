@@ -14,7 +14,8 @@ namespace {
 
 class FileStream final : public ByteStream {
  public:
-  FileStream(FileDescriptor file, std::string name) : file_(std::move(file)), name_(std::move(name)) {}
+  FileStream(FileDescriptor file, std::string name)
+      : file_(std::move(file)), name_(std::move(name)), at_start_(::lseek(file_.get(), 0, SEEK_CUR) == 0) {}
 
   Result<std::size_t> read(std::span<std::uint8_t> into) override {
     for (;;) {
@@ -24,9 +25,17 @@ class FileStream final : public ByteStream {
     }
   }
 
+  Status seek(std::uint64_t offset) override {
+    if (::lseek(file_.get(), static_cast<off_t>(offset), SEEK_SET) >= 0) return {};
+    return fail(system_failure("cannot read " + name_, errno));
+  }
+
+  std::unique_ptr<Mapping> map() override { return at_start_ ? Mapping::map(file_.get()) : nullptr; }
+
  private:
   FileDescriptor file_;
   std::string name_;
+  bool at_start_;  // when it was opened: standard input may have been read before
 };
 
 class MemoryStream final : public ByteStream {
@@ -51,29 +60,51 @@ std::unique_ptr<ByteStream> file_stream(FileDescriptor file, std::string name) {
 
 std::unique_ptr<ByteStream> memory_stream(ByteSpan bytes) { return std::make_unique<MemoryStream>(bytes); }
 
-bool Window::fill(std::size_t wanted) {
-  if (end_ - begin_ >= wanted) return true;
+Status ByteStream::seek(std::uint64_t) { return fail("this stream cannot be read from another place"); }
+
+bool Window::more() {
   if (ended_) return false;
+  if (moved_) {
+    moved_ = false;
+    if (Status status = stream_->seek(offset_); !status) {
+      failure_ = status.error();
+      ended_ = true;
+      return false;
+    }
+  }
   if (begin_ > 0) {
     std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
     end_ -= begin_;
     begin_ = 0;
   }
-  while (end_ < wanted) {
+  if (end_ == buffer_.size()) return true;
+  const Result<std::size_t> got = stream_->read(std::span(buffer_).subspan(end_));
+  if (!got) {
+    failure_ = got.error();
+    if (std::holds_alternative<std::monostate>(failure_->place)) failure_->place = OffsetPlace{offset_ + end_};
+  }
+  if (!got || *got == 0) {
+    ended_ = true;
+    return false;
+  }
+  end_ += *got;
+  return true;
+}
+
+bool Window::fill(std::size_t wanted) {
+  while (end_ - begin_ < wanted) {
     // Grows with the bytes that come, not with what a length field claims.
-    if (end_ == buffer_.size()) buffer_.resize(2 * buffer_.size());
-    const Result<std::size_t> got = stream_->read(std::span(buffer_).subspan(end_));
-    if (!got) {
-      failure_ = got.error();
-      if (std::holds_alternative<std::monostate>(failure_->place)) failure_->place = OffsetPlace{offset_ + end_};
-    }
-    if (!got || *got == 0) {
-      ended_ = true;
-      return false;
-    }
-    end_ += *got;
+    if (begin_ == 0 && end_ == buffer_.size()) buffer_.resize(2 * buffer_.size());
+    if (!more()) return false;
   }
   return true;
+}
+
+void Window::skip_region(std::uint64_t count) {
+  if (count <= end_ - begin_) return skip(static_cast<std::size_t>(count));
+  begin_ = end_ = 0;
+  offset_ += count;
+  moved_ = true;
 }
 
 }  // namespace weir::capture

@@ -1,6 +1,7 @@
 // Bytes from a file, decompressed where they are compressed, and a window over them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -13,6 +14,8 @@
 #include <weir/base/file.h>
 #include <weir/capture/source.h>
 
+#include "capture/mapping.h"
+
 namespace weir::capture {
 
 class ByteStream {
@@ -20,10 +23,16 @@ class ByteStream {
   virtual ~ByteStream() = default;
   // Fills the front of `into` (not empty); 0 at the end. Bytes before damage come before the error.
   virtual Result<std::size_t> read(std::span<std::uint8_t> into) = 0;
+  // Reads on from this offset; only for streams that are a regular file.
+  virtual Status seek(std::uint64_t offset);
+  // The file in memory, where the stream is a regular file from its start.
+  virtual std::unique_ptr<Mapping> map() { return nullptr; }
 };
 
 std::unique_ptr<ByteStream> file_stream(FileDescriptor file, std::string name);
 std::unique_ptr<ByteStream> memory_stream(ByteSpan bytes);  // borrows
+// Reads ahead on a thread of its own.
+std::unique_ptr<ByteStream> threaded_stream(std::unique_ptr<ByteStream> stream);
 
 struct OpenedStream {
   std::unique_ptr<ByteStream> stream;
@@ -50,6 +59,16 @@ class Window {
   // Reads on until `wanted` bytes are there; false when the stream ends or fails before. Moves unread bytes, so old
   // views die.
   bool fill(std::size_t wanted);
+  // Reads once more behind what is there, if there is room; false when the stream ends or fails. Old views die.
+  bool more();
+  // From now on region() is the rest of this mapping, and fill() reads where skip_region() has led to.
+  void use(std::unique_ptr<Mapping> mapping) { mapping_ = std::move(mapping); }
+  const Mapping* mapping() const { return mapping_.get(); }
+  // What follows, as far as it is in memory.
+  ByteSpan region() const {
+    return mapping_ ? mapping_->bytes().subspan(std::min<std::uint64_t>(offset_, mapping_->bytes().size())) : bytes();
+  }
+  void skip_region(std::uint64_t count);
   // Why the stream gave no more bytes: nothing for its plain end.
   const std::optional<Error>& failure() const { return failure_; }
 
@@ -60,6 +79,8 @@ class Window {
   std::size_t end_ = 0;
   std::uint64_t offset_ = 0;
   bool ended_ = false;
+  bool moved_ = false;  // the stream must be led to offset_ before it is read
+  std::unique_ptr<Mapping> mapping_;
   std::optional<Error> failure_;
 };
 

@@ -176,16 +176,22 @@ class AheadStream final : public ByteStream {
       : ahead_(std::move(ahead)), rest_(std::move(rest)) {}
 
   Result<std::size_t> read(std::span<std::uint8_t> into) override {
-    if (at_ == ahead_.size()) return rest_->read(into);
+    if (moved_ || at_ == ahead_.size()) return rest_->read(into);
     const std::size_t count = std::min(into.size(), ahead_.size() - at_);
     std::memcpy(into.data(), ahead_.data() + at_, count);
     at_ += count;
     return count;
   }
+  Status seek(std::uint64_t offset) override {
+    moved_ = true;
+    return rest_->seek(offset);
+  }
+  std::unique_ptr<Mapping> map() override { return rest_->map(); }
 
  private:
   std::vector<std::uint8_t> ahead_;
   std::size_t at_ = 0;
+  bool moved_ = false;
   std::unique_ptr<ByteStream> rest_;
 };
 
@@ -232,8 +238,8 @@ Result<OpenedStream> decompressed(std::unique_ptr<ByteStream> stream) {
   out.compression = compression_of(ahead);
   out.stream = std::make_unique<AheadStream>(std::move(ahead), std::move(stream));
   if (std::unique_ptr<Decoder> decoder = decoder_of(out.compression))
-    out.stream =
-        std::make_unique<DecompressedStream>(std::move(out.stream), std::move(decoder), name_of(out.compression));
+    out.stream = threaded_stream(
+        std::make_unique<DecompressedStream>(std::move(out.stream), std::move(decoder), name_of(out.compression)));
   return out;
 }
 

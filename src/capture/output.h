@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cerrno>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 
 #include <weir/base/bytes.h>
 #include <weir/base/file.h>
+#include <weir/capture/sink.h>
 
 namespace weir::capture {
 
@@ -25,6 +27,10 @@ class Output {
     buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
     return {};
   }
+
+  // Ranges of bytes in memory, in order. Long ones are written from where they are, many in one call; short ones are
+  // gathered first, since each costs the system more than a copy.
+  Status append(const std::uint8_t* base, std::span<const Range> ranges);
 
   // Whether bytes already written can be changed: in a regular file, not in a pipe.
   bool can_patch() const {

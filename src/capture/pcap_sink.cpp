@@ -45,6 +45,13 @@ class PcapSink final : public Sink {
     return {};
   }
 
+  bool copies(const Source&) const override { return copy_; }
+
+  Status append(const std::uint8_t* base, std::span<const Range> records) override {
+    WEIR_CHECK(take_interface(source_->interfaces().front()));
+    return output_.append(base, records);
+  }
+
   Status commit() override {
     // An input without any interface: an empty Ethernet capture is better than an empty file.
     if (!started_) WEIR_CHECK(start(expected_.value_or(Interface{.link_type = packet::LinkType::kEthernet})));

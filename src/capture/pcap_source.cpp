@@ -11,6 +11,8 @@
 
 #include <fmt/format.h>
 
+#include "capture/pseudo_header.h"
+
 namespace weir::capture {
 namespace {
 
@@ -76,6 +78,22 @@ class PcapSource final : public Source {
 
   Format format() const override { return Format::kPcap; }
 
+  std::optional<Region> region() override {
+    const bool changes = byte_order_ != std::endian::native && has_host_order(interfaces_.front().link_type);
+    if (failure_ || !as_is_ || changes) return std::nullopt;
+    if (window_->mapping() == nullptr && !has_whole_record() && !window_->more()) return std::nullopt;
+    Region region{window_->region(), window_->offset(), {}, window_->mapping() != nullptr};
+    if (region.bytes.size() < kRecordHeader) return std::nullopt;
+    const Interface& interface = interfaces_.front();
+    region.layout = {.format = Format::kPcap,
+                     .swapped = byte_order_ != std::endian::native,
+                     .limits = {std::min(longest_, interface.snap_length)},
+                     .fraction_limit = static_cast<std::uint32_t>(interface.ticks_per_second)};
+    return region;
+  }
+  void consume(std::uint64_t size) override { window_->skip_region(size); }
+  Status check_region() const override { return check_mapping(*window_, name_); }
+
   Result<std::size_t> read(RecordBatch& batch) override {
     batch.clear();
     while (!failure_) {
@@ -100,6 +118,12 @@ class PcapSource final : public Source {
 
   static constexpr std::endian kForeign =
       std::endian::native == std::endian::little ? std::endian::big : std::endian::little;
+
+  bool has_whole_record() const {
+    const ByteSpan bytes = window_->bytes();
+    return bytes.size() >= kRecordHeader &&
+           bytes.size() - kRecordHeader >= load<std::uint32_t>(bytes.data() + 8, byte_order_);
+  }
 
   Error error(std::string message, std::uint64_t at) const {
     return {.message = std::move(message), .place = OffsetPlace{window_->offset() + at}, .source = name_};

@@ -26,6 +26,9 @@ packet::LinkType link_type_of(std::uint32_t number);
 // The snap length of a header's field: 0 and nonsense mean that packets are not cut.
 std::uint32_t snap_length_of(std::uint32_t field, packet::LinkType type);
 
+// An error when the file of the window's mapping became shorter.
+Status check_mapping(const Window& window, const std::string& name);
+
 // Lets the last packet of the batch have its host-order fields in the order of this host (see pseudo_header.h).
 void convert_last(RecordBatch& batch, const Interface& interface);
 

@@ -41,6 +41,12 @@ class PcapngSink final : public Sink {
     return blocks_before(static_cast<std::size_t>(-1));
   }
 
+  bool copies(const Source&) const override { return copy_; }
+
+  Status append(const std::uint8_t* base, std::span<const Range> records) override {
+    return output_.append(base, records);
+  }
+
   Status commit() override {
     if (!started_) WEIR_CHECK(write_section());
     return output_.commit();

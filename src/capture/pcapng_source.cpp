@@ -12,6 +12,7 @@
 
 #include "capture/pcap_source.h"
 #include "capture/pcapng_blocks.h"
+#include "capture/pseudo_header.h"
 
 namespace weir::capture {
 namespace {
@@ -37,6 +38,25 @@ class PcapngSource final : public Source {
 
   Format format() const override { return Format::kPcapng; }
 
+  std::optional<Region> region() override {
+    if (failure_ || !leading_.blocks.empty() || first_interface_ == interfaces_.size()) return std::nullopt;
+    if (window_->mapping() == nullptr && !has_whole_block() && !window_->more()) return std::nullopt;
+    Region region{window_->region(), window_->offset(), {}, window_->mapping() != nullptr};
+    if (region.bytes.empty()) return std::nullopt;
+    region.layout = {.format = Format::kPcapng,
+                     .swapped = byte_order_ != std::endian::native,
+                     .limits = {},
+                     .first_interface = static_cast<std::uint32_t>(first_interface_)};
+    for (std::size_t i = first_interface_; i < interfaces_.size(); ++i) {
+      const Interface& interface = interfaces_[i];
+      if (region.layout.swapped && has_host_order(interface.link_type)) return std::nullopt;
+      region.layout.limits.push_back(std::min(longest_packet(interface.link_type), interface.snap_length));
+    }
+    return region;
+  }
+  void consume(std::uint64_t size) override { window_->skip_region(size); }
+  Status check_region() const override { return check_mapping(*window_, name_); }
+
   Result<std::size_t> read(RecordBatch& batch) override {
     batch.clear();
     if (!leading_.blocks.empty()) {
@@ -54,6 +74,11 @@ class PcapngSource final : public Source {
   }
 
  private:
+  bool has_whole_block() const {
+    const ByteSpan bytes = window_->bytes();
+    return bytes.size() >= kBlockHeader && bytes.size() >= word(bytes, 4);
+  }
+
   Error error(std::string message, std::uint64_t at) const {
     return {.message = std::move(message), .place = OffsetPlace{window_->offset() + at}, .source = name_};
   }

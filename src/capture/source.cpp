@@ -41,7 +41,10 @@ Result<std::unique_ptr<Source>> open_over(std::unique_ptr<ByteStream> stream, st
     opened.error().source = std::move(name);
     return fail(std::move(opened).error());
   }
+  std::unique_ptr<Mapping> mapping;
+  if (opened->compression == Compression::kNone) mapping = opened->stream->map();
   auto window = std::make_unique<Window>(std::move(opened->stream), capacity);
+  window->use(std::move(mapping));
   window->fill(8);
   const ByteSpan start = window->bytes();
   if (is_pcap(start)) return open_pcap(std::move(window), opened->compression, std::move(name));
@@ -95,6 +98,14 @@ packet::LinkType link_type_of(std::uint32_t number) {
 
 std::uint32_t snap_length_of(std::uint32_t field, packet::LinkType type) {
   return field == 0 || field > 0x7fffffff ? longest_packet(type) : field;
+}
+
+Status check_mapping(const Window& window, const std::string& name) {
+  if (window.mapping() == nullptr || window.mapping()->is_intact()) return {};
+  return fail(Error{.code = ErrorCode::kSystem,
+                    .message = "the file became shorter while it was read",
+                    .source = name,
+                    .hint = "read a copy, or wait until nobody writes it"});
 }
 
 void convert_last(RecordBatch& batch, const Interface& interface) {

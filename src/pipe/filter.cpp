@@ -1,52 +1,260 @@
-// Source -> batch -> engine -> sink. Exports Filter.
+// Source -> engines -> sinks. Exports Filter.
 //
-// A batch may mix interfaces; it is run in stretches of packets of one interface, each with that interface's engine.
+// Plain records are taken region by region, all others batch by batch, in turns: a region ends at the first record that
+// is not plain; read() hands that one out, with whatever must be said about it, and a region may follow again. So
+// damage, warnings, new sections and conversions have one implementation, the source's, and the fast path none.
+//
+// A large region is cut into chunks for the worker threads. Their results are taken in order: a segment counts when it
+// begins where the one before ended (then all that was found in it is right), and is walked again from there when it
+// does not.
 #include <weir/pipe/filter.h>
+
+#include <algorithm>
+
+#include "pipe/chunk.h"
+#include "pipe/workers.h"
 
 namespace weir::pipe {
 
-Result<const engine::Engine*> Filter::engine(const capture::Interface& interface) {
-  for (const Loaded& loaded : engines_)
+class Filter::Run {
+ public:
+  Run(std::vector<Job> jobs, FilterOptions options) : options_(std::move(options)) {
+    for (Job& job : jobs) jobs_.push_back({std::move(job), {}, {}});
+    statistics_.jobs.resize(jobs_.size());
+    if (options_.threads == 0) options_.threads = std::max(1u, std::thread::hardware_concurrency());
+  }
+
+  Status run(capture::Source& source);
+  const Statistics& statistics() const { return statistics_; }
+
+ private:
+  struct Loaded {
+    packet::LinkType link_type;
+    std::unique_ptr<engine::Engine> engine;
+  };
+  struct RunningJob {
+    Job job;
+    std::vector<Loaded> engines;
+    std::vector<std::uint32_t> verdicts;
+  };
+  struct Slot {
+    Chunk chunk;
+    Workers::Task task;
+  };
+  // How far a region was taken.
+  struct Taken {
+    std::uint64_t position = 0;
+    bool stopped = false;
+    bool mapped = false;
+  };
+
+  Result<const engine::Engine*> engine(RunningJob& job, const capture::Interface& interface);
+  Status take_batch(const capture::Source& source, const capture::RecordBatch& batch);
+  Result<Taken> take_region(capture::Source& source);
+  bool plan(capture::Source& source, const capture::Region& region, ChunkWork& work);
+  std::uint64_t cut(std::uint64_t size, ChunkWork& work) const;
+  Status take_chunks(const capture::Source& source, ChunkWork& work, Taken& taken);
+  Status take_chunk(const capture::Source& source, const ChunkWork& work, Chunk& chunk, Taken& taken);
+  Status take_segment(const ChunkWork& work, const Chunk& chunk, const SegmentResult& segment);
+  void report_progress() const {
+    if (options_.progress) options_.progress(statistics_);
+  }
+
+  FilterOptions options_;
+  std::vector<RunningJob> jobs_;
+  Statistics statistics_;
+  std::vector<std::unique_ptr<Slot>> slots_;
+  std::unique_ptr<Workers> workers_;
+};
+
+Result<const engine::Engine*> Filter::Run::engine(RunningJob& job, const capture::Interface& interface) {
+  for (const Loaded& loaded : job.engines)
     if (loaded.link_type == interface.link_type) return loaded.engine.get();
-  WEIR_TRY(std::unique_ptr<engine::Engine> made, engine_for_(interface));
-  engines_.push_back({interface.link_type, std::move(made)});
-  return engines_.back().engine.get();
+  WEIR_TRY(std::unique_ptr<engine::Engine> made, job.job.engine_for(interface));
+  job.engines.push_back({interface.link_type, std::move(made)});
+  return job.engines.back().engine.get();
 }
 
-Status Filter::verdicts_of(const capture::Source& source, const capture::RecordBatch& batch) {
-  verdicts_.resize(batch.packets.size());
-  for (std::size_t begin = 0; begin < batch.packets.size();) {
-    const std::uint32_t interface = batch.records[begin].interface;
-    std::size_t end = begin + 1;
-    while (end < batch.packets.size() && batch.records[end].interface == interface) ++end;
-    WEIR_TRY(const engine::Engine* const runs, engine(source.interfaces()[interface]));
-    runs->run(packet::Batch(batch.packets).subspan(begin, end - begin),
-              std::span(verdicts_).subspan(begin, end - begin));
-    begin = end;
+// A batch may mix interfaces: it is judged in stretches of packets of one interface.
+Status Filter::Run::take_batch(const capture::Source& source, const capture::RecordBatch& batch) {
+  for (std::size_t j = 0; j < jobs_.size(); ++j) {
+    RunningJob& job = jobs_[j];
+    job.verdicts.resize(batch.packets.size());
+    for (std::size_t begin = 0; begin < batch.packets.size();) {
+      const std::uint32_t interface = batch.records[begin].interface;
+      std::size_t end = begin + 1;
+      while (end < batch.packets.size() && batch.records[end].interface == interface) ++end;
+      WEIR_TRY(const engine::Engine* const runs, engine(job, source.interfaces()[interface]));
+      runs->run(packet::Batch(batch.packets).subspan(begin, end - begin),
+                std::span(job.verdicts).subspan(begin, end - begin));
+      begin = end;
+    }
+    for (std::size_t i = 0; i < batch.packets.size(); ++i) {
+      if (job.verdicts[i] == 0) continue;
+      ++statistics_.jobs[j].packets;
+      statistics_.jobs[j].bytes += batch.packets[i].length;
+    }
   }
-  for (std::size_t i = 0; i < batch.packets.size(); ++i) {
-    statistics_.bytes += batch.packets[i].length;
-    if (verdicts_[i] == 0) continue;
-    ++statistics_.matched;
-    statistics_.matched_bytes += batch.packets[i].length;
-  }
+  for (const packet::Packet& packet : batch.packets) statistics_.bytes += packet.length;
   statistics_.packets += batch.packets.size();
+  for (const RunningJob& job : jobs_)
+    if (job.job.sink != nullptr) WEIR_CHECK(job.job.sink->write(batch, job.verdicts));
   return {};
 }
 
-Status Filter::run(capture::Source& source, capture::Sink* sink,
-                   const std::function<void(const Statistics&)>& progress) {
-  // Compiling before reading shows an error in the expression even for a capture without packets.
-  for (const capture::Interface& interface : source.interfaces()) WEIR_CHECK(engine(interface).map([](auto) {}));
-  if (sink != nullptr) WEIR_CHECK(sink->begin(source));
+// Whether all that the jobs need of this region can be had without looking at records one by one.
+bool Filter::Run::plan(capture::Source& source, const capture::Region& region, ChunkWork& work) {
+  work.region = &region;
+  for (RunningJob& job : jobs_) {
+    ChunkJob plan;
+    plan.writes = job.job.sink != nullptr;
+    if (plan.writes && !job.job.sink->copies(source)) return false;
+    for (std::size_t i = 0; i < region.layout.limits.size(); ++i) {
+      const Result<const engine::Engine*> found = engine(job, source.interfaces()[region.layout.first_interface + i]);
+      if (!found) return false;  // read() finds a packet of this interface, or none
+      plan.engines.push_back(*found);
+      plan.uniform = plan.uniform && *found == plan.engines.front();
+    }
+    work.jobs.push_back(std::move(plan));
+  }
+  return true;
+}
+
+Status Filter::Run::take_segment(const ChunkWork& work, const Chunk& chunk, const SegmentResult& segment) {
+  statistics_.packets += segment.packets;
+  statistics_.bytes += segment.bytes;
+  for (std::size_t j = 0; j < jobs_.size(); ++j) {
+    statistics_.jobs[j].packets += segment.jobs[j].packets;
+    statistics_.jobs[j].bytes += segment.jobs[j].bytes;
+    if (segment.jobs[j].ranges.empty()) continue;
+    WEIR_CHECK(jobs_[j].job.sink->append(work.region->bytes.data() + chunk.base(), segment.jobs[j].ranges));
+  }
+  return {};
+}
+
+// Takes the segments of a chunk in order, from taken.position on. What lies before a guess that was too late is walked
+// first; when that ends where the guess was, the guess is proved too.
+Status Filter::Run::take_chunk(const capture::Source& source, const ChunkWork& work, Chunk& chunk, Taken& taken) {
+  WEIR_CHECK(source.check_region());
+  const auto take = [&](const SegmentResult& result) -> Status {
+    WEIR_CHECK(take_segment(work, chunk, result));
+    taken.position = result.end;
+    taken.stopped = result.stopped;
+    return {};
+  };
+  for (const SegmentResult& guessed : chunk.segments()) {
+    const capture::Segment segment = guessed.segment;
+    while (taken.position < segment.limit && !taken.stopped) {
+      if (taken.position == segment.begin) {
+        WEIR_CHECK(take(guessed));
+        break;
+      }
+      const std::uint64_t limit = taken.position < segment.begin ? segment.begin : segment.limit;
+      const SegmentResult& walked = chunk.walk_known(work, {taken.position, limit});
+      WEIR_CHECK(source.check_region());
+      WEIR_CHECK(take(walked));
+    }
+    if (taken.stopped) break;
+  }
+  return {};
+}
+
+// Long segments need few guesses, short ones keep all cursors and threads at work until the end.
+std::uint64_t Filter::Run::cut(std::uint64_t size, ChunkWork& work) const {
+  constexpr std::uint64_t kMegabyte = 1 << 20;
+  const std::uint64_t chunk = options_.chunk_size != 0
+                                  ? options_.chunk_size
+                                  : std::clamp<std::uint64_t>(size / (4 * options_.threads), kMegabyte, 32 * kMegabyte);
+  work.segment_size = options_.segment_size != 0 ? options_.segment_size : std::max(chunk / 32, kMegabyte / 8);
+  return chunk;
+}
+
+Status Filter::Run::take_chunks(const capture::Source& source, ChunkWork& work, Taken& taken) {
+  const std::uint64_t size = work.region->bytes.size();
+  const std::uint64_t chunk_size = cut(size, work);
+  const std::uint64_t chunks = (size + chunk_size - 1) / chunk_size;
+  const auto helpers = static_cast<unsigned>(std::min<std::uint64_t>(options_.threads, chunks) - 1);
+  if (helpers > 0 && workers_ == nullptr) workers_ = std::make_unique<Workers>(options_.threads - 1);
+  const std::size_t ahead = helpers == 0 ? 1 : options_.threads + 1;
+  while (slots_.size() < ahead) slots_.push_back(std::make_unique<Slot>());
+  const auto run_chunk = [&](std::uint64_t number, Chunk& chunk) {
+    const std::uint64_t from = number * chunk_size;
+    const std::uint64_t to = std::min<std::uint64_t>(from + chunk_size, size);
+    capture::fetch(*work.region, from, to);
+    chunk.run(work, from, to, number == 0);
+  };
+  Status status;
+  std::uint64_t submitted = 0;
+  std::uint64_t number = 0;
+  for (; number < chunks && status && !taken.stopped; ++number) {
+    Slot& slot = *slots_[number % ahead];
+    if (helpers == 0) {
+      run_chunk(number, slot.chunk);
+    } else {
+      for (; submitted < std::min(chunks, number + ahead); ++submitted) {
+        Slot& next = *slots_[submitted % ahead];
+        next.task.work = [&run_chunk, &next, submitted] { run_chunk(submitted, next.chunk); };
+        workers_->submit(next.task);
+      }
+      workers_->wait(slot.task);
+    }
+    status = take_chunk(source, work, slot.chunk, taken);
+    report_progress();
+  }
+  work.cancelled.store(true, std::memory_order_relaxed);
+  for (; number < submitted; ++number) workers_->wait(slots_[number % ahead]->task);
+  return status;
+}
+
+// Takes what it can of the region that follows; where that is nothing, or a mapped file's region, read() must go on.
+Result<Filter::Run::Taken> Filter::Run::take_region(capture::Source& source) {
+  const std::optional<capture::Region> region = source.region();
+  ChunkWork work;
+  if (!region || !plan(source, *region, work)) return Taken{};
+  Taken taken{.mapped = region->mapped};
+  if (region->mapped) {
+    WEIR_CHECK(take_chunks(source, work, taken));
+  } else {
+    // In the cache and in order: one cursor.
+    if (slots_.empty()) slots_.push_back(std::make_unique<Slot>());
+    work.segment_size = region->bytes.size();
+    slots_.front()->chunk.run(work, 0, region->bytes.size(), true);
+    WEIR_CHECK(take_chunk(source, work, slots_.front()->chunk, taken));
+    report_progress();
+  }
+  source.consume(taken.position);
+  return taken;
+}
+
+Status Filter::Run::run(capture::Source& source) {
+  // Compiling before reading shows an error in an expression even for a capture without packets.
+  for (RunningJob& job : jobs_) {
+    for (const capture::Interface& interface : source.interfaces()) WEIR_CHECK(engine(job, interface).map([](auto) {}));
+    if (job.job.sink != nullptr) WEIR_CHECK(job.job.sink->begin(source));
+  }
+  constexpr std::uint64_t kWorthIt = 64 * 1024;
   capture::RecordBatch batch;
+  unsigned batches = 0;  // to read before a region is tried again
+  unsigned pause = 1;    // doubled while regions are not worth it
   for (;;) {
+    if (batches == 0) {
+      WEIR_TRY(const Taken taken, take_region(source));
+      if (taken.position > 0 && !taken.mapped) continue;
+      if (taken.mapped) pause = taken.position >= kWorthIt ? 1 : std::min(2 * pause, 64u);
+      batches = taken.mapped ? pause : 1;
+    }
+    --batches;
     WEIR_TRY(const std::size_t count, source.read(batch));
-    WEIR_CHECK(verdicts_of(source, batch));
-    if (sink != nullptr) WEIR_CHECK(sink->write(batch, verdicts_));
+    WEIR_CHECK(take_batch(source, batch));
     if (count == 0) return {};
-    if (progress) progress(statistics_);
+    report_progress();
   }
 }
+
+Filter::Filter(std::vector<Job> jobs, FilterOptions options)
+    : run_(std::make_unique<Run>(std::move(jobs), std::move(options))) {}
+Filter::~Filter() = default;
+Status Filter::run(capture::Source& source) { return run_->run(source); }
+const Statistics& Filter::statistics() const { return run_->statistics(); }
 
 }  // namespace weir::pipe

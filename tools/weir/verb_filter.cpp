@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,10 +29,13 @@ namespace {
 
 struct Options {
   std::vector<std::string> arguments;
+  std::vector<std::string> expressions;
+  std::vector<std::string> outputs;
   std::string expression_file;
-  std::string output;
   std::string format;
   LanguageFlags language;
+  std::string engine = "auto";
+  unsigned threads = 0;
   bool count = false;
   bool json = false;
   bool quiet = false;
@@ -51,7 +55,9 @@ class Progress {
     if (!shown_ || seconds_since(last_) < 0.2 || seconds_since(start_) < 1) return;
     last_ = Clock::now();
     drawn_ = true;
-    say(fmt::format("\r\x1b[Kweir: {} packets, {} matched, {}", statistics.packets, statistics.matched,
+    std::uint64_t matched = 0;
+    for (const pipe::Matched& job : statistics.jobs) matched += job.packets;
+    say(fmt::format("\r\x1b[Kweir: {} packets, {} matched, {}", statistics.packets, matched,
                     megabytes(statistics.bytes)));
   }
   void clear() {
@@ -73,79 +79,114 @@ bool same_file(const std::string& a, const std::string& b) {
   return S_ISREG(first.st_mode) && first.st_dev == second.st_dev && first.st_ino == second.st_ino;
 }
 
+// What the process holds beside mapped files (proc(5): RssAnon), in bytes; 0 where the system does not tell.
+std::uint64_t memory_in_use() {
+  const Result<std::string> text = read_whole_file("/proc/self/status", 1 << 16);
+  const std::size_t at = text ? text->find("RssAnon:") : std::string::npos;
+  return at == std::string::npos ? 0 : std::strtoull(text->c_str() + at + 8, nullptr, 10) * 1024;
+}
+
+// One expression, and where its packets go.
+struct Wanted {
+  std::string expression;
+  std::string output;  // empty: nowhere
+  std::unique_ptr<capture::Sink> sink{};
+};
+
 class FilterRun {
  public:
   explicit FilterRun(const Options& options) : options_(options) {}
 
   int run() {
-    if (const Status status = take_arguments(); !status) return report(status.error());
-    if (const Status status = open_inputs(); !status) return report(status.error());
-    if (const Status status = check_expression(); !status) return report(status.error(), expression_);
-    if (const Status status = open_output(); !status) return report(status.error());
-    pipe::Filter filter([this](const capture::Interface& interface) { return engine_for(interface); });
+    for (const auto step : {&FilterRun::take_arguments, &FilterRun::open_inputs, &FilterRun::open_outputs})
+      if (const Status status = (this->*step)(); !status) return report(status.error(), blamed_);
     Progress progress(!options_.quiet);
+    std::vector<pipe::Job> jobs;
+    for (Wanted& wanted : wanted_)
+      jobs.push_back({[this, &wanted](const capture::Interface& interface) { return engine_for(wanted, interface); },
+                      wanted.sink.get()});
+    pipe::Filter filter(std::move(jobs), {.threads = options_.threads, .progress = [&](const pipe::Statistics& so_far) {
+                                            progress.update(so_far);
+                                          }});
     const Clock::time_point start = Clock::now();
     int status = kYes;
     for (const std::unique_ptr<capture::Source>& source : sources_) {
-      const Status done =
-          filter.run(*source, sink_.get(), [&](const pipe::Statistics& so_far) { progress.update(so_far); });
+      const Status done = filter.run(*source);
       progress.clear();
       for (const Diagnostic& warning : source->warnings()) {
         report(warning);
         status = kBadInput;
       }
       if (done) continue;
-      if (done.error().system_error == EPIPE) break;  // whoever reads has seen enough
-      status =
-          std::max(status, report(done.error(), std::holds_alternative<Span>(done.error().place) ? expression_ : ""));
-      if (done.error().code == ErrorCode::kSystem) return status;
+      const Error& error = done.error();
+      if (error.system_error == EPIPE) break;  // whoever reads has seen enough
+      status = std::max(status, report(error, std::holds_alternative<Span>(error.place) ? blamed_ : ""));
+      // Packets before the damage of a capture are kept; an output that failed is not.
+      if (error.code == ErrorCode::kUsage || (error.code == ErrorCode::kSystem && error.source.empty())) return status;
     }
-    if (sink_) {
-      if (const Status done = sink_->commit(); !done && done.error().system_error != EPIPE) return report(done.error());
+    for (const Wanted& wanted : wanted_) {
+      if (!wanted.sink) continue;
+      if (const Status done = wanted.sink->commit(); !done && done.error().system_error != EPIPE)
+        return report(done.error());
     }
     return finish(filter.statistics(), seconds_since(start), status);
   }
 
  private:
+  static Status usage(std::string message, std::string hint = {}) {
+    return fail(Error{.code = ErrorCode::kUsage, .message = std::move(message), .hint = std::move(hint)});
+  }
+
   Status take_arguments() {
     files_ = options_.arguments;
     if (!options_.expression_file.empty()) {
-      WEIR_TRY(expression_, read_whole_file(options_.expression_file, 64u << 20));
+      if (!options_.expressions.empty()) return usage("-e and -F contradict each other");
+      wanted_.emplace_back();
+      WEIR_TRY(wanted_.back().expression, read_whole_file(options_.expression_file, 64u << 20));
+    } else if (!options_.expressions.empty()) {
+      for (const std::string& expression : options_.expressions) wanted_.push_back({expression, {}});
     } else {
-      if (files_.empty())
-        return fail(Error{.code = ErrorCode::kUsage,
-                          .message = "an expression is missing",
-                          .hint = "weir filter 'tcp port 443' in.pcap -w out.pcap"});
-      expression_ = files_.front();
+      if (files_.empty()) return usage("an expression is missing", "weir filter 'tcp port 443' in.pcap -w out.pcap");
+      wanted_.push_back({files_.front(), {}});
       files_.erase(files_.begin());
     }
-    if (files_.empty())
-      return fail(Error{.code = ErrorCode::kUsage,
-                        .message = "a capture to read is missing",
-                        .hint = "name a file, or '-' for standard input"});
-    if (options_.count && !options_.output.empty())
-      return fail(Error{.code = ErrorCode::kUsage, .message = "--count and -w contradict each other"});
-    if (!options_.count && !options_.json && options_.output.empty() && ::isatty(STDOUT_FILENO) == 1)
-      return fail(Error{.code = ErrorCode::kUsage,
-                        .message = "a capture is not written to a terminal",
-                        .hint = "add '-w FILE' or '--count'"});
-    for (const std::string& file : files_)
-      if (same_file(file, options_.output))
-        return fail(
-            Error{.code = ErrorCode::kUsage, .message = "'" + options_.output + "' is read and written at once"});
+    if (files_.empty()) return usage("a capture to read is missing", "name a file, or '-' for standard input");
+    return take_outputs();
+  }
+
+  Status take_outputs() {
+    const std::vector<std::string>& outputs = options_.outputs;
+    if (options_.count && !outputs.empty()) return usage("--count and -w contradict each other");
+    if (!outputs.empty() && outputs.size() != wanted_.size())
+      return usage(fmt::format("{} expressions, but {} outputs", wanted_.size(), outputs.size()),
+                   "each -e needs a -w of its own");
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      wanted_[i].output = outputs[i];
+      for (std::size_t j = 0; j < i; ++j)
+        if (outputs[i] == outputs[j] || same_file(outputs[i], outputs[j]))
+          return usage("'" + outputs[i] + "' is written twice");
+      for (const std::string& file : files_)
+        if (same_file(file, outputs[i])) return usage("'" + outputs[i] + "' is read and written at once");
+    }
+    if (options_.count || options_.json || !outputs.empty()) return {};
+    if (wanted_.size() > 1) return usage("several expressions need '--count' or a -w each");
+    if (::isatty(STDOUT_FILENO) == 1)
+      return usage("a capture is not written to a terminal", "add '-w FILE' or '--count'");
+    wanted_.front().output = "-";
     return {};
   }
 
   Status open_inputs() {
+    WEIR_TRY(engine_, engine::read_kind(options_.engine));
     for (const std::string& file : files_) {
       WEIR_TRY(std::unique_ptr<capture::Source> source, capture::open(file));
       sources_.push_back(std::move(source));
     }
+    for (const Wanted& wanted : wanted_) WEIR_CHECK(check(wanted));
     return {};
   }
 
-  Status open_output() {
-    if (options_.count || (options_.json && options_.output.empty())) return {};
+  Status open_outputs() {
     capture::SinkOptions sink;
     bool mixed = false;
     std::optional<packet::LinkType> link_type;
@@ -162,67 +203,98 @@ class FilterRun {
     sink.format = mixed ? capture::Format::kPcapng : capture::Format::kPcap;
     if (options_.format == "pcap") sink.format = capture::Format::kPcap;
     if (options_.format == "pcapng") sink.format = capture::Format::kPcapng;
-    WEIR_TRY(sink_, capture::create(options_.output.empty() ? "-" : options_.output, sink));
+    for (Wanted& wanted : wanted_) {
+      if (wanted.output.empty()) continue;
+      WEIR_TRY(wanted.sink, capture::create(wanted.output, sink));
+    }
     return {};
   }
 
   // The expression is for some link type at least: for one that has no such packets it only warns, as long as another
   // has.
-  Status check_expression() {
+  Status check(const Wanted& wanted) {
     std::optional<Error> first;
     bool possible = false;
+    std::set<packet::LinkType> seen;
     for (const auto& source : sources_)
       for (const capture::Interface& interface : source->interfaces()) {
-        const Result<filter::Compiled> compiled = compile(interface, false);
-        if (compiled && !possible) report_all(compiled->warnings, expression_);
+        if (!seen.insert(interface.link_type).second) continue;
+        const Result<filter::Compiled> compiled = compile(wanted, interface, false);
+        if (compiled && !possible) report_all(compiled->warnings, wanted.expression);
         possible = possible || compiled.has_value();
         if (!compiled && !first) first = compiled.error();
-        if (!compiled && !compile(interface, true)) return fail(compiled.error());
+        if (!compiled && !compile(wanted, interface, true)) return fail(compiled.error());
       }
     if (first && !possible) return fail(*first);
     return {};
   }
 
-  Result<filter::Compiled> compile(const capture::Interface& interface, bool allow_no_match) {
+  Result<filter::Compiled> compile(const Wanted& wanted, const capture::Interface& interface, bool allow_no_match) {
+    blamed_ = wanted.expression;
     filter::CompileOptions compile;
     compile.bind.link_type = interface.link_type;
     compile.bind.allow_no_match = allow_no_match;
     WEIR_CHECK(apply(options_.language, compile));
-    return filter::compile(expression_, compile);
+    return filter::compile(wanted.expression, compile);
   }
 
-  Result<std::unique_ptr<engine::Engine>> engine_for(const capture::Interface& interface) {
-    WEIR_TRY(const filter::Compiled compiled, compile(interface, true));
-    return engine::load(compiled.program);
+  Result<std::unique_ptr<engine::Engine>> engine_for(const Wanted& wanted, const capture::Interface& interface) {
+    WEIR_TRY(const filter::Compiled compiled, compile(wanted, interface, true));
+    WEIR_TRY(std::unique_ptr<engine::Engine> engine, engine::load(compiled.program, {.kind = engine_}));
+    engine_name_ = engine->name();
+    return engine;
+  }
+
+  nlohmann::json as_json(const pipe::Statistics& statistics, double seconds) const {
+    nlohmann::json out = {{"version", 1},
+                          {"packets", statistics.packets},
+                          {"matched", statistics.jobs.front().packets},
+                          {"bytes", statistics.bytes},
+                          {"matched_bytes", statistics.jobs.front().bytes},
+                          {"seconds", seconds},
+                          {"memory_bytes", memory_in_use()},
+                          {"engine", engine_name_}};
+    if (wanted_.size() == 1) return out;
+    out.erase("matched");
+    out.erase("matched_bytes");
+    for (std::size_t i = 0; i < wanted_.size(); ++i)
+      out["filters"].push_back({{"expression", wanted_[i].expression},
+                                {"matched", statistics.jobs[i].packets},
+                                {"matched_bytes", statistics.jobs[i].bytes}});
+    return out;
   }
 
   int finish(const pipe::Statistics& statistics, double seconds, int status) {
     const double rate = seconds > 0 ? static_cast<double>(statistics.bytes) / 1e9 / seconds : 0;
-    int printed = kYes;
-    if (options_.json) {
-      const nlohmann::json out = {{"version", 1},
-                                  {"packets", statistics.packets},
-                                  {"matched", statistics.matched},
-                                  {"bytes", statistics.bytes},
-                                  {"matched_bytes", statistics.matched_bytes},
-                                  {"seconds", seconds}};
-      printed = print(out.dump() + "\n");
-    } else if (options_.count) {
-      printed = print(fmt::format("{}\n", statistics.matched));
+    std::uint64_t matched = 0;
+    std::string counts;
+    std::string listed;
+    for (const pipe::Matched& job : statistics.jobs) {
+      matched += job.packets;
+      counts += fmt::format("{}\n", job.packets);
+      listed += fmt::format("{}{}", listed.empty() ? "" : " + ", job.packets);
     }
+    int printed = kYes;
+    if (options_.json)
+      printed =
+          print(as_json(statistics, seconds).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    else if (options_.count) printed = print(counts);
     if (!options_.quiet)
-      say(fmt::format("weir: {} packets, {} matched, {}, {:.2f} s ({:.1f} GB/s)\n", statistics.packets,
-                      statistics.matched, megabytes(statistics.bytes), seconds, rate));
+      say(fmt::format("weir: {} packets, {} matched, {}, {:.2f} s ({:.1f} GB/s, {:.1f} MB of memory)\n",
+                      statistics.packets, listed, megabytes(statistics.bytes), seconds, rate,
+                      static_cast<double>(memory_in_use()) / 1e6));
     if (printed != kYes) return printed;
     if (status != kYes) return status;
-    return statistics.matched > 0 ? kYes : kNo;
+    return matched > 0 ? kYes : kNo;
   }
 
   const Options& options_;
-  std::string expression_;
+  std::vector<Wanted> wanted_;
   std::vector<std::string> files_;
   std::vector<std::unique_ptr<capture::Source>> sources_;
-  std::unique_ptr<capture::Sink> sink_;
+  engine::Kind engine_ = engine::Kind::kAutomatic;
+  std::string engine_name_;  // of the engine loaded last
+  std::string blamed_;       // the expression compiled last: errors with a place point into it
 };
 
 }  // namespace
@@ -233,7 +305,14 @@ void add_filter(CLI::App& app, int& status) {
   verb->add_option("arguments", options->arguments, "EXPRESSION FILE...: '-' is standard input")->expected(0, -1);
   verb->add_option("-F,--file", options->expression_file,
                    "read the expression from this file; all arguments are captures");
-  verb->add_option("-w,--write", options->output, "write matching packets to this file ('-': standard output)");
+  verb->add_option("-e,--expression", options->expressions,
+                   "an expression; with several, each has its own -w and all are run in one pass")
+      ->allow_extra_args(false);
+  verb->add_option("-w,--write", options->outputs, "write matching packets to this file ('-': standard output)")
+      ->allow_extra_args(false);
+  verb->add_option("--engine", options->engine, "the engine that runs the program")->capture_default_str();
+  verb->add_option("--threads", options->threads, "how many threads walk a file (0: one a core)")
+      ->check(CLI::Range(0u, 1024u));
   verb->add_flag("-c,--count", options->count, "print the number of matching packets, nothing else");
   verb->add_option("--format", options->format, "format of the output: pcap or pcapng (default: as the input)")
       ->check(CLI::IsMember({"pcap", "pcapng"}));

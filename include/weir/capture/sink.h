@@ -20,6 +20,12 @@ struct SinkOptions {
   bool nanoseconds = false;  // pcap only: timestamps in nanoseconds; pcapng keeps the source's resolution
 };
 
+// Whole records that lie side by side, [begin, end) from some base.
+struct Range {
+  std::uint32_t begin = 0;
+  std::uint32_t end = 0;
+};
+
 class Sink {
  public:
   virtual ~Sink() = default;
@@ -27,6 +33,10 @@ class Sink {
   virtual Status begin(const Source& source) = 0;
   // Writes the packets of the batch whose verdict is not 0, and all its blocks that the format can hold.
   virtual Status write(const RecordBatch& batch, std::span<const std::uint32_t> verdicts) = 0;
+  // Whether records of this source, for which begin() was called, can be written as they are.
+  virtual bool copies(const Source& source) const = 0;
+  // Writes records of such a source.
+  virtual Status append(const std::uint8_t* base, std::span<const Range> records) = 0;
   // Everything is on its way to the disk and the file has its name.
   virtual Status commit() = 0;
 };

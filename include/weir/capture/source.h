@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -81,6 +82,23 @@ struct RecordBatch {
   }
 };
 
+// How the plain records of a region lie: those that a source would hand out as they are.
+struct Layout {
+  Format format = Format::kPcap;
+  bool swapped = false;               // numbers are not in the byte order of this host
+  std::vector<std::uint32_t> limits;  // longest packet of each interface of the section that is not cut
+  std::uint32_t first_interface = 0;  // index into Source::interfaces() of the section's first
+  std::uint32_t fraction_limit = 0;   // pcap: ticks in a second
+};
+
+// Bytes of the capture that are in memory: the next record starts at the front.
+struct Region {
+  ByteSpan bytes;
+  std::uint64_t offset = 0;  // of the front, in the capture
+  Layout layout;
+  bool mapped = false;  // all the rest of a file; else what has been read so far
+};
+
 class Source {
  public:
   virtual ~Source() = default;
@@ -88,6 +106,14 @@ class Source {
   // Fills the batch with the next records, at least one unless the capture ends or fails (then none, but blocks may be
   // there: they stand before the end or the damage). Reading on gives the same end or error again.
   virtual Result<std::size_t> read(RecordBatch& batch) = 0;
+
+  // Beside read(), for capture/walk.h: the bytes that follow, when plain records lie at their front. Reads on where not
+  // one whole record is there. Nothing for formats without plain records and at the end: then read() goes on.
+  virtual std::optional<Region> region() { return std::nullopt; }
+  // The first `size` bytes of the region last given, whole plain records, were taken.
+  virtual void consume(std::uint64_t size) { static_cast<void>(size); }
+  // Whether what region() gave is still what the file holds; an error when the file became shorter.
+  virtual Status check_region() const { return {}; }
 
   virtual Format format() const = 0;
   // Interfaces met so far; grows while reading pcapng. Elements keep their place.

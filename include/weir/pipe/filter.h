@@ -1,9 +1,17 @@
-// From a source through engines to a sink: the loop of every capture filter.
+// From a source through engines to sinks: the loop of every capture filter.
+//
+//   weir::pipe::Filter filter({{.engine_for = compile, .sink = sink.get()}});
+//   weir::Status status = filter.run(*source);
+//
+// A file is mapped and walked at many places at once, on all cores (capture/walk.h); pipes and compressed captures are
+// taken as they come. Either way packets are judged and written in the capture's order, and the result is the same byte
+// for byte. Memory does not grow with the capture.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include <weir/base/error.h>
 #include <weir/capture/sink.h>
@@ -12,42 +20,53 @@
 
 namespace weir::pipe {
 
-// What went through. Bytes are captured bytes.
-struct Statistics {
-  std::uint64_t packets = 0;
-  std::uint64_t matched = 0;
-  std::uint64_t bytes = 0;
-  std::uint64_t matched_bytes = 0;
+// The engine for packets of one interface; asked once for each link type that the sources have.
+using EngineFor = std::function<Result<std::unique_ptr<engine::Engine>>(const capture::Interface&)>;
+
+// One expression, and where its packets go: nowhere when they are only counted. The sink must outlive the filter.
+struct Job {
+  EngineFor engine_for;
+  capture::Sink* sink = nullptr;
 };
 
-// The engine for packets of one interface; asked once for each link type that a source has.
-using EngineFor = std::function<Result<std::unique_ptr<engine::Engine>>(const capture::Interface&)>;
+// What went through. Bytes are captured bytes.
+struct Matched {
+  std::uint64_t packets = 0;
+  std::uint64_t bytes = 0;
+};
+struct Statistics {
+  std::uint64_t packets = 0;
+  std::uint64_t bytes = 0;
+  std::vector<Matched> jobs;  // one a job
+};
+
+struct FilterOptions {
+  unsigned threads = 0;  // 0: one a core
+  // How mapped files are cut: a chunk is one thread's work, a segment one cursor's. 0: by the size of the file.
+  std::size_t chunk_size = 0;  // below 2^30
+  std::size_t segment_size = 0;
+  // Called now and then, from the thread that runs the filter, with the statistics so far. May be empty.
+  std::function<void(const Statistics&)> progress{};
+};
 
 // Filters one source after another, each with the engines of its interfaces. Engines are kept between sources.
 // Not synchronised.
 class Filter {
  public:
-  explicit Filter(EngineFor engine_for) : engine_for_(std::move(engine_for)) {}
+  explicit Filter(std::vector<Job> jobs, FilterOptions options = {});
+  ~Filter();
+  Filter(const Filter&) = delete;
+  Filter& operator=(const Filter&) = delete;
 
-  // Reads the source to its end; writes what matches, if there is a sink. An error in the capture comes after all
-  // packets before it were filtered and written: statistics count them.
-  // `progress` is called after each batch, with the statistics so far; may be empty.
-  Status run(capture::Source& source, capture::Sink* sink, const std::function<void(const Statistics&)>& progress = {});
+  // Reads the source to its end; every job gets every packet. An error in the capture comes after all packets before it
+  // were filtered and written: statistics count them.
+  Status run(capture::Source& source);
 
-  const Statistics& statistics() const { return statistics_; }
+  const Statistics& statistics() const;
 
  private:
-  Result<const engine::Engine*> engine(const capture::Interface& interface);
-  Status verdicts_of(const capture::Source& source, const capture::RecordBatch& batch);
-
-  struct Loaded {
-    packet::LinkType link_type;
-    std::unique_ptr<engine::Engine> engine;
-  };
-  EngineFor engine_for_;
-  std::vector<Loaded> engines_;
-  std::vector<std::uint32_t> verdicts_;
-  Statistics statistics_;
+  class Run;
+  std::unique_ptr<Run> run_;
 };
 
 }  // namespace weir::pipe

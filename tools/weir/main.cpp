@@ -16,7 +16,9 @@ int main(int argc, char** argv) {
 
   // Called by the name of a tool that it replaces, the program takes that tool's command line.
   const std::string_view path = argc > 0 ? argv[0] : "";
-  if (path.substr(path.rfind('/') + 1) == "bpf_dbg") return run_bpf_dbg(argc, argv);
+  const std::string_view name = path.substr(path.rfind('/') + 1);
+  if (name == "bpf_dbg") return run_bpf_dbg(argc, argv);
+  if (name == "bpf_jit_disasm") return run_bpf_jit_disasm(argc, argv);
 
   int status = kYes;
   CLI::App app{"weir: a toolkit for the Berkeley Packet Filter", "weir"};
@@ -31,6 +33,8 @@ int main(int argc, char** argv) {
   add_debug(app, status);
   add_capture(app, status);
   add_inject(app, status);
+  add_trace(app, status);
+  add_jit(app, status);
 
   try {
     app.parse(argc, argv);

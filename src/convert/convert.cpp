@@ -63,16 +63,19 @@ Result<ebpf::Program> Converter::run() {
   prologue(!seccomp_ && reads_packet());
   const std::vector<bool> reached = reachable();
   std::vector<std::uint32_t> origin;  // of each slot: the classic instruction
+  std::vector<ebpf::SourceLine> lines;
   for (std::size_t at = 0; at < program_.size(); ++at) {
     a_.label(label(at));
     if (!reached[at]) continue;
     origin.resize(a_.size(), static_cast<std::uint32_t>(at == 0 ? 0 : at - 1));
+    const auto begin = static_cast<std::uint32_t>(a_.size());
     if (Status status = instruction(at); !status) {
       Error error = std::move(status).error();
       error.place = InstructionPlace{static_cast<std::uint32_t>(at)};
       return fail(std::move(error));
     }
     origin.resize(a_.size(), static_cast<std::uint32_t>(at));
+    if (a_.size() > begin) lines.push_back({begin, static_cast<std::uint32_t>(at + 1), 0, options_.name, ""});
   }
   Result<ebpf::Program> converted = a_.assemble();
   if (!converted) {
@@ -86,6 +89,7 @@ Result<ebpf::Program> Converter::run() {
     return fail(std::move(error));
   }
   converted->name = options_.name;
+  converted->lines = std::move(lines);
   return converted;
 }
 

@@ -65,8 +65,9 @@ struct Options {
   std::string name = "filter";
 };
 
-// Errors carry the InstructionPlace of the classic instruction: an extension that the context does not know, or a jump
-// that is too long once everything has grown.
+// The result's `lines` say where each classic instruction begins: line 1 is the first one; those without code have
+// none. Errors carry the InstructionPlace of the classic instruction: an extension that the context does not know, or a
+// jump that is too long once everything has grown.
 Result<ebpf::Program> convert(const cbpf::Checked& program, const Options& options = {});
 
 }  // namespace weir::convert

@@ -20,11 +20,13 @@ install(FILES ${PROJECT_BINARY_DIR}/weirConfig.cmake ${PROJECT_BINARY_DIR}/weirC
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/weir)
 
 # A static library brings what it links with it; a shared one has it inside.
-set(WEIR_PC_REQUIRES_PRIVATE "fmt, zlib, libzstd, liblz4")
+set(WEIR_PC_REQUIRES_PRIVATE "fmt, zlib, libzstd, liblz4, capstone")
+set(WEIR_PC_LIBS_PRIVATE "-lZydis")  # has no pkg-config file
 if(BUILD_SHARED_LIBS)
   set(WEIR_PC_REQUIRES "")
   set(WEIR_PC_LIBS "")
 else()
+  set(WEIR_PC_LIBS " ${WEIR_PC_LIBS_PRIVATE}")
   set(WEIR_PC_REQUIRES "${WEIR_PC_REQUIRES_PRIVATE}")
   set(WEIR_PC_REQUIRES_PRIVATE "")
   set(WEIR_PC_LIBS " -lasmjit -lpthread -lrt")  # asmjit has no pkg-config file

@@ -5,8 +5,6 @@
 // is yes decided.
 #include <weir/debug/text.h>
 
-#include <algorithm>
-
 #include <fmt/format.h>
 
 #include <weir/cbpf/opcode_info.h>
@@ -73,6 +71,29 @@ const Executed* source_of(const cbpf::Program& program, const std::vector<Execut
   return nullptr;
 }
 
+// Of each instruction: whether some way from it ends with a verdict that is not 0 (or with one that is).
+std::vector<bool> ways_to(const cbpf::Program& program, bool pass) {
+  std::vector<bool> leads(program.size());
+  for (std::size_t at = program.size(); at-- > 0;) {
+    const cbpf::Instruction& i = program[at];
+    switch (cbpf::find(i.code)->shape) {
+      case cbpf::OperandShape::kJump: leads[at] = leads[at + 1 + i.k]; continue;
+      case cbpf::OperandShape::kBranchConstant:
+      case cbpf::OperandShape::kBranchIndex: leads[at] = leads[at + 1 + i.jt] || leads[at + 1 + i.jf]; continue;
+      default: break;
+    }
+    if (i.opcode() == cbpf::Opcode::kRetK) leads[at] = (i.k != 0) == pass;
+    else leads[at] = i.opcode() == cbpf::Opcode::kRetA || leads[at + 1];
+  }
+  return leads;
+}
+
+// The other side of a conditional jump that was executed.
+std::uint32_t other_side(const cbpf::Program& program, const Executed& step) {
+  const cbpf::Instruction& jump = program[step.before.pc];
+  return step.before.pc + 1 + (*step.effect.taken ? jump.jf : jump.jt);
+}
+
 std::string fate(const State& end) { return end.verdict != 0 ? fmt::format("pass with {}", end.verdict) : "fail"; }
 
 }  // namespace
@@ -100,18 +121,20 @@ Why explain(const cbpf::Checked& program, const packet::Packet& packet, const Su
   for (std::size_t i = run.size(); i-- > 0;) {
     const Executed& step = run[i];
     if (!step.effect.taken) continue;
-    const cbpf::Instruction& jump = program.program()[step.before.pc];
     State other = step.before;
-    other.pc += 1u + (*step.effect.taken ? jump.jf : jump.jt);
+    other.pc = other_side(program.program(), step);
     for (; other.ending == Ending::kRunning && budget > 0; --budget)
       other = execute(program, packet, surroundings, other).state;
     if (budget == 0) break;
     if ((other.verdict != 0) != (why.end.verdict != 0)) {
       why.decided_by = i;
       why.otherwise = other;
-      break;
+      return why;
     }
   }
+  const std::vector<bool> leads = ways_to(program.program(), why.end.verdict == 0);
+  for (std::size_t i = run.size(); i-- > 0 && !why.sealed_by;)
+    if (run[i].effect.taken && leads[other_side(program.program(), run[i])]) why.sealed_by = i;
   return why;
 }
 
@@ -124,21 +147,21 @@ std::string why_text(const cbpf::Program& program, const std::vector<Executed>& 
     out += fmt::format("  {} reads {}\n", instruction_text(program, last.before.pc), load_text(last, fields, packet));
   if (why.end.ending == Ending::kDivisionByZero)
     out += fmt::format("  {} divides by X, which is 0\n", instruction_text(program, last.before.pc));
-  if (!why.decided_by) {
-    const bool any =
-        std::any_of(run.begin(), run.end(), [](const Executed& step) { return step.effect.taken.has_value(); });
-    if (why.end.ending == Ending::kReturned)
-      out += any ? "  no single test decided: turning any one of them would not change it\n"
-                 : "  no test was made: every packet ends so\n";
+  const std::optional<std::size_t> index = why.decided_by ? why.decided_by : why.sealed_by;
+  if (!index) {
+    if (why.end.ending == Ending::kReturned) out += "  no test decides: every packet that comes so far ends so\n";
     return out;
   }
-  const Executed& test = run[*why.decided_by];
+  const Executed& test = run[*index];
   out += fmt::format("  decided by {}\n", instruction_text(program, test.before.pc));
   out += fmt::format("    {}: {}\n", test_text(program, test.before), *test.effect.taken ? "yes" : "no");
-  if (const Executed* source = source_of(program, run, *why.decided_by); source != nullptr)
+  if (const Executed* source = source_of(program, run, *index); source != nullptr)
     out += fmt::format("    read by {} from {}\n", instruction_text(program, source->before.pc),
                        load_text(*source, fields, packet));
-  out += fmt::format("    {}, the packet would {}\n", *test.effect.taken ? "if not" : "if it did", fate(why.otherwise));
+  if (why.decided_by)
+    out +=
+        fmt::format("    {}, the packet would {}\n", *test.effect.taken ? "if not" : "if it did", fate(why.otherwise));
+  else out += fmt::format("    from here no way leads to a {}\n", why.end.verdict != 0 ? "fail" : "pass");
   return out;
 }
 

@@ -174,8 +174,8 @@ Result<debug::Capture> open_capture(const std::string& path) {
       out.warnings.back().severity = Severity::kWarning;
       break;
     }
-    if (*count == 0) break;
-    for (std::size_t i = 0; i < *count; ++i) {
+    if (*count == 0) break;  // counts pcapng's other blocks too
+    for (std::size_t i = 0; i < batch.packets.size(); ++i) {
       const capture::Record& record = batch.records[i];
       const capture::Interface& interface = source->interfaces()[record.interface];
       packets->add(batch.packets[i], {interface.link_type, record.interface});

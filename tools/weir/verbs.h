@@ -18,6 +18,8 @@ void add_debug(CLI::App& app, int& status);
 void add_diff(CLI::App& app, int& status);
 void add_optimize(CLI::App& app, int& status);
 void add_explain(CLI::App& app, int& status);
+void add_trace(CLI::App& app, int& status);
+void add_jit(CLI::App& app, int& status);
 void add_program_verbs(CLI::App& app, int& status);  // asm, disasm, check
 void add_verdict(CLI::App& app, int& status);        // verdict, compare
 void add_capture(CLI::App& app, int& status);
@@ -26,6 +28,7 @@ void add_seccomp(CLI::App& app, int& status);
 
 // Whole programs under other names: return the exit status.
 int run_bpf_dbg(int argc, char** argv);
+int run_bpf_jit_disasm(int argc, char** argv);
 
 // The form of a program that `--to` names; empty when there is none of this name.
 std::optional<cbpf::Format> format_named(const std::string& name);

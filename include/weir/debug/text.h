@@ -47,6 +47,8 @@ struct Why {
   // of failed, or the other way round. An index into the run; none when no jump alone decides.
   std::optional<std::size_t> decided_by{};
   State otherwise{};  // how the packet would have ended
+  // Where no jump alone decides: the last one that led away from every way to the other fate. An index into the run.
+  std::optional<std::size_t> sealed_by{};
 };
 Why explain(const cbpf::Checked& program, const packet::Packet& packet, const Surroundings& surroundings,
             const std::vector<Executed>& run);

@@ -208,6 +208,11 @@ Assembler& Assembler::call_register(Register dst) { return add(make(0x8d, number
 Assembler& Assembler::exit() { return add(make(0x95)); }
 Assembler& Assembler::raw(const Instruction& instruction) { return add(instruction); }
 
+Assembler& Assembler::set_immediate(std::int32_t immediate) {
+  if (!program_.instructions.empty()) program_.instructions.back().immediate = immediate;
+  return *this;
+}
+
 Assembler& Assembler::label(std::string_view name) { return label_at(name, static_cast<std::uint32_t>(size())); }
 Assembler& Assembler::label_at(std::string_view name, std::uint32_t slot) {
   if (!labels_.emplace(std::string(name), slot).second) complain(fmt::format("label '{}' is defined twice", name));

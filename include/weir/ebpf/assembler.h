@@ -101,6 +101,7 @@ class Assembler {
   Assembler& exit();
 
   Assembler& raw(const Instruction& instruction);
+  Assembler& set_immediate(std::int32_t immediate);  // of the last slot, also where it means nothing
 
   // Names. A function is a label that the program keeps.
   Assembler& label(std::string_view name);

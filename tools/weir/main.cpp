@@ -32,6 +32,8 @@ int main(int argc, char** argv) {
   add_debug(app, status);
   add_capture(app, status);
   add_inject(app, status);
+  add_extended_forms(app, status);
+  add_run(app, status);
 
   try {
     app.parse(argc, argv);

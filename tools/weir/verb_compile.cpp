@@ -16,6 +16,7 @@
 #include <weir/flow/graph.h>
 
 #include "expression.h"
+#include "extended_input.h"
 #include "terminal.h"
 #include "verbs.h"
 
@@ -26,6 +27,7 @@ struct Options {
   std::vector<std::string> words;
   std::string expression_file;
   std::string to = "text";
+  std::string where = "socket";
   std::string emit;
   LanguageFlags language;
   TargetFlags target;
@@ -77,6 +79,10 @@ int run(const Options& options) {
   report_all(compiled->warnings, text);
   const cbpf::Program& program = compiled->program.program();
   if (options.json) return print(as_json(program, text, options));
+  if (options.to == "ebpf-asm" || options.to == "ebpf-elf") {
+    const Result<std::string> converted = write_converted(compiled->program, options.to, options.where);
+    return converted ? print(*converted) : report(converted.error());
+  }
   return print(cbpf::write(program, *format_named(options.to)));
 }
 
@@ -106,8 +112,13 @@ void add_compile(CLI::App& app, int& status) {
   CLI::App* verb = app.add_subcommand("compile", "compile a filter expression to a classic program");
   verb->add_option("expression", options->words, "the expression; several words are joined by blanks");
   verb->add_option("-F,--file", options->expression_file, "read the expression from this file ('-': standard input)");
-  verb->add_option("--to", options->to, "the form: text, c, decimal (as tcpdump -d, -dd, -ddd), asm, bytecode")
-      ->check(CLI::IsMember({"text", "c", "decimal", "asm", "bytecode"}))
+  verb->add_option("--to", options->to,
+                   "the form: text, c, decimal (as tcpdump -d, -dd, -ddd), asm, bytecode, ebpf-asm, ebpf-elf")
+      ->check(CLI::IsMember({"text", "c", "decimal", "asm", "bytecode", "ebpf-asm", "ebpf-elf"}))
+      ->capture_default_str();
+  verb->add_option("--for", options->where,
+                   "who runs an extended program: socket, tc, xdp, memory (weir run) or kernel")
+      ->check(CLI::IsMember({"socket", "tc", "xdp", "memory", "kernel"}))
       ->capture_default_str();
   verb->add_option("--emit", options->emit, "stop at a stage and print it: tokens, tree, bound, flow, dot, cbpf")
       ->check(CLI::IsMember({"tokens", "tree", "bound", "flow", "dot", "cbpf"}));

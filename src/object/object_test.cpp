@@ -4,6 +4,7 @@
 #include <random>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <weir/base/render.h>
 #include <weir/ebpf/text.h>
@@ -37,7 +38,7 @@ std::vector<std::uint8_t> bytes_of(const std::string& path) {
 
 // The compiled source, or nothing where there is no clang for BPF.
 std::vector<std::uint8_t> compiled(const std::string& flags) {
-  const std::string path = testing::TempDir() + "weir_object";
+  const std::string path = testing::TempDir() + "weir_object" + std::to_string(getpid());
   std::ofstream(path + ".c") << "#define __array(name, val) typeof(val) *name[]\n" << kSource;
   if (std::system(("clang -O2 " + flags + " -c " + path + ".c -o " + path + ".o 2>" + path + ".log").c_str()) != 0)
     return {};

@@ -74,6 +74,9 @@ void run_all(engine::ExtendedKind kind) {
 }
 
 TEST(Conformance, Interpreter) { run_all(engine::ExtendedKind::kInterpreter); }
+#if defined(__x86_64__)
+TEST(Conformance, Native) { run_all(engine::ExtendedKind::kNative); }
+#endif
 
 }  // namespace
 }  // namespace weir

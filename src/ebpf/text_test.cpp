@@ -5,6 +5,7 @@
 #include <random>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <weir/base/render.h>
 #include <weir/ebpf/opcode_info.h>
@@ -147,7 +148,7 @@ TEST(Text, ReadsListingsOfOthers) {
 
 TEST(Text, ReadsWhatClangWrites) {
   if (std::system("clang -target bpf --version >/dev/null 2>&1") != 0) GTEST_SKIP() << "no clang for BPF";
-  const std::string folder = testing::TempDir();
+  const std::string folder = testing::TempDir() + "weir" + std::to_string(getpid());
   std::ofstream(folder + "weir_text.c")
       << "typedef unsigned long u; static int a[4];\n"
          "u f(u *p, u n, int k) { u s = 0; for (u i = 0; i < n; i++) s += p[i] ^ (s >> 3);\n"

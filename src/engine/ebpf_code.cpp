@@ -6,6 +6,7 @@
 #include <weir/ebpf/text.h>
 
 #include "engine/ebpf_memory.h"
+#include "engine/ebpf_native.h"
 
 namespace weir::engine {
 namespace {
@@ -202,8 +203,9 @@ Status set_tail_call(runtime::Map& array, std::uint32_t index, ExtendedEnginePoi
 
 Result<ExtendedEnginePointer> load_extended(const ebpf::Checked& program, const ExtendedOptions& options) {
   WEIR_TRY(std::shared_ptr<const Code> code, prepare(program, options));
-  if (options.kind == ExtendedKind::kNative)
-    return fail(Error{.code = ErrorCode::kUnsupported, .message = "there is no machine code for this processor"});
+  if (options.kind == ExtendedKind::kInterpreter) return make_extended_interpreter(std::move(code));
+  Result<ExtendedEnginePointer> native = make_extended_native(code);
+  if (native || options.kind == ExtendedKind::kNative) return native;
   return make_extended_interpreter(std::move(code));
 }
 

@@ -10,6 +10,7 @@
 #include "engine/ebpf_code.h"
 #include "engine/ebpf_helpers.h"
 #include "engine/ebpf_memory.h"
+#include "engine/ebpf_native.h"
 
 namespace weir::engine {
 namespace {
@@ -30,16 +31,18 @@ T signed_remainder(T a, T b) {
 }
 
 struct Frame {
-  std::uint32_t back = 0;  // the slot to return to
+  std::uint32_t back = 0;      // the slot to return to
+  const Code* code = nullptr;  // and its program: a tail call may have led into another
   std::uint64_t saved[4] = {};
 };
 
 class Interpretation {
  public:
-  Interpretation(const Code& code, runtime::Invocation& run) : code_(&code), run_(run), memory_(code, run) {
+  Interpretation(const Code& code, runtime::Invocation& run, std::uint64_t budget, std::uint32_t tail_calls = 0)
+      : code_(&code), run_(run), memory_(code, run), tail_calls_(tail_calls) {
     for (std::size_t i = 0; i < 5; ++i) registers_[i + 1] = run.arguments[i];
     enter(0);
-    budget_ = code.options.budget != 0 ? code.options.budget : UINT64_MAX;
+    budget_ = budget != 0 ? budget : UINT64_MAX;
     run_.may_access = [this](std::uint64_t address, std::uint64_t size, bool write) {
       return memory_.allows(address, size, write);
     };
@@ -122,6 +125,7 @@ bool Interpretation::call(const Step& step, std::uint32_t& at) {
   if (depth_ + 1 >= ebpf::kMaximumCallDepth) return stopped(Fault::kCallDepth, 0);
   Frame& frame = frames_[depth_];
   frame.back = at + 1;
+  frame.code = code_;
   std::memcpy(frame.saved, &registers_[6], sizeof frame.saved);
   at = static_cast<std::uint32_t>(step.offset);
   return enter(depth_ + 1);
@@ -135,6 +139,8 @@ bool Interpretation::leave(std::uint32_t& at) {
   registers_[10] += ebpf::kStackSize;
   memory_.stack_begin += ebpf::kStackSize;
   at = frame.back;
+  code_ = frame.code;
+  memory_.use(*code_);
   return true;
 }
 
@@ -356,6 +362,7 @@ Outcome Interpretation::go() {
       case Operation::kCallKernel: detail_ = k; return stop(Fault::kHelper);
       case Operation::kExit:
         if (!leave(at)) return finish(r[0]);
+        steps = code_->steps.data();
         continue;
       case Operation::kLoadConstant:
       case Operation::kLoadMapDescriptor:
@@ -436,7 +443,9 @@ class ExtendedInterpreter final : public ExtendedEngine {
   std::string_view name() const override { return "interpreter"; }
   const ebpf::Program& program() const override { return code_->program; }
   const std::vector<std::shared_ptr<runtime::Map>>& maps() const override { return code_->maps; }
-  Outcome run(runtime::Invocation& invocation) const override { return Interpretation(*code_, invocation).go(); }
+  Outcome run(runtime::Invocation& invocation) const override {
+    return Interpretation(*code_, invocation, code_->options.budget).go();
+  }
   const Code& code_reference() const { return *code_; }
 
  private:
@@ -447,7 +456,11 @@ class ExtendedInterpreter final : public ExtendedEngine {
 
 const Code* code_of(const ExtendedEngine& engine) {
   const auto* interpreter = dynamic_cast<const ExtendedInterpreter*>(&engine);
-  return interpreter != nullptr ? &interpreter->code_reference() : nullptr;
+  return interpreter != nullptr ? &interpreter->code_reference() : native_code_of(engine);
+}
+
+Outcome interpret_nested(const Code& code, runtime::Invocation& run, std::uint64_t budget, std::uint32_t tail_calls) {
+  return Interpretation(code, run, budget, tail_calls).go();
 }
 
 Result<ExtendedEnginePointer> make_extended_interpreter(std::shared_ptr<const Code> code) {

@@ -11,7 +11,8 @@
 namespace weir::engine {
 namespace {
 
-ExtendedEnginePointer loaded(std::string_view text, const ExtendedOptions& options = {}) {
+ExtendedEnginePointer loaded(std::string_view text, ExtendedOptions options = {}) {
+  options.kind = ExtendedKind::kInterpreter;
   const Result<ebpf::Program> program = ebpf::assemble(text);
   EXPECT_TRUE(program) << render(program.error(), text);
   const Result<ebpf::Checked> checked = ebpf::check(*program, {.register_calls = options.register_calls});
@@ -192,7 +193,7 @@ TEST(Interpreter, RandomProgramsHarmNothing) {
     program.instructions.push_back(ebpf::make(ebpf::Operation::kExit));
     const auto checked = ebpf::check(program);
     if (!checked) continue;
-    const auto engine = load_extended(*checked, {.budget = 2000});
+    const auto engine = load_extended(*checked, {.kind = ExtendedKind::kInterpreter, .budget = 2000});
     if (!engine) continue;
     std::uint8_t room[48];
     std::memset(room, 0xee, sizeof room);

@@ -42,6 +42,8 @@ int main(int argc, char** argv) {
   add_install_compat(app, status);
   add_trace(app, status);
   add_jit(app, status);
+  add_extended_forms(app, status);
+  add_run(app, status);
 
   try {
     app.parse(argc, argv);

@@ -32,11 +32,13 @@ std::optional<cbpf::Format> format_named(const std::string& name) {
   return found != nullptr ? std::optional(found->format) : std::nullopt;
 }
 
-CLI::Option* add_format_option(CLI::App& verb, std::string& format) {
+CLI::Option* add_format_option(CLI::App& verb, std::string& format, const std::vector<std::string>& more) {
+  std::vector<std::string> all = cbpf::format_names();
+  all.insert(all.end(), more.begin(), more.end());
   std::string names;
-  for (const std::string& name : cbpf::format_names()) names += (names.empty() ? "" : ", ") + name;
+  for (const std::string& name : all) names += (names.empty() ? "" : ", ") + name;
   return verb.add_option("--to", format, "the form: " + names)
-      ->check(CLI::IsMember(cbpf::format_names()))
+      ->check(CLI::IsMember(all))
       ->capture_default_str()
       ->type_name("FORM");
 }

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
@@ -12,8 +13,8 @@
 
 namespace weir::tool {
 
-// Adds `--to FORM`, checked against the names of cbpf::formats().
-CLI::Option* add_format_option(CLI::App& verb, std::string& format);
+// Adds `--to FORM`, checked against the names of cbpf::formats() and those of `more`.
+CLI::Option* add_format_option(CLI::App& verb, std::string& format, const std::vector<std::string>& more = {});
 
 // Writes the program in the form to the file ("-": standard output); a program that is too long for the form's consumer
 // is an error. Binary forms are not written to a terminal. Returns the exit status.

@@ -16,6 +16,7 @@
 #include <weir/flow/graph.h>
 
 #include "expression.h"
+#include "extended_input.h"
 #include "program_output.h"
 #include "terminal.h"
 #include "verbs.h"
@@ -27,6 +28,7 @@ struct Options {
   std::vector<std::string> words;
   std::string expression_file;
   std::string to = "text";
+  std::string where = "socket";
   std::string emit;
   LanguageFlags language;
   TargetFlags target;
@@ -78,6 +80,10 @@ int run(const Options& options) {
   report_all(compiled->warnings, text);
   const cbpf::Program& program = compiled->program.program();
   if (options.json) return print(as_json(program, text, options));
+  if (options.to == "ebpf-asm" || options.to == "ebpf-elf") {
+    const Result<std::string> converted = write_converted(compiled->program, options.to, options.where);
+    return converted ? print(*converted) : report(converted.error());
+  }
   return write_program(program, *format_named(options.to));
 }
 
@@ -98,7 +104,11 @@ void add_compile(CLI::App& app, int& status) {
   CLI::App* verb = app.add_subcommand("compile", "compile a filter expression to a classic program");
   verb->add_option("expression", options->words, "the expression; several words are joined by blanks");
   verb->add_option("-F,--file", options->expression_file, "read the expression from this file ('-': standard input)");
-  add_format_option(*verb, options->to);
+  add_format_option(*verb, options->to, {"ebpf-asm", "ebpf-elf"});
+  verb->add_option("--for", options->where,
+                   "who runs an extended program: socket, tc, xdp, memory (weir run) or kernel")
+      ->check(CLI::IsMember({"socket", "tc", "xdp", "memory", "kernel"}))
+      ->capture_default_str();
   verb->add_option("--emit", options->emit, "stop at a stage and print it: tokens, tree, bound, flow, dot, cbpf")
       ->check(CLI::IsMember({"tokens", "tree", "bound", "flow", "dot", "cbpf"}));
   add_target_flags(*verb, options->target);

@@ -1,0 +1,49 @@
+// ELF objects with extended programs, as clang and gcc make them and libbpf loads them.
+//
+// read() links each program with the functions it calls and gives it the object's maps: those of a section "maps" or
+// ".maps" (BTF), and one array for each section of variables (.data, .rodata, .bss and their like). Every error carries
+// the offset in the file. write() makes an object from programs. No file is opened here.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <weir/base/bytes.h>
+#include <weir/base/error.h>
+#include <weir/ebpf/program.h>
+#include <weir/object/btf.h>
+
+namespace weir::object {
+
+struct Object {
+  std::endian order = std::endian::little;
+  std::string license{};
+  std::vector<ebpf::MapDefinition> maps{};
+  std::vector<ebpf::Program> programs{};  // each has all maps, in the same order
+  std::vector<std::string> sections{};    // of each program: the section's name
+  std::optional<Btf> btf{};
+  bool needs_core = false;  // some accesses are relocated against the types of the running kernel
+};
+
+// The object in these bytes.
+Result<Object> read(ByteSpan bytes);
+bool is_elf(ByteSpan bytes);
+
+// The kind of program and where it is attached that a section's name tells: "xdp", "tc", "kprobe/do_exit".
+struct SectionMeaning {
+  ebpf::ProgramType type = ebpf::ProgramType::kUnspec;
+  std::optional<ebpf::AttachType> attach{};
+};
+SectionMeaning meaning_of(std::string_view section);
+
+struct WriteOptions {
+  std::string section = "socket";
+  std::string license = "GPL";
+};
+// One program as a relocatable ELF object (little-endian) with its maps in ".maps" and BTF for them: libbpf loads it.
+Result<std::vector<std::uint8_t>> write(const ebpf::Program& program, const WriteOptions& options = {});
+
+}  // namespace weir::object

@@ -1,0 +1,176 @@
+// Machine code of extended programs: memory for it, runs, and what it calls. Exports make_extended_native.
+//
+// The code checks accesses against the stack frame and one window itself and asks native_access() for all others, so it
+// may run any checked program. Memory for code is written first and made executable then (W^X).
+#include "engine/ebpf_native.h"
+
+#include <sys/mman.h>
+
+#include <cstring>
+
+#include "engine/ebpf_helpers.h"
+
+namespace weir::engine {
+namespace {
+
+class ExtendedNative final : public ExtendedEngine {
+ public:
+  ExtendedNative(std::shared_ptr<const Code> code, std::unique_ptr<NativeCode> native)
+      : code_(std::move(code)), native_(std::move(native)) {}
+  std::string_view name() const override { return "native"; }
+  const ebpf::Program& program() const override { return code_->program; }
+  const std::vector<std::shared_ptr<runtime::Map>>& maps() const override { return code_->maps; }
+  ByteSpan code() const override { return native_->bytes(); }
+  const Code& shared() const { return *code_; }
+
+  Outcome run(runtime::Invocation& invocation) const override {
+    const std::uint64_t budget = code_->options.budget;
+    const Outcome outcome =
+        start(invocation, budget == 0 || budget > INT64_MAX ? INT64_MAX : static_cast<std::int64_t>(budget), 0);
+    invocation.may_access = nullptr;
+    return outcome;
+  }
+
+  Outcome start(runtime::Invocation& invocation, std::int64_t budget, std::uint32_t tail_calls) const {
+    alignas(16) std::uint8_t stack[ebpf::kMaximumCallDepth * ebpf::kStackSize];
+    NativeState state;
+    Memory memory(*code_, invocation);
+    std::memcpy(&state.registers[1], invocation.arguments.data(), sizeof invocation.arguments);
+    state.stack_top = reinterpret_cast<std::uint64_t>(stack + sizeof stack);
+    state.stack_begin = state.stack_top - ebpf::kStackSize;
+    std::memset(stack + sizeof stack - ebpf::kStackSize, 0, ebpf::kStackSize);
+    state.budget = budget;
+    state.calls_left = ebpf::kMaximumCallDepth - 1;
+    state.tail_calls = tail_calls;
+    state.code = code_.get();
+    state.run = &invocation;
+    state.memory = &memory;
+    memory.stack_end = state.stack_top;
+    memory.stack_begin = state.stack_begin;
+    invocation.may_access = [&memory](std::uint64_t address, std::uint64_t size, bool write) {
+      return memory.allows(address, size, write);
+    };
+    if (invocation.packet != nullptr)
+      state.set_window(reinterpret_cast<std::uint64_t>(invocation.packet->data()), invocation.packet->size(), true);
+    else if (!invocation.regions.empty())
+      state.set_window(invocation.regions[0].begin, invocation.regions[0].size, invocation.regions[0].writable);
+    const std::uint64_t value = native_->run(state);
+    if (state.fault == Fault::kNone) return {value};
+    return {0, state.fault, state.slot, state.detail, 0, state.faulted != nullptr ? state.faulted : &code_->program};
+  }
+
+ private:
+  std::shared_ptr<const Code> code_;
+  std::unique_ptr<NativeCode> native_;
+};
+
+std::uint32_t stop(NativeState* state, Fault fault, std::uint32_t slot, std::uint64_t detail) {
+  state->fault = fault;
+  state->slot = slot;
+  state->detail = detail;
+  return kStop;
+}
+
+// Runs the other program to its end: what it returns is what this function returns.
+std::uint32_t tail_call(NativeState* state, std::uint32_t slot) {
+  const std::uint64_t* r = state->registers;
+  runtime::Map* map = state->code->map_at(r[2]);
+  if (map == nullptr || map->definition().type != ebpf::MapType::kProgArray)
+    return stop(state, Fault::kArgument, slot, 2);
+  if (r[1] != state->run->arguments[0]) return stop(state, Fault::kArgument, slot, 1);
+  const auto index = static_cast<std::uint32_t>(r[3]);
+  if (index >= map->definition().max_entries || state->tail_calls >= ebpf::kMaximumTailCalls) return kGoOn;
+  const auto held = static_cast<const runtime::ReferenceMap&>(*map).reference(&index);
+  if (held == nullptr) return kGoOn;
+  const auto* engine = static_cast<const ExtendedEngine*>(held.get());
+  const auto saved = state->run->may_access;
+  Outcome outcome;
+  if (const auto* native = dynamic_cast<const ExtendedNative*>(engine))
+    outcome = native->start(*state->run, state->budget, state->tail_calls + 1);
+  else
+    outcome = interpret_nested(*code_of(*engine), *state->run, static_cast<std::uint64_t>(state->budget),
+                               state->tail_calls + 1);
+  state->run->may_access = saved;
+  if (outcome.fault != Fault::kNone) {
+    state->faulted = outcome.program;
+    return stop(state, outcome.fault, outcome.instruction, outcome.address);
+  }
+  state->registers[0] = outcome.value;
+  return kReturn;
+}
+
+}  // namespace
+
+const Code* native_code_of(const ExtendedEngine& engine) {
+  const auto* native = dynamic_cast<const ExtendedNative*>(&engine);
+  return native != nullptr ? &native->shared() : nullptr;
+}
+
+void NativeState::set_window(std::uint64_t begin, std::uint64_t size, bool writable) {
+  window = begin;
+  for (unsigned i = 0; i < 4; ++i) {
+    const std::uint64_t width = 1u << i;
+    fits_read[i] = size >= width ? size - width + 1 : 0;
+    fits_write[i] = writable ? fits_read[i] : 0;
+  }
+}
+
+std::uint32_t native_access(NativeState* state, std::uint32_t slot, std::uint32_t size_and_write) {
+  state->memory->stack_begin = state->stack_begin;
+  const Fault fault = state->memory->check(state->address, size_and_write & 0xff, (size_and_write & 0x100) != 0);
+  return fault == Fault::kNone ? kGoOn : stop(state, fault, slot, state->address);
+}
+
+std::uint32_t native_helper(NativeState* state, std::uint32_t slot, std::int32_t number) {
+  state->memory->stack_begin = state->stack_begin;
+  const runtime::HelperEntry* entry = state->code->helpers->find(number);
+  if (number == static_cast<std::int32_t>(ebpf::Helper::kTailCall) && entry != nullptr && entry->function == nullptr)
+    return tail_call(state, slot);
+  const HelperResult result = call_helper(*state->code, *state->memory, *state->run, number, state->registers);
+  if (result.fault != Fault::kNone) return stop(state, result.fault, slot, result.detail);
+  state->registers[0] = result.value;
+  if (state->run->packet != nullptr && entry != nullptr && entry->prototype.changes_packet)
+    state->set_window(reinterpret_cast<std::uint64_t>(state->run->packet->data()), state->run->packet->size(), true);
+  return number == state->code->options.unwind_helper && result.value == 0 ? kStop : kGoOn;
+}
+
+std::uint32_t native_packet_load(NativeState* state, std::uint32_t size, std::uint32_t offset) {
+  const runtime::Invocation& run = *state->run;
+  const ByteSpan bytes = !run.loads.empty() || run.packet == nullptr ? run.loads : run.packet->bytes();
+  if (bytes.size() < size || offset > bytes.size() - size) {
+    state->registers[0] = 0;
+    return kStop;
+  }
+  const std::uint8_t* at = bytes.data() + offset;
+  state->registers[0] = size == 1 ? *at : size == 2 ? load_be16(at) : load_be32(at);
+  return kGoOn;
+}
+
+std::uint32_t native_fault(NativeState* state, std::uint32_t slot, std::uint32_t fault) {
+  const auto kind = static_cast<Fault>(fault);
+  return stop(state, kind, slot,
+              kind == Fault::kUnaligned ? state->address
+              : kind == Fault::kHelper  ? state->registers[0]
+                                        : 0);
+}
+
+std::unique_ptr<NativeCode> NativeCode::allocate(std::size_t size) {
+  const std::size_t mapped = (size + 4095) / 4096 * 4096;
+  void* memory = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return nullptr;
+  return std::unique_ptr<NativeCode>(new NativeCode(static_cast<std::uint8_t*>(memory), mapped));
+}
+NativeCode::~NativeCode() { munmap(data_, mapped_); }
+bool NativeCode::seal(std::size_t used) {
+  size_ = used;
+  if (mprotect(data_, mapped_, PROT_READ | PROT_EXEC) != 0) return false;
+  __builtin___clear_cache(reinterpret_cast<char*>(data_), reinterpret_cast<char*>(data_ + used));
+  return true;
+}
+
+Result<ExtendedEnginePointer> make_extended_native(std::shared_ptr<const Code> code) {
+  WEIR_TRY(std::unique_ptr<NativeCode> native, emit_native(*code));
+  return ExtendedEnginePointer(std::make_shared<ExtendedNative>(std::move(code), std::move(native)));
+}
+
+}  // namespace weir::engine

@@ -1,0 +1,83 @@
+// What machine code of extended programs and the C++ around it share. Exports NativeState, NativeCode, emit_native.
+//
+// One NativeState a run. Its fields are read and written by generated code through offsetof.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "engine/ebpf_code.h"
+#include "engine/ebpf_memory.h"
+
+namespace weir::engine {
+
+struct NativeState {
+  std::uint64_t registers[ebpf::kRegisters] = {};  // r1 to r5 at the start; r0 to r5 around calls of C++
+  std::uint64_t host_stack = 0;                    // the stack pointer to which a run that ends early goes back
+  std::uint64_t stack_top = 0;
+  std::uint64_t stack_begin = 0;  // of the function that runs
+  std::int64_t budget = 0;
+  std::int64_t calls_left = 0;
+  std::uint64_t address = 0;  // kept while an access is looked up
+  // The part of memory that accesses are compared with first; others are looked up. `fits[n]` is how many addresses
+  // from `window` on may start an access of 2^n bytes; 0: none.
+  std::uint64_t window = 0;
+  std::uint64_t fits_read[4] = {};
+  std::uint64_t fits_write[4] = {};
+
+  Fault fault = Fault::kNone;
+  std::uint32_t slot = 0;
+  std::uint64_t detail = 0;
+  std::uint32_t tail_calls = 0;
+  const ebpf::Program* faulted = nullptr;
+  const Code* code = nullptr;
+  runtime::Invocation* run = nullptr;
+  Memory* memory = nullptr;
+
+  void set_window(std::uint64_t begin, std::uint64_t size, bool writable);
+};
+
+// What a C++ function tells the code that called it.
+enum NativeStatus : std::uint32_t {
+  kGoOn = 0,
+  kStop = 1,
+  kReturn = 2
+};  // kStop: the run ends; kReturn: the function does
+
+// Called by generated code.
+std::uint32_t native_access(NativeState* state, std::uint32_t slot, std::uint32_t size_and_write);
+std::uint32_t native_helper(NativeState* state, std::uint32_t slot, std::int32_t number);
+std::uint32_t native_packet_load(NativeState* state, std::uint32_t size, std::uint32_t offset);
+std::uint32_t native_fault(NativeState* state, std::uint32_t slot, std::uint32_t fault);
+
+// Memory with machine code: written once, then executable and not writable.
+class NativeCode {
+ public:
+  static std::unique_ptr<NativeCode> allocate(std::size_t size);
+  ~NativeCode();
+  std::uint8_t* data() const { return data_; }
+  ByteSpan bytes() const { return {data_, size_}; }
+  bool seal(std::size_t used);  // from now on executable, not writable
+  std::uint64_t run(NativeState& state) const {
+    return reinterpret_cast<std::uint64_t (*)(NativeState*)>(data_)(&state);
+  }
+
+ private:
+  NativeCode(std::uint8_t* data, std::size_t mapped) : data_(data), mapped_(mapped) {}
+  std::uint8_t* data_;
+  std::size_t mapped_;
+  std::size_t size_ = 0;
+};
+
+// Machine code of this processor; kUnsupported where there is no generator for it.
+Result<std::unique_ptr<NativeCode>> emit_native(const Code& code);
+
+Result<ExtendedEnginePointer> make_extended_native(std::shared_ptr<const Code> code);
+
+// The code of a native engine; null for others.
+const Code* native_code_of(const ExtendedEngine& engine);
+
+// Runs in the interpreter what machine code calls in a program array.
+Outcome interpret_nested(const Code& code, runtime::Invocation& run, std::uint64_t budget, std::uint32_t tail_calls);
+
+}  // namespace weir::engine

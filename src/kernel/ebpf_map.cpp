@@ -1,0 +1,197 @@
+// Maps of the running kernel. Exports Map and the questions about errors. Source: bpf(2); kernel/bpf/syscall.c.
+#include <algorithm>
+#include <cstdio>
+
+#include <fmt/format.h>
+
+#include <weir/kernel/ebpf.h>
+
+#include "kernel/bpf_call.h"
+
+namespace weir::kernel {
+namespace {
+
+bool is_per_cpu(ebpf::MapType type) {
+  return type == ebpf::MapType::kPercpuArray || type == ebpf::MapType::kPercpuHash ||
+         type == ebpf::MapType::kLruPercpuHash || type == ebpf::MapType::kPercpuCgroupStorage;
+}
+
+// How many CPUs the kernel counts with: the last number of "0-3".
+std::size_t possible_cpus() {
+  static const std::size_t count = [] {
+    std::size_t last = 0;
+    if (std::FILE* file = std::fopen("/sys/devices/system/cpu/possible", "re")) {
+      char text[256] = {};
+      if (std::fgets(text, sizeof text, file) != nullptr)
+        for (const char* at = text; *at != '\0';) {
+          if (*at >= '0' && *at <= '9') last = std::strtoul(at, const_cast<char**>(&at), 10);
+          else ++at;
+        }
+      std::fclose(file);
+    }
+    return last + 1;
+  }();
+  return count;
+}
+
+}  // namespace
+
+bool is_exist(const Error& error) { return error.system_error == EEXIST; }
+bool is_not_exist(const Error& error) { return error.system_error == ENOENT; }
+bool is_too_big(const Error& error) { return error.system_error == E2BIG; }
+
+Map::Map(FileDescriptor descriptor, ebpf::MapDefinition definition)
+    : descriptor_(std::move(descriptor)), definition_(std::move(definition)) {
+  value_bytes_ = definition_.value_size;
+  if (is_per_cpu(definition_.type)) value_bytes_ = (definition_.value_size + 7) / 8 * 8 * possible_cpus();
+}
+
+Result<Map> Map::from_descriptor(int descriptor, const char* command) {
+  FileDescriptor owner(descriptor);
+  bpf_map_info info{};
+  bpf_attr attributes = empty_attributes();
+  attributes.info.bpf_fd = static_cast<std::uint32_t>(descriptor);
+  attributes.info.info_len = sizeof info;
+  attributes.info.info = pointer_of(&info);
+  WEIR_TRY([[maybe_unused]] const int done, bpf_call(BPF_OBJ_GET_INFO_BY_FD, attributes, command));
+  Map map(std::move(owner), {.name = std::string(info.name, strnlen(info.name, sizeof info.name)),
+                             .type = static_cast<ebpf::MapType>(info.type),
+                             .key_size = info.key_size,
+                             .value_size = info.value_size,
+                             .max_entries = info.max_entries,
+                             .flags = info.map_flags});
+  map.id_ = info.id;
+  return map;
+}
+
+Result<Map> Map::create(const ebpf::MapDefinition& definition, const MapOptions& options) {
+  bpf_attr attributes = empty_attributes();
+  attributes.map_type = static_cast<std::uint32_t>(definition.type);
+  attributes.key_size = definition.key_size;
+  attributes.value_size = definition.value_size;
+  attributes.max_entries = definition.max_entries;
+  attributes.map_flags = definition.flags;
+  attributes.map_ifindex = options.interface_index;
+  if (options.inner != nullptr) attributes.inner_map_fd = static_cast<std::uint32_t>(options.inner->descriptor());
+  if (options.numa_node) {
+    attributes.map_flags |= BPF_F_NUMA_NODE;
+    attributes.numa_node = *options.numa_node;
+  }
+  // The kernel takes letters, digits, '_' and '.', and a zero at the end.
+  for (std::size_t i = 0; i < definition.name.size() && i + 1 < sizeof attributes.map_name; ++i) {
+    const char c = definition.name[i];
+    const bool good =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
+    attributes.map_name[i] = good ? c : '_';
+  }
+  WEIR_TRY(const int descriptor, bpf_call(BPF_MAP_CREATE, attributes, "BPF_MAP_CREATE"));
+  WEIR_TRY(Map map, from_descriptor(descriptor, "BPF_OBJ_GET_INFO_BY_FD"));
+  map.definition_.name = definition.name;
+  if (!definition.contents.empty()) {
+    const std::uint8_t zero[4] = {};
+    std::vector<std::uint8_t> value = definition.contents;
+    value.resize(map.value_bytes());
+    WEIR_CHECK(map.set(zero, value));
+  }
+  return map;
+}
+
+Result<Map> Map::open_pinned(const std::string& path) {
+  WEIR_TRY(FileDescriptor descriptor, open_object(path));
+  return from_descriptor(descriptor.release(), "BPF_OBJ_GET_INFO_BY_FD");
+}
+
+Result<Map> Map::open_id(std::uint32_t id) {
+  bpf_attr attributes = empty_attributes();
+  attributes.map_id = id;
+  WEIR_TRY(const int descriptor, bpf_call(BPF_MAP_GET_FD_BY_ID, attributes, "BPF_MAP_GET_FD_BY_ID"));
+  return from_descriptor(descriptor, "BPF_OBJ_GET_INFO_BY_FD");
+}
+
+Status Map::check_sizes(ByteSpan key, std::optional<ByteSpan> value) const {
+  if (key.size() != definition_.key_size)
+    return fail(Error{.code = ErrorCode::kUsage,
+                      .message = fmt::format("key size is {}, want {}", key.size(), definition_.key_size)});
+  if (value && value->size() != value_bytes_)
+    return fail(Error{.code = ErrorCode::kUsage,
+                      .message = fmt::format("value size is {}, want {}", value->size(), value_bytes_)});
+  return {};
+}
+
+Status Map::write(ByteSpan key, ByteSpan value, std::uint64_t flags) {
+  WEIR_CHECK(check_sizes(key, value));
+  bpf_attr attributes = empty_attributes();
+  attributes.map_fd = static_cast<std::uint32_t>(descriptor());
+  attributes.key = definition_.key_size != 0 ? pointer_of(key.data()) : 0;
+  attributes.value = pointer_of(value.data());
+  attributes.flags = flags;
+  WEIR_TRY([[maybe_unused]] const int done, bpf_call(BPF_MAP_UPDATE_ELEM, attributes, "BPF_MAP_UPDATE_ELEM"));
+  return {};
+}
+Status Map::set(ByteSpan key, ByteSpan value) { return write(key, value, BPF_ANY); }
+Status Map::create(ByteSpan key, ByteSpan value) { return write(key, value, BPF_NOEXIST); }
+Status Map::update(ByteSpan key, ByteSpan value) { return write(key, value, BPF_EXIST); }
+
+Result<std::vector<std::uint8_t>> Map::lookup(ByteSpan key) const {
+  WEIR_CHECK(check_sizes(key, std::nullopt));
+  std::vector<std::uint8_t> value(value_bytes_);
+  bpf_attr attributes = empty_attributes();
+  attributes.map_fd = static_cast<std::uint32_t>(descriptor());
+  attributes.key = definition_.key_size != 0 ? pointer_of(key.data()) : 0;
+  attributes.value = pointer_of(value.data());
+  WEIR_TRY([[maybe_unused]] const int done, bpf_call(BPF_MAP_LOOKUP_ELEM, attributes, "BPF_MAP_LOOKUP_ELEM"));
+  return value;
+}
+
+Result<std::vector<std::uint8_t>> Map::take(ByteSpan key) {
+  WEIR_CHECK(check_sizes(key, std::nullopt));
+  std::vector<std::uint8_t> value(value_bytes_);
+  bpf_attr attributes = empty_attributes();
+  attributes.map_fd = static_cast<std::uint32_t>(descriptor());
+  attributes.key = definition_.key_size != 0 ? pointer_of(key.data()) : 0;
+  attributes.value = pointer_of(value.data());
+  WEIR_TRY([[maybe_unused]] const int done,
+           bpf_call(BPF_MAP_LOOKUP_AND_DELETE_ELEM, attributes, "BPF_MAP_LOOKUP_AND_DELETE_ELEM"));
+  return value;
+}
+
+Status Map::erase(ByteSpan key) {
+  WEIR_CHECK(check_sizes(key, std::nullopt));
+  bpf_attr attributes = empty_attributes();
+  attributes.map_fd = static_cast<std::uint32_t>(descriptor());
+  attributes.key = pointer_of(key.data());
+  WEIR_TRY([[maybe_unused]] const int done, bpf_call(BPF_MAP_DELETE_ELEM, attributes, "BPF_MAP_DELETE_ELEM"));
+  return {};
+}
+
+Status Map::iterate(const std::function<bool(ByteSpan, ByteSpan)>& use, ByteSpan hint) const {
+  std::vector<std::uint8_t> key(hint.begin(), hint.end());
+  std::vector<std::uint8_t> next(definition_.key_size);
+  if (!hint.empty()) WEIR_CHECK(check_sizes(hint, std::nullopt));
+  const auto advance = [&]() -> Result<bool> {
+    bpf_attr attributes = empty_attributes();
+    attributes.map_fd = static_cast<std::uint32_t>(descriptor());
+    attributes.key = key.empty() ? 0 : pointer_of(key.data());
+    attributes.next_key = pointer_of(next.data());
+    const Result<int> result = bpf_call(BPF_MAP_GET_NEXT_KEY, attributes, "BPF_MAP_GET_NEXT_KEY");
+    if (result) return true;
+    if (is_not_exist(result.error())) return false;
+    return fail(result.error());
+  };
+  WEIR_TRY(bool more, advance());
+  while (more) {
+    key = next;
+    // The next key is asked for before the entry is shown: `use` may delete it.
+    const Result<std::vector<std::uint8_t>> value = lookup(key);
+    const std::vector<std::uint8_t> shown = key;
+    WEIR_TRY(more, advance());
+    if (!value && is_not_exist(value.error())) continue;  // deleted meanwhile
+    if (!value) return fail(value.error());
+    if (use(shown, *value)) return {};
+  }
+  return {};
+}
+
+Status Map::pin(const std::string& path) const { return pin_object(descriptor(), path); }
+
+}  // namespace weir::kernel

@@ -1,0 +1,29 @@
+// What the parts of the object reader share. Exports Linker, read_btf_map, read_lines.
+#pragma once
+
+#include <map>
+#include <set>
+
+#include <weir/object/object.h>
+
+#include "object/elf.h"
+
+namespace weir::object {
+
+// The map that a variable of the section ".maps" describes; an inner map's definition is added to `inner`.
+Result<ebpf::MapDefinition> read_btf_map(const Btf& btf, const BtfType& variable,
+                                         std::vector<ebpf::MapDefinition>& inner);
+
+struct LineRecord {
+  std::uint32_t slot = 0;  // in its section
+  ebpf::SourceLine line{};
+};
+// The line information of .BTF.ext by section name; also whether accesses need relocation against the kernel's types.
+Result<std::map<std::string, std::vector<LineRecord>>> read_lines(const Section& section, std::endian order,
+                                                                  const Btf& btf, bool& needs_core);
+
+inline tl::unexpected<Error> bad_at(std::uint64_t at, std::string message, std::string hint = {}) {
+  return fail(std::move(message), OffsetPlace{at}, std::move(hint));
+}
+
+}  // namespace weir::object

@@ -1,0 +1,110 @@
+// What the names of sections mean. Exports meaning_of. Source: libbpf's documentation, "Program Types and ELF
+// Sections".
+#include <weir/object/object.h>
+
+namespace weir::object {
+namespace {
+
+using ebpf::AttachType;
+using ebpf::ProgramType;
+
+struct Row {
+  std::string_view prefix;  // the whole name, or up to a '/' or a '.'
+  ProgramType type;
+  std::optional<AttachType> attach{};
+};
+
+constexpr Row kRows[] = {
+    {"socket", ProgramType::kSocketFilter},
+    {"sk_reuseport/migrate", ProgramType::kSkReuseport, AttachType::kSkReuseportSelectOrMigrate},
+    {"sk_reuseport", ProgramType::kSkReuseport, AttachType::kSkReuseportSelect},
+    {"kprobe.multi", ProgramType::kKprobe, AttachType::kTraceKprobeMulti},
+    {"kretprobe.multi", ProgramType::kKprobe, AttachType::kTraceKprobeMulti},
+    {"kprobe", ProgramType::kKprobe},
+    {"kretprobe", ProgramType::kKprobe},
+    {"ksyscall", ProgramType::kKprobe},
+    {"kretsyscall", ProgramType::kKprobe},
+    {"uprobe", ProgramType::kKprobe},
+    {"uretprobe", ProgramType::kKprobe},
+    {"usdt", ProgramType::kKprobe},
+    {"tcx/ingress", ProgramType::kSchedCls, AttachType::kTcxIngress},
+    {"tcx/egress", ProgramType::kSchedCls, AttachType::kTcxEgress},
+    {"tc/ingress", ProgramType::kSchedCls},
+    {"tc/egress", ProgramType::kSchedCls},
+    {"tc", ProgramType::kSchedCls},
+    {"classifier", ProgramType::kSchedCls},
+    {"action", ProgramType::kSchedAct},
+    {"tracepoint", ProgramType::kTracepoint},
+    {"tp", ProgramType::kTracepoint},
+    {"raw_tracepoint.w", ProgramType::kRawTracepointWritable},
+    {"raw_tp.w", ProgramType::kRawTracepointWritable},
+    {"raw_tracepoint", ProgramType::kRawTracepoint},
+    {"raw_tp", ProgramType::kRawTracepoint},
+    {"tp_btf", ProgramType::kTracing, AttachType::kTraceRawTp},
+    {"fentry", ProgramType::kTracing, AttachType::kTraceFentry},
+    {"fexit", ProgramType::kTracing, AttachType::kTraceFexit},
+    {"fmod_ret", ProgramType::kTracing, AttachType::kModifyReturn},
+    {"freplace", ProgramType::kExt},
+    {"lsm_cgroup", ProgramType::kLsm, AttachType::kLsmCgroup},
+    {"lsm", ProgramType::kLsm, AttachType::kLsmMac},
+    {"iter", ProgramType::kTracing, AttachType::kTraceIter},
+    {"syscall", ProgramType::kSyscall},
+    {"xdp/devmap", ProgramType::kXdp, AttachType::kXdpDevmap},
+    {"xdp/cpumap", ProgramType::kXdp, AttachType::kXdpCpumap},
+    {"xdp", ProgramType::kXdp, AttachType::kXdp},
+    {"perf_event", ProgramType::kPerfEvent},
+    {"lwt_in", ProgramType::kLwtIn},
+    {"lwt_out", ProgramType::kLwtOut},
+    {"lwt_xmit", ProgramType::kLwtXmit},
+    {"lwt_seg6local", ProgramType::kLwtSeg6local},
+    {"sockops", ProgramType::kSockOps, AttachType::kCgroupSockOps},
+    {"sk_skb/stream_parser", ProgramType::kSkSkb, AttachType::kSkSkbStreamParser},
+    {"sk_skb/stream_verdict", ProgramType::kSkSkb, AttachType::kSkSkbStreamVerdict},
+    {"sk_skb", ProgramType::kSkSkb},
+    {"sk_msg", ProgramType::kSkMsg, AttachType::kSkMsgVerdict},
+    {"lirc_mode2", ProgramType::kLircMode2, AttachType::kLircMode2},
+    {"flow_dissector", ProgramType::kFlowDissector, AttachType::kFlowDissector},
+    {"cgroup_skb/ingress", ProgramType::kCgroupSkb, AttachType::kCgroupInetIngress},
+    {"cgroup_skb/egress", ProgramType::kCgroupSkb, AttachType::kCgroupInetEgress},
+    {"cgroup/skb", ProgramType::kCgroupSkb},
+    {"cgroup/sock_create", ProgramType::kCgroupSock, AttachType::kCgroupInetSockCreate},
+    {"cgroup/sock_release", ProgramType::kCgroupSock, AttachType::kCgroupInetSockRelease},
+    {"cgroup/sock", ProgramType::kCgroupSock, AttachType::kCgroupInetSockCreate},
+    {"cgroup/post_bind4", ProgramType::kCgroupSock, AttachType::kCgroupInet4PostBind},
+    {"cgroup/post_bind6", ProgramType::kCgroupSock, AttachType::kCgroupInet6PostBind},
+    {"cgroup/bind4", ProgramType::kCgroupSockAddr, AttachType::kCgroupInet4Bind},
+    {"cgroup/bind6", ProgramType::kCgroupSockAddr, AttachType::kCgroupInet6Bind},
+    {"cgroup/connect4", ProgramType::kCgroupSockAddr, AttachType::kCgroupInet4Connect},
+    {"cgroup/connect6", ProgramType::kCgroupSockAddr, AttachType::kCgroupInet6Connect},
+    {"cgroup/sendmsg4", ProgramType::kCgroupSockAddr, AttachType::kCgroupUdp4Sendmsg},
+    {"cgroup/sendmsg6", ProgramType::kCgroupSockAddr, AttachType::kCgroupUdp6Sendmsg},
+    {"cgroup/recvmsg4", ProgramType::kCgroupSockAddr, AttachType::kCgroupUdp4Recvmsg},
+    {"cgroup/recvmsg6", ProgramType::kCgroupSockAddr, AttachType::kCgroupUdp6Recvmsg},
+    {"cgroup/getpeername4", ProgramType::kCgroupSockAddr, AttachType::kCgroupInet4Getpeername},
+    {"cgroup/getpeername6", ProgramType::kCgroupSockAddr, AttachType::kCgroupInet6Getpeername},
+    {"cgroup/getsockname4", ProgramType::kCgroupSockAddr, AttachType::kCgroupInet4Getsockname},
+    {"cgroup/getsockname6", ProgramType::kCgroupSockAddr, AttachType::kCgroupInet6Getsockname},
+    {"cgroup/sysctl", ProgramType::kCgroupSysctl, AttachType::kCgroupSysctl},
+    {"cgroup/getsockopt", ProgramType::kCgroupSockopt, AttachType::kCgroupGetsockopt},
+    {"cgroup/setsockopt", ProgramType::kCgroupSockopt, AttachType::kCgroupSetsockopt},
+    {"cgroup/dev", ProgramType::kCgroupDevice, AttachType::kCgroupDevice},
+    {"struct_ops", ProgramType::kStructOps},
+    {"sk_lookup", ProgramType::kSkLookup, AttachType::kSkLookup},
+    {"netfilter", ProgramType::kNetfilter, AttachType::kNetfilter},
+};
+
+}  // namespace
+
+SectionMeaning meaning_of(std::string_view section) {
+  if (!section.empty() && section[0] == '?') section.remove_prefix(1);  // libbpf: not loaded by default
+  for (const Row& row : kRows) {
+    if (section.substr(0, row.prefix.size()) != row.prefix) continue;
+    const std::string_view rest = section.substr(row.prefix.size());
+    if (rest.empty() || rest[0] == '/' || rest[0] == '.' || rest[0] == '+' || rest[0] == '_' ||
+        (rest[0] >= '0' && rest[0] <= '9'))
+      return {row.type, row.attach};
+  }
+  return {};
+}
+
+}  // namespace weir::object

@@ -1,0 +1,169 @@
+// Extended programs in the running kernel and here: the same results. Random programs that its verifier takes, with its
+// test run as the judge of both engines; objects that we write, loaded by libbpf.
+#include <random>
+
+#include <gtest/gtest.h>
+#ifdef WEIR_HAVE_LIBBPF
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#endif
+
+#include <weir/cbpf/text.h>
+#include <weir/convert/convert.h>
+#include <weir/ebpf/opcode_info.h>
+#include <weir/ebpf/text.h>
+#include <weir/engine/ebpf.h>
+#include <weir/object/object.h>
+
+#include "bpf_syscall.h"
+#include "rounds.h"
+
+namespace weir {
+namespace {
+
+// Arithmetic, branches forward, the stack, atomics and functions: what needs no context.
+class ProgramMaker {
+ public:
+  explicit ProgramMaker(std::uint64_t seed) : random_(seed) {}
+
+  ebpf::Program next() {
+    ebpf::Program program;
+    for (unsigned reg = 0; reg < 10; ++reg) {
+      if (random_() % 3 == 0) {
+        push(program, ebpf::Operation::kLoadConstant, reg, 0, 0, constant());
+        program.instructions.push_back(ebpf::make(std::uint8_t{0}, 0, 0, 0, constant()));
+      } else {
+        push(program, ebpf::Operation::kMov64K, reg, 0, 0, constant());
+      }
+    }
+    for (int i = 1; i <= 4; ++i)
+      push(program, ebpf::Operation::kStore64, 10, static_cast<unsigned>(random_() % 10), -8 * i, 0);
+    const std::size_t size = program.size() + 2 + random_() % 40;
+    while (program.size() < size) one(program, size);
+    program.instructions.push_back(ebpf::make(ebpf::Operation::kExit));
+    return program;
+  }
+
+ private:
+  unsigned reg() { return static_cast<unsigned>(random_() % 10); }
+  std::int32_t constant() {
+    constexpr std::int32_t kOften[] = {0, 1, -1, 2, 7, 31, 32, 63, 255, 256, 65535, INT32_MAX, INT32_MIN, -2};
+    return random_() % 2 == 0 ? kOften[random_() % std::size(kOften)] : static_cast<std::int32_t>(random_());
+  }
+  static void push(ebpf::Program& program, ebpf::Operation operation, unsigned dst, unsigned src, int offset,
+                   std::int32_t k) {
+    ebpf::Instruction slot = ebpf::make(operation);
+    const ebpf::OpcodeInfo& row = ebpf::info(operation);
+    slot.dst = dst & 15;
+    if (row.selector != ebpf::Selector::kSource) slot.src = src & 15;
+    if (row.selector != ebpf::Selector::kOffset) slot.offset = static_cast<std::int16_t>(offset);
+    if (row.selector != ebpf::Selector::kImmediate) slot.immediate = k;
+    program.instructions.push_back(slot);
+  }
+  void one(ebpf::Program& program, std::size_t size) {
+    const ebpf::OpcodeInfo& row = ebpf::opcodes()[random_() % ebpf::opcodes().size()];
+    using S = ebpf::OperandShape;
+    const int place = -8 * static_cast<int>(1 + random_() % 4);
+    const auto left = static_cast<unsigned>(size - program.size());
+    switch (row.shape) {
+      case S::kAluConstant: {
+        std::int32_t k = constant();
+        const unsigned operation = row.code & 0xf0u;
+        if (operation == 0x60 || operation == 0x70 || operation == 0xc0) k &= row.width == 8 ? 63 : 31;
+        if ((operation == 0x30 || operation == 0x90) && k == 0) k = 3;
+        return push(program, row.operation, reg(), 0, 0, k);
+      }
+      case S::kAluRegister:
+      case S::kSignExtend: return push(program, row.operation, reg(), reg(), 0, 0);
+      case S::kNegate:
+      case S::kByteOrder: return push(program, row.operation, reg(), 0, 0, 0);
+      case S::kBranchConstant:
+        return push(program, row.operation, reg(), 0, static_cast<int>(random_() % left), constant());
+      case S::kBranchRegister: return push(program, row.operation, reg(), reg(), static_cast<int>(random_() % left), 0);
+      case S::kLoad: return push(program, row.operation, reg(), 10, place, 0);
+      case S::kStoreConstant: return push(program, row.operation, 10, 0, place, constant());
+      case S::kStoreRegister:
+      case S::kAtomic:
+      case S::kAtomicFetch:
+      case S::kAtomicCompare: return push(program, row.operation, 10, reg(), place, 0);
+      default: return;
+    }
+  }
+  std::mt19937_64 random_;
+};
+
+TEST(KernelAgreement, RandomProgramsInBothEngines) {
+  WEIR_REQUIRE_KERNEL_BPF();
+  ProgramMaker maker(51);
+  const std::vector<std::uint8_t> packet(64, 1);
+  int compared = 0;
+  for (int round = 0; round < tests::rounds(1500); ++round) {
+    const ebpf::Program program = maker.next();
+    const auto checked = ebpf::check(program);
+    ASSERT_TRUE(checked) << checked.error().message << write(program, ebpf::Format::kListing);
+    const int descriptor = tests::load_kernel_program(BPF_PROG_TYPE_XDP, program.instructions.data(),
+                                                      static_cast<unsigned>(program.size()));
+    if (descriptor < 0) continue;
+    std::uint32_t expected = 0;
+    const int status = tests::test_run(descriptor, packet.data(), static_cast<unsigned>(packet.size()), expected);
+    close(descriptor);
+    ASSERT_EQ(status, 0);
+    for (const engine::ExtendedKind kind : {engine::ExtendedKind::kInterpreter, engine::ExtendedKind::kAutomatic}) {
+      const auto engine = engine::load_extended(*checked, {.kind = kind});
+      ASSERT_TRUE(engine);
+      runtime::Invocation run;
+      const engine::Outcome outcome = (*engine)->run(run);
+      ASSERT_TRUE(outcome) << engine::describe(outcome).message;
+      ASSERT_EQ(static_cast<std::uint32_t>(outcome.value), expected) << (*engine)->name() << "\n"
+                                                                     << write(program, ebpf::Format::kListing);
+    }
+    ++compared;
+  }
+  EXPECT_GT(compared, 300);
+}
+
+#ifdef WEIR_HAVE_LIBBPF
+TEST(KernelAgreement, LibbpfLoadsWhatWeWrite) {
+  WEIR_REQUIRE_KERNEL_BPF();
+  libbpf_set_print([](libbpf_print_level, const char*, va_list) { return 0; });
+  const auto classic = cbpf::check(cbpf::read("4,40 0 0 12,21 0 1 2048,6 0 0 65535,6 0 0 0").value());
+  ASSERT_TRUE(classic);
+  std::vector<std::pair<ebpf::Program, std::string>> programs;
+  programs.emplace_back(
+      convert::convert(*classic, {.context = convert::Context::kXdp, .returns = convert::Returns{2, 1}}).value(),
+      "xdp");
+  programs.emplace_back(
+      convert::convert(*classic, {.context = convert::Context::kSocket, .returns = convert::Returns{-1, 0}}).value(),
+      "tc");
+  programs.emplace_back(convert::convert(*classic, {.context = convert::Context::kSocket}).value(), "socket");
+  programs.emplace_back(
+      ebpf::assemble(
+          ".map counts, hash, key 4, value 8, entries 4\n*(u32 *)(r10 - 4) = 1\nr1 = map[counts]\nr2 = r10\nr2 += -4\n"
+          "call bpf_map_lookup_elem\nr0 = 2\nexit")
+          .value(),
+      "xdp");
+  for (auto& [program, section] : programs) {
+    const auto bytes = object::write(program, {.section = section});
+    ASSERT_TRUE(bytes);
+    bpf_object* object = bpf_object__open_mem(bytes->data(), bytes->size(), nullptr);
+    ASSERT_NE(object, nullptr) << section << " " << std::strerror(errno);
+    ASSERT_EQ(bpf_object__load(object), 0) << section << " " << std::strerror(errno);
+    const bpf_program* loaded = bpf_object__next_program(object, nullptr);
+    ASSERT_NE(loaded, nullptr);
+    std::uint8_t packet[64] = {};
+    packet[12] = 8;
+    std::uint32_t result = 0;
+    ASSERT_EQ(tests::test_run(bpf_program__fd(loaded), packet, sizeof packet, result), 0);
+    if (section == "xdp") {
+      EXPECT_EQ(result, 2u);
+    }
+    if (section == "tc") {
+      EXPECT_EQ(result, UINT32_MAX);
+    }
+    bpf_object__close(object);
+  }
+}
+#endif
+
+}  // namespace
+}  // namespace weir

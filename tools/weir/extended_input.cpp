@@ -1,0 +1,140 @@
+// Extended programs from files and to files. Exports read_extended, pick_program, write_converted and the forms.
+#include "extended_input.h"
+
+#include <optional>
+
+#include <fmt/format.h>
+
+#include <weir/base/file.h>
+#include <weir/base/suggest.h>
+#include <weir/convert/convert.h>
+#include <weir/object/object.h>
+
+#include "terminal.h"
+
+namespace weir::tool {
+namespace {
+
+ByteSpan bytes_of(std::string_view text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
+
+int write_out(const std::string& text, const std::string& path) {
+  if (path == "-") return print(text);
+  Result<ReplacingFile> file = ReplacingFile::create(path);
+  if (!file) return report(file.error());
+  if (const Status status = write_all(file->descriptor(), bytes_of(text), path); !status) return report(status.error());
+  if (const Status status = file->commit(); !status) return report(status.error());
+  return kYes;
+}
+
+// The section that libbpf expects a program of this type in.
+std::string_view section_of(ebpf::ProgramType type) {
+  switch (type) {
+    case ebpf::ProgramType::kXdp: return "xdp";
+    case ebpf::ProgramType::kSchedCls: return "tc";
+    case ebpf::ProgramType::kSchedAct: return "action";
+    default: return "socket";
+  }
+}
+
+Result<std::string> in_form(const ebpf::Program& program, const std::string& to) {
+  if (const auto format = extended_format_named(to)) return ebpf::write(program, *format);
+  WEIR_TRY(const std::vector<std::uint8_t> bytes,
+           object::write(program, {.section = std::string(section_of(program.type))}));
+  return std::string(bytes.begin(), bytes.end());
+}
+
+}  // namespace
+
+Result<ExtendedInput> read_extended(const std::string& path, std::string& text) {
+  WEIR_TRY(text, read_whole_file(path, 64u << 20));
+  const auto named = [&](Error error) {
+    error.source = path == "-" ? "standard input" : path;
+    return fail(std::move(error));
+  };
+  ExtendedInput input;
+  if (object::is_elf(bytes_of(text))) {
+    Result<object::Object> object = object::read(bytes_of(text));
+    if (!object) return named(std::move(object).error());
+    input.programs = std::move(object->programs);
+    input.sections = std::move(object->sections);
+    input.needs_core = object->needs_core;
+    return input;
+  }
+  Result<ebpf::Program> program = ebpf::read(text);
+  if (!program) return named(std::move(program).error());
+  input.programs.push_back(std::move(*program));
+  return input;
+}
+
+Result<const ebpf::Program*> pick_program(const ExtendedInput& input, const std::string& name) {
+  if (name.empty()) return &input.programs.front();
+  std::vector<std::string_view> known;
+  for (std::size_t i = 0; i < input.programs.size(); ++i) {
+    if (input.programs[i].name == name || (i < input.sections.size() && input.sections[i] == name))
+      return &input.programs[i];
+    known.push_back(input.programs[i].name);
+  }
+  return fail(Error{.code = ErrorCode::kUsage,
+                    .message = fmt::format("there is no program '{}'", name),
+                    .hint = did_you_mean(name, known)});
+}
+
+std::optional<ebpf::Format> extended_format_named(std::string_view name) {
+  if (name == "asm") return ebpf::Format::kKernel;
+  if (name == "ubpf") return ebpf::Format::kUbpf;
+  if (name == "listing") return ebpf::Format::kListing;
+  if (name == "c") return ebpf::Format::kC;
+  if (name == "hex") return ebpf::Format::kHex;
+  return std::nullopt;
+}
+
+Result<std::string> write_converted(const cbpf::Checked& program, const std::string& to, const std::string& where) {
+  convert::Options options;
+  ebpf::ProgramType type = ebpf::ProgramType::kUnspec;
+  if (where == "xdp") {
+    options.context = convert::Context::kXdp;
+    options.returns = convert::Returns{2, 1};  // XDP_PASS, XDP_DROP
+    options.network_offset = 14;
+    type = ebpf::ProgramType::kXdp;
+  } else if (where == "tc") {
+    options.context = convert::Context::kSocket;
+    options.returns = convert::Returns{-1, 0};  // the class that the filter was given, or none
+    type = ebpf::ProgramType::kSchedCls;
+  } else if (where == "socket") {
+    options.context = convert::Context::kSocket;
+    type = ebpf::ProgramType::kSocketFilter;
+  } else if (where == "kernel") {
+    options.context = convert::Context::kKernel;
+  }
+  WEIR_TRY(ebpf::Program converted, convert::convert(program, options));
+  converted.type = type;
+  if (to == "ebpf-asm") return ebpf::write(converted, ebpf::Format::kKernel);
+  if (type == ebpf::ProgramType::kUnspec)
+    return fail(Error{.code = ErrorCode::kUsage,
+                      .message = fmt::format("a program for '{}' is not loaded into a kernel", where),
+                      .hint = "write an object for xdp, tc or socket"});
+  return in_form(converted, "elf");
+}
+
+int disassemble_extended(const std::string& path, const std::string& to, const std::string& output) {
+  std::string text;
+  const Result<ExtendedInput> input = read_extended(path, text);
+  if (!input) return report(input.error(), text);
+  std::string out;
+  for (std::size_t i = 0; i < input->programs.size(); ++i) {
+    if (input->programs.size() > 1)
+      out += fmt::format("{}# {} ({})\n", i > 0 ? "\n" : "", input->programs[i].name, input->sections[i]);
+    out += ebpf::write(input->programs[i], *extended_format_named(to));
+  }
+  return write_out(out, output);
+}
+
+int assemble_extended(const std::string& path, const std::string& to, const std::string& output) {
+  std::string text;
+  const Result<ExtendedInput> input = read_extended(path, text);
+  if (!input) return report(input.error(), text);
+  const Result<std::string> out = in_form(input->programs.front(), to);
+  return out ? write_out(*out, output) : report(out.error());
+}
+
+}  // namespace weir::tool

@@ -1,0 +1,38 @@
+// Extended programs as verbs take them and give them.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <weir/base/error.h>
+#include <weir/cbpf/program.h>
+#include <weir/ebpf/text.h>
+
+namespace weir::tool {
+
+struct ExtendedInput {
+  std::vector<ebpf::Program> programs;  // at least one; those of an object share their maps
+  std::vector<std::string> sections;    // of each program, for objects
+  bool needs_core = false;
+};
+
+// Reads an ELF object, assembler text of either syntax, or numbers ("-": standard input). An error's place is in
+// `text`.
+Result<ExtendedInput> read_extended(const std::string& path, std::string& text);
+
+// The program of this name, or of this section; the first when the name is empty.
+Result<const ebpf::Program*> pick_program(const ExtendedInput& input, const std::string& name);
+
+// The form that `--to` names: asm, ubpf, listing, c, hex; empty when there is none of this name.
+std::optional<ebpf::Format> extended_format_named(std::string_view name);
+
+// A classic program converted and written: `to` is "ebpf-asm" or "ebpf-elf", `where` xdp, tc, socket, memory or kernel.
+Result<std::string> write_converted(const cbpf::Checked& program, const std::string& to, const std::string& where);
+
+// weir disasm, for extended programs: every program of the input in this form. Returns the exit status.
+int disassemble_extended(const std::string& path, const std::string& to, const std::string& output);
+// weir asm, for extended programs: `to` may be elf too.
+int assemble_extended(const std::string& path, const std::string& to, const std::string& output);
+
+}  // namespace weir::tool

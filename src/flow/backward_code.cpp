@@ -16,7 +16,8 @@ namespace {
 
 constexpr std::uint32_t kLongestBranch = 255;
 constexpr std::size_t kLinear = 8;  // ranges of a whole set that is not worth a tree
-constexpr std::size_t kLeaf = 5;    // ranges at the leaves of a tree
+constexpr std::size_t kLeaf = 3;    // ranges at the leaves of a tree
+constexpr std::size_t kFar = 290;   // ranges of a part whose upper half is out of a branch's reach
 
 // Scratch words that a checker finds read before they were written on every path, one bit a word. It finds more than
 // there are: what follows a `ret` counts as if it followed from there (net/core/filter.c, check_load_and_stores).
@@ -129,7 +130,8 @@ FromEnd BackwardCode::push_part(std::span<const Range> set, bool at_least, FromE
     for (std::size_t i = set.size(); i-- > 0;) next = push_range(set[i], at_least && i == 0, if_true, next);
     return next;
   }
-  const std::size_t middle = set.size() / 2;
+  // The far side costs a `ja` more on the way, so it gets less of the set.
+  const std::size_t middle = set.size() > kFar ? set.size() * 2 / 3 : set.size() / 2;
   const FromEnd right = push_part(set.subspan(middle), true, if_true, if_false);
   const FromEnd left = push_part(set.first(middle), at_least, if_true, if_false);
   push_branch(Opcode::kJgeK, set[middle].first, right, left);

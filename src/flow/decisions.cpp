@@ -24,22 +24,26 @@ Slice Decisions::keep(std::span<const Range> set) {
 }
 
 void Walk::topological(const Decisions& decisions) {
+  // Scratch space that is kept: growing it afresh in every pass costs more than walking a small program.
+  static thread_local std::vector<std::uint8_t> state;
+  static thread_local std::vector<DecisionId> stack;
   order.clear();
-  state_.assign(decisions.all.size(), 0);
-  stack_.clear();
+  order.reserve(decisions.all.size());
+  state.assign(decisions.all.size(), 0);
+  stack.clear();
   const auto visit = [&](DecisionId id) {
-    if (id == kNone || state_[id] != 0) return;
-    state_[id] = 1;
-    stack_.push_back(id);
+    if (id == kNone || state[id] != 0) return;
+    state[id] = 1;
+    stack.push_back(id);
   };
   visit(decisions.entry);
-  while (!stack_.empty()) {
-    const DecisionId id = stack_.back();
+  while (!stack.empty()) {
+    const DecisionId id = stack.back();
     const Decision& decision = decisions.all[id];
-    switch (state_[id]++) {
+    switch (state[id]++) {
       case 1: visit(decision.if_false.to); break;
       case 2: visit(decision.if_true.to); break;
-      default: order.push_back(id); stack_.pop_back();
+      default: order.push_back(id); stack.pop_back();
     }
   }
   std::reverse(order.begin(), order.end());

@@ -65,14 +65,9 @@ struct Decisions {
 };
 
 // Reachable decisions, each before those it leads to; the true side follows directly where both orders are possible.
-// `order` and the scratch space are reused.
 struct Walk {
   std::vector<DecisionId> order;
   void topological(const Decisions& decisions);
-
- private:
-  std::vector<std::uint8_t> state_;
-  std::vector<DecisionId> stack_;
 };
 
 // What a test of two expressions is when simplified.

@@ -130,14 +130,11 @@ Known known_of(Op op, const Known& a, const Known& b) {
   return out;
 }
 
-Expressions::Expressions() : table_(128, kNone) {
-  exprs_.reserve(64);
-  known_.reserve(64);
-}
+Expressions::Expressions() : table_(128, kNone) {}
 
 void Expressions::reserve(std::size_t count) {
-  exprs_.reserve(count);
-  known_.reserve(count);
+  exprs_.reserve(std::max<std::size_t>(count, 64));
+  known_.reserve(std::max<std::size_t>(count, 64));
   while (table_.size() < 2 * count) grow();
 }
 

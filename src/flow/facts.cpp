@@ -150,12 +150,16 @@ Known Facts::known(const Expressions& expressions, ExprId id, int depth) const {
 
 std::optional<bool> Facts::decide(const Decisions& decisions, const Decision& decision) {
   const Expressions& expressions = decisions.expressions;
-  if (!decision.is_branch()) return std::nullopt;
+  if (!decision.is_branch() || entry_count_ == 0) return std::nullopt;
+  const Entry* entry = find(decision.lhs);
+  // What is known of it always was used when the test was simplified.
+  if (entry == nullptr && expressions[decision.lhs].a == kNone &&
+      (decision.kind == ExitKind::kSet || expressions.is_constant(decision.rhs)))
+    return std::nullopt;
   const Known left = known(expressions, decision.lhs);
   if (left.low > left.high) return std::nullopt;
   if (decision.kind == ExitKind::kSet) {
     const std::span<const Range> set = decisions.set(decision.set);
-    const Entry* entry = find(decision.lhs);
     const Range hull{left.low, left.high};
     bool all = true, none = true;
     if (entry == nullptr || entry->count == 0) {
@@ -188,7 +192,7 @@ std::optional<bool> Facts::decide(const Decisions& decisions, const Decision& de
     case Condition::kBitsSet:
       if ((left.ones & right.ones) != 0) return true;
       if ((~left.zeros & ~right.zeros) == 0) return false;
-      if (const Entry* entry = find(decision.lhs); entry != nullptr && entry->some != 0)
+      if (entry != nullptr && entry->some != 0)
         if ((entry->some & ~entry->zeros & ~right.ones) == 0) return true;
       break;
     case Condition::kEqual:

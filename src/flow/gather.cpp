@@ -21,6 +21,10 @@ class Gathering {
     ways_in_.assign(decisions.all.size(), 0);
     done_.assign(decisions.all.size(), false);
     group_of_.assign(decisions.expressions.size(), kNone);
+    run_.reserve(16);
+    kept_.reserve(16);
+    groups_.reserve(16);
+    members_.reserve(16);
     ++ways_in_[decisions.entry];
     for (const DecisionId id : walk_.order)
       for (const Way* way : {&decisions_.all[id].if_true, &decisions_.all[id].if_false})

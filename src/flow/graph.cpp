@@ -31,7 +31,10 @@ std::vector<BlockId> topological_order(const Graph& graph) {
   };
   std::vector<bool> seen(graph.blocks.size(), false);
   std::vector<BlockId> order;
-  std::vector<Visit> stack{{graph.entry, 0}};
+  order.reserve(graph.blocks.size());
+  std::vector<Visit> stack;
+  stack.reserve(32);
+  stack.push_back({graph.entry, 0});
   seen[graph.entry] = true;
   while (!stack.empty()) {
     const BlockId id = stack.back().block;

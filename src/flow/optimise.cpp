@@ -17,7 +17,7 @@
 namespace weir::flow {
 namespace {
 
-constexpr int kMostRounds = 4;
+constexpr int kMostRounds = 2;
 constexpr std::size_t kSmall = 600;  // decisions
 
 struct Pass {
@@ -55,10 +55,10 @@ class Driver {
       return;
     }
     for (int round = 0; round < kMostRounds; ++round) {
-      bool changed = run(kPasses[0]);
-      changed = run(kPasses[1]) || changed;
-      changed = run(kPasses[2]) || changed;
-      if (!changed) break;
+      const bool gathered = run(kPasses[0]);
+      if (round != 0 && !gathered && !threaded_) break;
+      threaded_ = run(kPasses[1]);
+      threaded_ = run(kPasses[2]) || threaded_;
     }
     run(kPasses[3]);
     if (keeps_unmerged_) unmerged_ = decisions_;
@@ -87,6 +87,7 @@ class Driver {
   Decisions& decisions_;
   const OptimiseOptions& options_;
   const bool keeps_unmerged_ = decisions_.all.size() <= kSmall;
+  bool threaded_ = false;
   bool merged_ = false;
   std::optional<Decisions> unmerged_;
 };

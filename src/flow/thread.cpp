@@ -8,6 +8,7 @@
 // A decision with parameters is skipped when its turn comes, on the ways that lead to where the parameters are not
 // needed; where all others lead to one place that nothing else leads to, the parameters move there.
 #include <algorithm>
+#include <deque>
 
 #include "flow/facts.h"
 #include "flow/live_parameters.h"
@@ -30,48 +31,57 @@ class Threading {
       for (const Way* way : {&decisions_.all[id].if_true, &decisions_.all[id].if_false})
         if (way->to != kNone) ++ways_in_[way->to];
     live_.find(decisions_, walk_.order);
+    free_.reserve(pool_.size() + 16);
+    for (std::size_t i = pool_.size(); i-- > 0;) free_.push_back(static_cast<FactsId>(i));
+    facts_of_[decisions_.entry] = fresh();
+    pool_[facts_of_[decisions_.entry]].clear();
     for (const DecisionId id : walk_.order) {
-      if (id == decisions_.entry) here_.clear();
-      else if (live_.known() && !decisions_.all[id].parameters.empty() && !skip_joint(id)) continue;
-      else if (facts_of_[id] == kNone) continue;  // no way leads here any more
-      else take(id);
-      visit(id);
+      if (live_.known() && id != decisions_.entry && !decisions_.all[id].parameters.empty() && !skip_joint(id))
+        continue;
+      if (facts_of_[id] != kNone) visit(id);  // otherwise no way leads here any more
     }
     skip_entry();
     return changed_;
   }
 
  private:
-  void take(DecisionId id) {
-    here_ = pool_[facts_of_[id]];
-    free_.push_back(facts_of_[id]);
-  }
+  using FactsId = std::uint32_t;  // in the pool; whoever holds one gives it on, or frees it
 
-  void give(DecisionId to, const Facts& facts) {
-    std::uint32_t& at = facts_of_[to];
-    if (at != kNone) {
-      pool_[at].meet(facts);
-      return;
-    }
+  FactsId fresh() {
     if (free_.empty()) {
-      at = static_cast<std::uint32_t>(pool_.size());
-      pool_.push_back(facts);
+      pool_.emplace_back();
+      return static_cast<FactsId>(pool_.size() - 1);
+    }
+    const FactsId id = free_.back();
+    free_.pop_back();
+    return id;
+  }
+
+  FactsId copy_of(FactsId other) {
+    const FactsId id = fresh();
+    pool_[id] = pool_[other];
+    return id;
+  }
+
+  void give(DecisionId to, FactsId facts) {
+    FactsId& at = facts_of_[to];
+    if (at == kNone) {
+      at = facts;
     } else {
-      at = free_.back();
-      free_.pop_back();
-      pool_[at] = facts;
+      pool_[at].meet(pool_[facts]);
+      free_.push_back(facts);
     }
   }
 
-  void drop_covered_demands(Decision& decision) {
-    if (decision.need != 0 && decision.need <= here_.need()) {
+  void drop_covered_demands(const Facts& here, Decision& decision) {
+    if (decision.need != 0 && decision.need <= here.need()) {
       decision.need = 0;
       changed_ = true;
     }
     if (decision.traps.empty()) return;
     kept_.clear();
     for (const ExprId trap : decisions_.list(decision.traps))
-      if (!here_.covers_trap(decisions_, trap)) kept_.push_back(trap);
+      if (!here.covers_trap(decisions_, trap)) kept_.push_back(trap);
     if (kept_.size() == decision.traps.count) return;
     decision.traps = decisions_.keep(kept_);
     changed_ = true;
@@ -100,7 +110,7 @@ class Threading {
     DecisionId joint;
     DecisionId from;
     bool side;
-    Facts facts;
+    FactsId facts;
   };
 
   // Leads the ways that wait at the decision past it, where their facts decide its test. False where none is left.
@@ -117,8 +127,8 @@ class Threading {
     bool moves = joint.is_branch() && !tests_parameters && !here.empty();
     const Way* destination = nullptr;
     for (std::size_t i = 0; i < here.size() && joint.is_branch() && !tests_parameters; ++i) {
-      if (here[i].facts.covers_demands(decisions_, joint))
-        if (const std::optional<bool> outcome = here[i].facts.decide(decisions_, joint))
+      if (pool_[here[i].facts].covers_demands(decisions_, joint))
+        if (const std::optional<bool> outcome = pool_[here[i].facts].decide(decisions_, joint))
           onward[i] = *outcome ? &joint.if_true : &joint.if_false;
       if (onward[i] != nullptr && !onward[i]->arguments.empty()) onward[i] = nullptr;
       if (onward[i] != nullptr && (live_.at(onward[i]->to) & own) == 0) continue;
@@ -142,26 +152,30 @@ class Threading {
         decisions_.all[way.to].parameters = joint.parameters;
         wait_or_give(way.to, here[i].from, here[i].side, here[i].facts, true);
       } else {
-        follow(way, here[i].facts);
+        follow(way, pool_[here[i].facts]);
         wait_or_give(way.to, here[i].from, here[i].side, here[i].facts);
       }
     }
     return left || facts_of_[id] != kNone;
   }
 
-  void wait_or_give(DecisionId to, DecisionId from, bool side, const Facts& facts, bool at_once = false) {
+  void wait_or_give(DecisionId to, DecisionId from, bool side, FactsId facts, bool at_once = false) {
     if (at_once || !live_.known() || decisions_.all[to].parameters.empty()) give(to, facts);
     else waiting_.push_back({to, from, side, facts});
   }
 
   void visit(DecisionId id) {
     Decision& decision = decisions_.all[id];
-    drop_covered_demands(decision);
+    const FactsId facts = facts_of_[id];
+    drop_covered_demands(pool_[facts], decision);
     if (decision.kind == ExitKind::kJump && decision.demands()) pass_demands_on(decision);
-    here_.learn_demands(decisions_, decision);
-    if (decision.kind == ExitKind::kVerdict) return;
+    pool_[facts].learn_demands(decisions_, decision);
+    if (decision.kind == ExitKind::kVerdict) {
+      free_.push_back(facts);
+      return;
+    }
     if (decision.is_branch()) {
-      if (const std::optional<bool> outcome = here_.decide(decisions_, decision)) {
+      if (const std::optional<bool> outcome = pool_[facts].decide(decisions_, decision)) {
         if (!*outcome) decision.if_true = decision.if_false;
         decision.if_false = {};
         decision.kind = ExitKind::kJump;
@@ -169,23 +183,27 @@ class Threading {
       }
     }
     if (!decision.is_branch()) {
-      follow(decision.if_true, here_);
-      wait_or_give(decision.if_true.to, id, true, here_);
+      follow(decision.if_true, pool_[facts]);
+      wait_or_give(decision.if_true.to, id, true, facts);
       return;
     }
-    there_ = here_;
-    there_.learn_outcome(decisions_, decision, true);
-    follow(decision.if_true, there_);
-    wait_or_give(decision.if_true.to, id, true, there_);
-    here_.learn_outcome(decisions_, decision, false);
-    follow(decision.if_false, here_);
-    wait_or_give(decision.if_false.to, id, false, here_);
+    const FactsId if_true = copy_of(facts);
+    pool_[if_true].learn_outcome(decisions_, decision, true);
+    pool_[facts].learn_outcome(decisions_, decision, false);
+    follow(decision.if_true, pool_[if_true]);
+    follow(decision.if_false, pool_[facts]);
     if (decision.if_true.to == decision.if_false.to && decision.if_true.arguments.empty() &&
         decision.if_false.arguments.empty()) {
       decision.kind = ExitKind::kJump;
       decision.if_false = {};
       changed_ = true;
+      pool_[if_true].meet(pool_[facts]);
+      free_.push_back(facts);
+      wait_or_give(decision.if_true.to, id, true, if_true);
+      return;
     }
+    wait_or_give(decision.if_true.to, id, true, if_true);
+    wait_or_give(decision.if_false.to, id, false, facts);
   }
 
   void follow(Way& way, Facts& facts) {
@@ -214,10 +232,15 @@ class Threading {
 
   Decisions& decisions_;
   Walk walk_;
-  std::vector<Facts> pool_;
-  std::vector<std::uint32_t> free_;
+  // Kept from run to run: making it afresh costs more than a small program's passes.
+  static std::deque<Facts>& reused_pool() {
+    static thread_local std::deque<Facts> pool;
+    if (pool.size() > 4096) pool.clear();
+    return pool;
+  }
+  std::deque<Facts>& pool_ = reused_pool();
+  std::vector<FactsId> free_;
   std::vector<std::uint32_t> facts_of_;  // by decision: in the pool
-  Facts here_, there_;
   std::vector<ExprId> kept_;
   std::vector<std::uint32_t> ways_in_;  // by decision, before the pass
   std::vector<Waiting> waiting_;

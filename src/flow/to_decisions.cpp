@@ -22,6 +22,7 @@ class Numbering {
     out_.expressions.reserve(std::min<std::size_t>(graph.values.size() / 2, 4096));
     out_.ranges.reserve(graph.blocks.size());
     out_.all.resize(graph.blocks.size());
+    out_.lists.reserve(16);
   }
 
   std::optional<Decisions> run() {

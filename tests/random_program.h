@@ -27,6 +27,12 @@ class ProgramMaker {
     }
   }
 
+  // An extension load that needs no more than metadata and registers: none of nla, nlan, poff and rand.
+  std::uint32_t metadata_load() {
+    static constexpr std::uint32_t kNumbers[] = {0, 4, 8, 20, 24, 28, 32, 36, 40, 44, 48, 60};
+    return cbpf::kExtensionBase + kNumbers[below(std::size(kNumbers))];
+  }
+
   cbpf::Program next() {
     const std::uint32_t length = 2 + below(24);
     std::vector<cbpf::Instruction> program;
@@ -45,7 +51,7 @@ class ProgramMaker {
     switch (info.shape) {
       case cbpf::OperandShape::kScratch: out.k = below(16); break;
       case cbpf::OperandShape::kAbsolute:
-        out.k = below(12) == 0 ? cbpf::kExtensionBase + 4 * below(16) : below(16) == 0 ? out.k : below(48);
+        out.k = below(12) == 0 ? metadata_load() : below(16) == 0 ? out.k : below(48);
         break;
       case cbpf::OperandShape::kIndirect:
       case cbpf::OperandShape::kHeaderLength:

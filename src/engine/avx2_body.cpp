@@ -13,8 +13,9 @@ namespace x86 = asmjit::x86;
 
 namespace {
 
-constexpr std::size_t kMostBlocks = 1500;
-constexpr std::size_t kMostNodes = 3000;
+// The register allocator takes more than its share of time for larger ones.
+constexpr std::size_t kMostBlocks = 150;
+constexpr std::size_t kMostNodes = 600;
 constexpr std::uint32_t kGathersWorthABranch = 2;
 
 }  // namespace

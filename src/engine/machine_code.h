@@ -36,13 +36,20 @@ void run_as_columns(packet::Batch batch, std::span<std::uint32_t> verdicts, cons
   const packet::Metadata* metadata[kChunk];
   std::size_t begin = 0;
   while (begin < batch.size()) {
-    // Packets up to a gigabyte before and after the first one of the chunk.
-    const std::uintptr_t base = reinterpret_cast<std::uintptr_t>(batch[begin].data) - (1u << 30);
+    // Packets up to a gigabyte before and after the first one of the chunk that has bytes. Empty packets may have no
+    // address at all: they are said to lie where that one does.
+    static constexpr std::uint8_t kNoBytes = 0;
+    constexpr std::uint32_t kMiddle = 1u << 30;
+    const std::uint8_t* middle = &kNoBytes;
+    for (std::size_t i = begin; i < batch.size() && i < begin + kChunk && middle == &kNoBytes; ++i)
+      if (batch[i].length != 0) middle = batch[i].data;
+    const std::uintptr_t base = reinterpret_cast<std::uintptr_t>(middle) - kMiddle;
     std::size_t count = 0;
     bool any_metadata = false;
     while (count < kChunk && begin + count < batch.size()) {
       const packet::Packet& packet = batch[begin + count];
-      const std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(packet.data) - base;
+      const std::uintptr_t offset =
+          packet.length != 0 ? reinterpret_cast<std::uintptr_t>(packet.data) - base : std::uintptr_t{kMiddle};
       if (offset > packet::kLargestColumnOffset) break;
       offsets[count] = static_cast<std::uint32_t>(offset);
       lengths[count] = packet.length;

@@ -151,7 +151,7 @@ TEST(Interpreter, TailCallsGoOnElsewhere) {
       "r2 = map[next]\nr3 = 0\ncall bpf_tail_call\nr0 = *(u64 *)(r7 + 0)\nexit");
   ASSERT_TRUE(set_tail_call(*self->maps()[0], 0, self));
   EXPECT_EQ(self->run(run).value, 34u);
-  self->maps()[0]->erase("\0\0\0\0");
+  dynamic_cast<runtime::ReferenceMap&>(*self->maps()[0]).clear();
 }
 
 TEST(Interpreter, FaultsTellThePlace) {

@@ -59,6 +59,15 @@ class References : public ReferenceMap {
     return 0;
   }
 
+  void clear() override {
+    std::vector<std::shared_ptr<const void>> dropped;  // destroyed after the lock is given back
+    {
+      const std::lock_guard lock(lock_);
+      held_.clear();
+      dropped.swap(kept_);
+    }
+  }
+
  private:
   std::string bytes_of(const void* key) const { return {static_cast<const char*>(key), definition_.key_size}; }
 

@@ -73,6 +73,9 @@ class ReferenceMap : public Map {
   // Null where nothing is. The key is as for lookup().
   virtual std::shared_ptr<const void> reference(const void* key) const = 0;
   virtual int set_reference(const void* key, std::shared_ptr<const void> reference) = 0;
+  // Drops all references, also those that were replaced or deleted, which else live as long as the map. No program may
+  // be running. Needed where a program stands in an array of its own: the two would keep each other alive.
+  virtual void clear() = 0;
 };
 
 // A ring buffer: programs write records, the other side reads them in order. Source: kernel/bpf/ringbuf.c.

@@ -61,7 +61,7 @@ Result<cbpf::Checked> cooked_for_kernel(const cbpf::Checked& program) {
       default: break;
     }
   }
-  return cbpf::check(cbpf::Program(std::move(code)));
+  return cbpf::check(cbpf::Program(std::move(code)), {.target = program.target()});
 }
 
 Result<cbpf::Checked> only_outgoing(const cbpf::Checked& program) {

@@ -20,6 +20,7 @@
 #include <weir/capture/live_writer.h>
 #include <weir/engine/engine.h>
 #include <weir/filter/compile.h>
+#include <weir/kernel/extended_filter.h>
 #include <weir/kernel/privileges.h>
 
 #include "quantity.h"
@@ -203,13 +204,33 @@ class CaptureRun {
     return {};
   }
 
-  static Status filter_in_kernel(std::span<const std::unique_ptr<Tap>> taps, const cbpf::Checked& program,
-                                 bool cooked) {
-    WEIR_TRY(cbpf::Checked fits, cbpf::check(program.program(), {.target = cbpf::Target::kSocket}));
+  Status filter_in_kernel(std::span<const std::unique_ptr<Tap>> taps, const cbpf::Checked& program, bool cooked) {
+    cbpf::Checked moved = program;
     if (cooked) {
-      WEIR_TRY(fits, capture::cooked_for_kernel(fits));
+      WEIR_TRY(moved, capture::cooked_for_kernel(program));
     }
-    for (const std::unique_ptr<Tap>& tap : taps) WEIR_CHECK(tap->source->attach(fits));
+    Result<cbpf::Checked> classic = cbpf::check(moved.program(), {.target = cbpf::Target::kSocket});
+    if (!classic) return filter_extended(taps, moved, std::move(classic).error());
+    for (const std::unique_ptr<Tap>& tap : taps) WEIR_CHECK(tap->source->attach(*classic));
+    return {};
+  }
+
+  // A program that is too long for a classic one; `why_not` says so.
+  Status filter_extended(std::span<const std::unique_ptr<Tap>> taps, cbpf::Checked program, Error why_not) {
+    if (live_.direction == capture::Direction::kOut) {
+      WEIR_TRY(program, capture::only_outgoing(program));
+    }
+    const Result<kernel::ExtendedFilter> extended = kernel::ExtendedFilter::load(program);
+    if (!extended) {
+      why_not.message += fmt::format("; as an extended program: {}", extended.error().message);
+      return fail(std::move(why_not));
+    }
+    for (const std::unique_ptr<Tap>& tap : taps) WEIR_CHECK(tap->source->attach_extended(extended->descriptor()));
+    if (!options_.quiet)
+      say(
+          fmt::format("weir: the program has {} instructions, more than the kernel takes; it runs there as an extended "
+                      "program of {} instructions, with {} values in maps\n",
+                      program.program().size(), extended->instructions(), extended->map_entries()));
     return {};
   }
 

@@ -19,6 +19,7 @@ namespace {
 constexpr std::array kPrograms = {
     CompatibleProgram{"bpf_asm", run_bpf_asm},
     CompatibleProgram{"bpf_dbg", run_bpf_dbg},
+    CompatibleProgram{"bpf_jit_disasm", run_bpf_jit_disasm},
 };
 
 struct Options {

@@ -18,10 +18,6 @@ int main(int argc, char** argv) {
   if (argc > 0)
     if (const CompatibleProgram* program = find_compatible_program(argv[0]); program != nullptr)
       return program->run(argc, argv);
-  const std::string_view path = argc > 0 ? argv[0] : "";
-  const std::string_view name = path.substr(path.rfind('/') + 1);
-  if (name == "bpf_dbg") return run_bpf_dbg(argc, argv);
-  if (name == "bpf_jit_disasm") return run_bpf_jit_disasm(argc, argv);
 
   int status = kYes;
   CLI::App app{"weir: a toolkit for the Berkeley Packet Filter", "weir"};

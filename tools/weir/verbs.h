@@ -20,10 +20,10 @@ void add_optimize(CLI::App& app, int& status);
 void add_explain(CLI::App& app, int& status);
 void add_trace(CLI::App& app, int& status);
 void add_jit(CLI::App& app, int& status);
-void add_program_verbs(CLI::App& app, int& status);  // asm, disasm, check
+void add_program_verbs(CLI::App& app, int& status);   // asm, disasm, check
 void add_extended_forms(CLI::App& app, int& status);  // extended programs in asm and disasm; after those
 void add_run(CLI::App& app, int& status);
-void add_verdict(CLI::App& app, int& status);        // verdict, compare
+void add_verdict(CLI::App& app, int& status);  // verdict, compare
 void add_capture(CLI::App& app, int& status);
 void add_inject(CLI::App& app, int& status);
 void add_seccomp(CLI::App& app, int& status);

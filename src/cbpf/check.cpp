@@ -2,13 +2,16 @@
 // Exports check and violations.
 //
 // The rules are those of net/core/filter.c (bpf_check_classic, chk_code_allowed, check_load_and_stores) and of
-// kernel/seccomp.c (seccomp_check_filter). One pass over the instructions checks each alone; if all pass, one more
-// carries forward, to every jump target, which scratch words were written on all paths to it. Jumps only lead forward,
-// so both passes are linear.
+// kernel/seccomp.c (seccomp_check_filter). One pass over the instructions checks each alone; one more carries forward,
+// to every jump target, which scratch words were written on all paths to it. Jumps only lead forward, so both passes
+// are linear. The kernel stops at the first rule that is broken; this goes on and tells them all.
 //
 // What the kernel also takes and this does not complain of: unreachable instructions, jt, jf and k that the
-// instruction does not use, absolute loads relative to the network and link-layer headers.
+// instruction does not use, absolute loads relative to the network and link-layer headers. As in the kernel, `ret`
+// does not end a path for scratch words: what was written before it counts as written after it.
 #include <weir/cbpf/program.h>
+
+#include <algorithm>
 
 #include <fmt/format.h>
 
@@ -25,7 +28,10 @@ class Checker {
     if (!check_length()) return std::move(errors_);
     for (std::uint32_t at = 0; at < program_.size(); ++at) check_instruction(at);
     check_last();
-    if (errors_.empty()) check_scratch_reads();
+    check_scratch_reads();
+    std::stable_sort(errors_.begin(), errors_.end(), [](const Error& a, const Error& b) {
+      return std::get<InstructionPlace>(a.place).index < std::get<InstructionPlace>(b.place).index;
+    });
     return std::move(errors_);
   }
 
@@ -55,7 +61,7 @@ class Checker {
     const Instruction& instruction = program_[at];
     const OpcodeInfo* info = find(instruction.code);
     if (info == nullptr) {
-      complain(at, fmt::format("unknown opcode {:#04x}", instruction.code));
+      complain(at, fmt::format("unknown opcode {:#04x}", instruction.code), opcode_hint(instruction.code));
       return;
     }
     if (options_.target == Target::kSeccomp && !info->seccomp) {
@@ -65,7 +71,7 @@ class Checker {
     switch (info->shape) {
       case OperandShape::kScratch:
         if (instruction.k >= kScratchWords)
-          complain(at, fmt::format("scratch word M[{}] does not exist", instruction.k), "there are M[0] to M[15]");
+          complain(at, fmt::format("scratch word M[{}] does not exist", instruction.k), "words are M[0] to M[15]");
         break;
       case OperandShape::kAbsolute: check_absolute(at, instruction); break;
       case OperandShape::kConstant: check_constant(at, instruction); break;
@@ -78,6 +84,14 @@ class Checker {
       case OperandShape::kBranchIndex: check_branch(at, instruction); break;
       default: break;
     }
+  }
+
+  // Codes that other systems know, and the one a transposed field makes.
+  static std::string opcode_hint(std::uint16_t code) {
+    constexpr std::uint16_t kRetX = 0x0e;
+    if (code == kRetX) return "Linux has no 'ret x': write 'txa' and 'ret a'";
+    if (code > 0xff) return "opcodes fit into one byte";
+    return {};
   }
 
   std::string jump_message(std::uint64_t target) const {
@@ -104,14 +118,15 @@ class Checker {
     }
     if (instruction.k >= kExtensionBase && find_extension(instruction.k) == nullptr)
       complain(at,
-               fmt::format("load at {:#x}: there is no extension {}", instruction.k, instruction.k - kExtensionBase));
+               fmt::format("load at {:#x}: there is no extension {}", instruction.k, instruction.k - kExtensionBase),
+               "offsets from 0xfffff000 name extensions: 'proto', 'ifidx', 'mark' and others");
   }
 
   void check_constant(std::uint32_t at, const Instruction& instruction) {
     switch (instruction.opcode()) {
       case Opcode::kDivK:
       case Opcode::kModK:
-        if (instruction.k == 0) complain(at, "division by zero");
+        if (instruction.k == 0) complain(at, "division by zero", "the divisor is a constant: it must not be 0");
         break;
       case Opcode::kLshK:
       case Opcode::kRshK:
@@ -128,36 +143,50 @@ class Checker {
                "add 'ret #0' as the last instruction");
   }
 
-  // Which words were written on every path: bit i for M[i]. All bits before the first path arrives.
+  // Which words were written on every path: bit i for M[i]. All bits before the first path arrives. Jumps out of the
+  // program and words that do not exist were complained of before and are passed over here.
   void check_scratch_reads() {
     std::vector<std::uint16_t> written(program_.size(), 0xffff);
     std::uint16_t now = 0;
+    std::uint16_t ever = 0;
+    const auto arrive = [&](std::uint64_t target) {
+      if (target < written.size()) written[target] &= now;
+    };
     for (std::uint32_t at = 0; at < program_.size(); ++at) {
       const Instruction& instruction = program_[at];
+      const std::uint64_t next = std::uint64_t{at} + 1;
+      const auto bit = static_cast<std::uint16_t>(instruction.k < kScratchWords ? 1u << instruction.k : 0);
       now &= written[at];
       switch (instruction.opcode()) {
         case Opcode::kSt:
-        case Opcode::kStx: now = static_cast<std::uint16_t>(now | (1u << instruction.k)); break;
+        case Opcode::kStx:
+          now |= bit;
+          ever |= bit;
+          break;
         case Opcode::kLdScratch:
         case Opcode::kLdxScratch:
-          if ((now & (1u << instruction.k)) == 0) {
-            complain(at, fmt::format("M[{}] is read, but not written on every path to here", instruction.k));
-            return;
-          }
+          if ((now & bit) != bit)
+            complain(at, fmt::format("M[{}] is read, but not written on every path to here", instruction.k),
+                     (ever & bit) != 0 ? "a jump leads here past the st or stx" : "no st or stx before writes it");
           break;
         case Opcode::kJa:
-          written[at + 1 + instruction.k] &= now;
+          arrive(next + instruction.k);
           now = 0xffff;
           break;
         default:
-          if ((instruction.code & 0x07) == 0x05) {
-            written[at + 1 + instruction.jt] &= now;
-            written[at + 1 + instruction.jf] &= now;
-            now = 0xffff;
-          }
+          if (!is_branch(instruction)) break;
+          arrive(next + instruction.jt);
+          arrive(next + instruction.jf);
+          now = 0xffff;
           break;
       }
     }
+  }
+
+  static bool is_branch(const Instruction& instruction) {
+    const OpcodeInfo* info = find(instruction.code);
+    return info != nullptr &&
+           (info->shape == OperandShape::kBranchConstant || info->shape == OperandShape::kBranchIndex);
   }
 
   const Program& program_;

@@ -1,9 +1,13 @@
-// The assembler. Exports assemble.
+// The assembler. Exports assemble, assemble_with_places and assembly_errors.
 //
 // Two passes over the words: the first makes instructions and notes where labels are and are used, the second resolves
 // them. The language is that of bpf_asm (Documentation/networking/filter.rst) with its surprises taken out: `[x+14]`
-// needs no blanks, labels may have one letter, a label defined twice or nowhere is an error at its place, and so is a
-// conditional jump over more than 255 instructions or backward.
+// needs no blanks, labels may have one letter, a number that does not fit, a label defined twice or nowhere is an error
+// at its place. Beyond it: bpfc's names of extensions; a number as a jump's target counts the instructions that are
+// skipped, as in the text of golang.org/x/net/bpf; `ldx #len`, `ret x` and `.raw code, jt, jf, k` say the rest.
+//
+// After an error the rest of its line is passed over, so that one run tells all of them.
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <vector>
@@ -15,56 +19,51 @@
 #include <weir/cbpf/text.h>
 
 #include "cbpf/assembly_lexer.h"
+#include "cbpf/mnemonics.h"
 
 namespace weir::cbpf {
 namespace {
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
-  return out;
-}
-
-// Mnemonics with other names than the table's, and what they mean.
-struct Alias {
-  std::string_view text;
-  std::string_view mnemonic;
-  bool inverted = false;  // true and false change places
-};
-constexpr Alias kAliases[] = {{"jmp", "ja"},        {"jne", "jeq", true}, {"jneq", "jeq", true}, {"jlt", "jge", true},
-                              {"jle", "jgt", true}, {"ldi", "ld"},        {"ldxi", "ldx"}};
-constexpr Alias kExtensionAliases[] = {{"vlan_pr", "vlan_avail"}, {"random", "rand"}, {"vlanp", "vlan_avail"}};
-
-std::vector<std::string_view> mnemonics() {
-  std::vector<std::string_view> all{".raw"};
-  for (const OpcodeInfo& row : opcodes()) all.push_back(row.mnemonic);
-  for (const Alias& alias : kAliases) all.push_back(alias.text);
-  return all;
-}
+constexpr Instruction kRetX{0x0e, 0, 0, 0};  // in bpf_asm's language, but no Linux takes it
 
 class Assembler {
  public:
-  explicit Assembler(std::vector<Word> words) : words_(std::move(words)) {}
+  explicit Assembler(Words words) : words_(std::move(words.words)), errors_(std::move(words.errors)) {}
 
-  Result<Program> run() {
-    while (!error_ && peek().kind != WordKind::kEnd) statement();
-    if (!error_) resolve();
-    if (error_) return fail(std::move(*error_));
-    if (program_.empty()) return fail("the text holds no instruction", peek().span);
-    return Program(std::move(program_));
+  void run() {
+    while (peek().kind != WordKind::kEnd) {
+      const std::size_t errors_before = errors_.size();
+      const std::size_t start = at_;
+      statement();
+      if (errors_.size() == errors_before) continue;
+      if (at_ == start) ++at_;
+      skip_line();
+    }
+    resolve();
+    if (program_.empty() && errors_.empty()) complain("the text holds no instruction", peek().span);
+    if (program_.size() > kUserMaximumLength && errors_.empty())
+      complain(fmt::format("more than {} instructions", kUserMaximumLength), places_[kUserMaximumLength]);
+    const auto begin = [](const Error& error) {
+      const auto* span = std::get_if<Span>(&error.place);
+      return span != nullptr ? span->begin : 0;
+    };
+    std::stable_sort(errors_.begin(), errors_.end(),
+                     [&](const Error& a, const Error& b) { return begin(a) < begin(b); });
   }
+
+  std::vector<Error>& errors() { return errors_; }
+  Assembled take() { return {Program(std::move(program_)), std::move(places_)}; }
 
  private:
   enum class Field : std::uint8_t { kTrue, kFalse, kDistance };
   struct Use {
     std::size_t instruction;
     Field field;
-    Word label;
+    Word target;
   };
 
   const Word& peek(std::size_t ahead = 0) const { return words_[std::min(at_ + ahead, words_.size() - 1)]; }
-  const Word& next() { return words_[at_++]; }
+  const Word& next() { return at_ + 1 < words_.size() ? words_[at_++] : words_.back(); }
   bool is(char sign, std::size_t ahead = 0) const {
     return peek(ahead).kind == WordKind::kSign && peek(ahead).number == static_cast<unsigned char>(sign);
   }
@@ -74,15 +73,24 @@ class Assembler {
     return true;
   }
   void complain(std::string message, Span span, std::string hint = {}) {
-    if (!error_) error_ = Error{.message = std::move(message), .place = span, .hint = std::move(hint)};
+    errors_.push_back({.message = std::move(message), .place = span, .hint = std::move(hint)});
+  }
+  // What was found instead of what should stand here; the end of the text has no words of its own.
+  void expected(std::string_view what, std::string hint = {}) {
+    const Word& word = peek();
+    const std::string found = word.kind == WordKind::kEnd ? "the end of the text" : fmt::format("'{}'", word.text);
+    if (hint.empty() && word.kind == WordKind::kSign && word.number == '#')
+      hint = "a # after the first column starts an operand: comments are /* this */ and ; that";
+    complain(fmt::format("expected {}, not {}", what, found), word.span, std::move(hint));
   }
   bool expect(char sign) {
     if (take(sign)) return true;
-    complain(fmt::format("expected '{}'", sign), peek().span);
+    expected(fmt::format("'{}'", sign));
     return false;
   }
   bool is_register(char name, std::size_t ahead = 0) const {
-    return peek(ahead).kind == WordKind::kName && lower(peek(ahead).text) == std::string_view(&name, 1);
+    const Word& word = peek(ahead);
+    return word.kind == WordKind::kName && word.text.size() == 1 && (word.text[0] | 0x20) == name;
   }
   bool take_register(char name) {
     if (is('%') && is_register(name, 1)) return at_ += 2, true;
@@ -90,75 +98,87 @@ class Assembler {
     return false;
   }
 
+  void skip_line() {
+    while (peek().kind != WordKind::kEnd && !peek().first_on_line) ++at_;
+  }
+
   void statement() {
+    bool labelled = false;
+    if (peek().kind == WordKind::kName && is(':', 1)) {
+      labelled = true;
+      define_label();
+    }
     const Word& word = peek();
-    if (word.kind != WordKind::kName) {
-      complain(fmt::format("expected an instruction, not '{}'", word.text), word.span);
-      return;
-    }
-    if (is(':', 1)) {
-      if (!labels_.emplace(word.text, program_.size()).second)
-        complain(fmt::format("label '{}' is defined twice", word.text), word.span);
-      at_ += 2;
-      if (peek().kind == WordKind::kEnd) complain("an instruction must follow the label", word.span);
-      return;
-    }
+    if (word.kind != WordKind::kName) return expected(labelled ? "an instruction after the label" : "an instruction");
+    if (labelled && is(':', 1))
+      return complain("an instruction takes one label", word.span, "let both uses name the same label");
     ++at_;
-    std::string mnemonic = lower(word.text);
-    if (mnemonic == ".raw") return raw();
-    bool inverted = false;
-    bool immediate = false;
-    for (const Alias& alias : kAliases) {
-      if (alias.text != mnemonic) continue;
-      immediate = mnemonic == "ldi" || mnemonic == "ldxi";
-      mnemonic = alias.mnemonic;
-      inverted = alias.inverted;
-      break;
+    const std::string name = lower_case(word.text);
+    if (name == ".raw") return raw(word);
+    const Mnemonic* mnemonic = find_mnemonic(name);
+    if (mnemonic == nullptr) {
+      push(Instruction{}, word);  // keeps the distances of jumps
+      return complain(fmt::format("unknown instruction '{}'", word.text), word.span,
+                      did_you_mean(name, mnemonic_names()));
     }
-    const std::vector<std::string_view> known = mnemonics();
-    if (std::find(known.begin(), known.end(), mnemonic) == known.end())
-      return complain(fmt::format("unknown instruction '{}'", word.text), word.span, did_you_mean(mnemonic, known));
-    instruction(word, mnemonic, inverted, immediate);
+    const std::size_t before = program_.size();
+    instruction(word, *mnemonic);
+    if (program_.size() == before) push(Instruction{}, word);
   }
 
-  static std::optional<Opcode> opcode_of(std::string_view mnemonic, OperandShape shape) {
-    for (const OpcodeInfo& row : opcodes())
-      if (row.mnemonic == mnemonic && row.shape == shape) return row.opcode;
-    return std::nullopt;
-  }
-  static bool has(std::string_view mnemonic, OperandShape shape) { return opcode_of(mnemonic, shape).has_value(); }
-
-  void push(std::string_view mnemonic, OperandShape shape, std::uint32_t k, Span operand) {
-    const std::optional<Opcode> opcode = opcode_of(mnemonic, shape);
-    if (!opcode) return complain(fmt::format("'{}' does not take this operand", mnemonic), operand);
-    program_.push_back(make(*opcode, k));
+  void define_label() {
+    const Word word = next();
+    ++at_;
+    if (is_reserved(lower_case(word.text)))
+      complain(fmt::format("'{}' is a word of the language, not a label", word.text), word.span);
+    else if (!labels_.emplace(word.text, program_.size()).second)
+      complain(fmt::format("label '{}' is defined twice", word.text), word.span);
   }
 
-  void instruction(const Word& word, const std::string& mnemonic, bool inverted, bool immediate) {
+  void push(const Instruction& instruction, const Word& word) {
+    program_.push_back(instruction);
+    places_.push_back(cover(word.span, at_ > 0 ? words_[at_ - 1].span : word.span));
+  }
+  void push(const Word& word, const Mnemonic& mnemonic, OperandShape shape, std::uint32_t k, Span operand) {
+    const std::optional<Opcode> opcode = mnemonic.with(shape);
+    if (opcode) return push(make(*opcode, k), word);
+    complain(fmt::format("'{}' does not take this operand", word.text), operand, operand_hint(word, shape));
+  }
+
+  static std::string operand_hint(const Word& word, OperandShape shape) {
+    const std::string name = lower_case(word.text);
+    if (name == "ldx" && (shape == OperandShape::kAbsolute || shape == OperandShape::kIndirect))
+      return "X is loaded with #k, M[k], #len or 4*([k]&0xf): load into A, then tax";
+    if (shape == OperandShape::kLength && (name == "ldh" || name == "ldb")) return "write 'ld #len'";
+    return {};
+  }
+
+  void instruction(const Word& word, const Mnemonic& mnemonic) {
     const Span start = peek().span;
-    if (has(mnemonic, OperandShape::kNone)) return push(mnemonic, OperandShape::kNone, 0, word.span);
-    if (has(mnemonic, OperandShape::kJump)) {
-      uses_.push_back({program_.size(), Field::kDistance, label()});
-      return push(mnemonic, OperandShape::kJump, 0, start);
+    if (mnemonic.takes(OperandShape::kNone)) return push(word, mnemonic, OperandShape::kNone, 0, start);
+    if (mnemonic.takes(OperandShape::kJump)) return jump(word, mnemonic);
+    if (mnemonic.takes(OperandShape::kBranchConstant)) return branch(word, mnemonic);
+    if (mnemonic.takes(OperandShape::kAccumulator)) {
+      if (take_register('a')) return push(word, mnemonic, OperandShape::kAccumulator, 0, start);
+      if (take_register('x')) return push(kRetX, word);
     }
-    if (has(mnemonic, OperandShape::kBranchConstant)) return branch(mnemonic, inverted);
-    if (mnemonic == "ret" && take_register('a')) return push(mnemonic, OperandShape::kAccumulator, 0, start);
-    if (mnemonic == "ret" && (is_register('x') || is('%')))
-      return complain("'ret x' is not an instruction of the kernel", start, "write 'txa' and 'ret a'");
-    if (has(mnemonic, OperandShape::kIndex) && take_register('x'))
-      return push(mnemonic, OperandShape::kIndex, 0, start);
-    if (is('[')) return packet_operand(mnemonic);
-    if (peek().kind == WordKind::kNumber && peek().number == 4 && is('*', 1)) return header_length(mnemonic);
-    if (is_register('m') && is('[', 1)) return scratch_operand(mnemonic);
+    if (mnemonic.takes(OperandShape::kIndex) && take_register('x'))
+      return push(word, mnemonic, OperandShape::kIndex, 0, start);
+    if (!mnemonic.immediate) {
+      if (is('[')) return packet_operand(word, mnemonic);
+      if (peek().kind == WordKind::kNumber && is('*', 1)) return header_length(word, mnemonic);
+      if (is_register('m') && is('[', 1)) return scratch_operand(word, mnemonic);
+    }
     const bool hash = take('#');
-    if (peek().kind == WordKind::kName) return extension(mnemonic);
-    if (!hash && !immediate) {
-      complain(fmt::format("'{}' needs an operand{}", word.text, peek().kind == WordKind::kNumber ? " with '#'" : ""),
-               peek().span, peek().kind == WordKind::kNumber ? fmt::format("did you mean '#{}'?", peek().text) : "");
-      return;
+    if (peek().kind == WordKind::kName) return named_load(word, mnemonic);
+    if (!hash && !mnemonic.immediate) {
+      if (peek().kind == WordKind::kNumber || is('-') || is('+'))
+        return complain(fmt::format("'{}' needs a '#' before a number", word.text), peek().span,
+                        fmt::format("did you mean '#{}'?", peek().text));
+      return expected(fmt::format("an operand of '{}'", word.text));
     }
     const std::optional<std::uint32_t> k = number();
-    if (k) push(mnemonic, OperandShape::kConstant, *k, start);
+    if (k) push(word, mnemonic, OperandShape::kConstant, *k, start);
   }
 
   // A number with an optional sign; a negative one is its two's complement.
@@ -166,144 +186,199 @@ class Assembler {
     const bool negative = take('-');
     if (!negative) take('+');
     if (peek().kind != WordKind::kNumber) {
-      complain(fmt::format("expected a number, not '{}'", peek().text), peek().span);
+      expected("a number");
       return std::nullopt;
     }
     const std::uint32_t value = next().number;
     return negative ? 0u - value : value;
   }
 
-  // [k], [x], [x + k], [%x - k]
-  void packet_operand(const std::string& mnemonic) {
+  // [k], [x + k], [%x - k]
+  void packet_operand(const Word& word, const Mnemonic& mnemonic) {
     const Span start = next().span;
     const bool indirect = take_register('x');
-    std::uint32_t k = 0;
-    if (!indirect || !is(']')) {
-      const std::optional<std::uint32_t> offset = number();
-      if (!offset) return;
-      k = *offset;
+    const bool minus = indirect && take('-');
+    if (indirect && !minus && !take('+')) {
+      if (is(']')) return complain("'[x]' lacks its offset", peek().span, "write '[x + 0]'");
+      return expected("'+'");
     }
-    if (!expect(']')) return;
-    push(mnemonic, indirect ? OperandShape::kIndirect : OperandShape::kAbsolute, k, cover(start, words_[at_ - 1].span));
+    const std::optional<std::uint32_t> offset = number();
+    if (!offset || !expect(']')) return;
+    push(word, mnemonic, indirect ? OperandShape::kIndirect : OperandShape::kAbsolute, minus ? 0u - *offset : *offset,
+         cover(start, words_[at_ - 1].span));
   }
 
   // 4*([k]&0xf)
-  void header_length(const std::string& mnemonic) {
-    const Span start = next().span;
-    if (!expect('*') || !expect('(') || !expect('[')) return;
+  void header_length(const Word& word, const Mnemonic& mnemonic) {
+    const Word factor = next();
+    ++at_;
+    if (!mnemonic.takes(OperandShape::kHeaderLength))
+      return complain("only ldx and ldxb load a header length", factor.span);
+    if (factor.number != 4) return complain("the factor must be 4", factor.span);
+    if (!expect('(') || !expect('[')) return;
     const std::optional<std::uint32_t> k = number();
     if (!k || !expect(']') || !expect('&')) return;
     if (peek().kind != WordKind::kNumber || peek().number != 0xf) return complain("the mask must be 0xf", peek().span);
     ++at_;
-    if (!expect(')')) return;
-    if (mnemonic != "ldx" && mnemonic != "ldxb") return complain("only ldx and ldxb load a header length", start);
-    push("ldxb", OperandShape::kHeaderLength, *k, start);
+    if (expect(')')) push(word, mnemonic, OperandShape::kHeaderLength, *k, factor.span);
   }
 
-  void scratch_operand(const std::string& mnemonic) {
+  void scratch_operand(const Word& word, const Mnemonic& mnemonic) {
     const Span start = next().span;
     ++at_;
     const std::optional<std::uint32_t> k = number();
-    if (k && expect(']')) push(mnemonic, OperandShape::kScratch, *k, cover(start, words_[at_ - 1].span));
+    if (k && expect(']')) push(word, mnemonic, OperandShape::kScratch, *k, cover(start, words_[at_ - 1].span));
   }
 
-  void extension(const std::string& mnemonic) {
-    const Word& word = next();
-    std::string name = lower(word.text);
-    if (name == "len" || name == "pktlen") return push(mnemonic, OperandShape::kLength, 0, word.span);
-    for (const Alias& alias : kExtensionAliases)
-      if (alias.text == name) name = alias.mnemonic;
-    std::vector<std::string_view> known{"len"};
-    for (const ExtensionInfo& row : extensions()) {
-      known.push_back(row.text);
-      if (row.text == name)
-        return push(mnemonic, OperandShape::kAbsolute, kExtensionBase + static_cast<std::uint32_t>(row.extension),
-                    word.span);
-    }
-    complain(fmt::format("unknown operand '{}'", word.text), word.span, did_you_mean(name, known));
+  void named_load(const Word& word, const Mnemonic& mnemonic) {
+    const Word operand = next();
+    const std::string name = lower_case(operand.text);
+    const std::optional<NamedLoad> load = mnemonic.immediate ? std::nullopt : find_named_load(name);
+    if (!load)
+      return complain(fmt::format("unknown operand '{}'", operand.text), operand.span,
+                      mnemonic.immediate ? "" : did_you_mean(name, named_loads()));
+    push(word, mnemonic, load->length ? OperandShape::kLength : OperandShape::kAbsolute, load->offset, operand.span);
   }
 
-  Word label() {
-    if (peek().kind != WordKind::kName) complain(fmt::format("expected a label, not '{}'", peek().text), peek().span);
-    return next();
+  // A label, or how many instructions to skip.
+  bool target(Field field, std::size_t at) {
+    const Word word = peek();
+    if (word.kind != WordKind::kName && word.kind != WordKind::kNumber) return expected("a label"), false;
+    ++at_;
+    uses_.push_back({at, field, word});
+    return true;
+  }
+
+  void jump(const Word& word, const Mnemonic& mnemonic) {
+    if (target(Field::kDistance, program_.size())) push(word, mnemonic, OperandShape::kJump, 0, word.span);
   }
 
   // (#k | x), Lt [, Lf]; the inverted forms have one label
-  void branch(const std::string& mnemonic, bool inverted) {
-    const Span start = peek().span;
-    if (take_register('x')) {
-      push(mnemonic, OperandShape::kBranchIndex, 0, start);
-    } else {
-      if (!take('#')) return complain("expected '#' and a number, or x", peek().span);
-      const std::optional<std::uint32_t> k = number();
-      if (!k) return;
-      push(mnemonic, OperandShape::kBranchConstant, *k, start);
+  void branch(const Word& word, const Mnemonic& mnemonic) {
+    const std::size_t at = program_.size();
+    OperandShape shape = OperandShape::kBranchIndex;
+    std::uint32_t k = 0;
+    if (!take_register('x')) {
+      shape = OperandShape::kBranchConstant;
+      if (!take('#')) {
+        const bool bare = peek().kind == WordKind::kNumber;
+        return expected("'#' and a number, or x", bare ? fmt::format("did you mean '#{}'?", peek().text) : "");
+      }
+      const std::optional<std::uint32_t> constant = number();
+      if (!constant) return;
+      k = *constant;
     }
-    if (error_ || !expect(',')) return;
-    const std::size_t at = program_.size() - 1;
-    uses_.push_back({at, inverted ? Field::kFalse : Field::kTrue, label()});
-    if (error_ || !is(',')) return;
-    if (inverted) return complain("this jump takes one label", peek().span, "it falls through when the test fails");
-    ++at_;
-    uses_.push_back({at, Field::kFalse, label()});
+    if (!expect(',') || !target(mnemonic.inverted ? Field::kFalse : Field::kTrue, at)) return;
+    if (is(',')) {
+      if (mnemonic.inverted)
+        return complain(fmt::format("'{}' takes one label", word.text), peek().span,
+                        "it goes on with the next instruction when the test fails");
+      ++at_;
+      if (!target(Field::kFalse, at)) return;
+    }
+    push(word, mnemonic, shape, k, word.span);
   }
 
   // .raw code, jt, jf, k
-  void raw() {
-    Instruction out;
-    const std::uint32_t limits[] = {0xffff, 0xff, 0xff, 0xffffffff};
+  void raw(const Word& word) {
+    static constexpr std::uint32_t kLimits[] = {0xffff, 0xff, 0xff, 0xffffffff};
     std::uint32_t fields[4] = {};
     for (int i = 0; i < 4; ++i) {
       if (i > 0 && !expect(',')) return;
       const Span span = peek().span;
       const std::optional<std::uint32_t> value = number();
       if (!value) return;
-      if (*value > limits[i]) return complain(fmt::format("the number is larger than {}", limits[i]), span);
+      if (*value > kLimits[i]) return complain(fmt::format("the number is larger than {}", kLimits[i]), span);
       fields[i] = *value;
     }
-    out.code = static_cast<std::uint16_t>(fields[0]);
-    out.jt = static_cast<std::uint8_t>(fields[1]);
-    out.jf = static_cast<std::uint8_t>(fields[2]);
-    out.k = fields[3];
-    program_.push_back(out);
+    push(Instruction{static_cast<std::uint16_t>(fields[0]), static_cast<std::uint8_t>(fields[1]),
+                     static_cast<std::uint8_t>(fields[2]), fields[3]},
+         word);
+  }
+
+  // bpf_dbg labels every line l0, l1, ... and then writes the target of `ja` as the number of a line.
+  bool every_line_is_labelled() const {
+    if (labels_.size() != program_.size()) return false;
+    for (const auto& [name, at] : labels_)
+      if (name != fmt::format("l{}", at)) return false;
+    return true;
   }
 
   void resolve() {
+    const bool distances_count = errors_.empty();
+    const bool absolute =
+        std::any_of(uses_.begin(), uses_.end(), [](const Use& use) { return use.target.kind == WordKind::kNumber; }) &&
+        every_line_is_labelled();
     for (const Use& use : uses_) {
-      const auto found = labels_.find(use.label.text);
-      if (found == labels_.end()) {
-        std::vector<std::string_view> known;
-        for (const auto& label : labels_) known.push_back(label.first);
-        return complain(fmt::format("there is no label '{}'", use.label.text), use.label.span,
-                        did_you_mean(use.label.text, known));
+      std::int64_t to = 0;
+      const auto after = static_cast<std::int64_t>(use.instruction) + 1;
+      if (use.target.kind == WordKind::kNumber) {
+        to = use.target.number + (absolute ? 0 : after);
+        if (to >= static_cast<std::int64_t>(program_.size())) {
+          if (distances_count)
+            complain(fmt::format("the jump leads to instruction {}, but the last is {}", to, program_.size() - 1),
+                     use.target.span, absolute ? "" : "a number says how many instructions to skip");
+          continue;
+        }
+      } else if (const auto found = labels_.find(use.target.text); found != labels_.end()) {
+        to = static_cast<std::int64_t>(found->second);
+      } else {
+        unknown_label(use.target);
+        continue;
       }
-      if (found->second <= use.instruction)
-        return complain(fmt::format("jump backward to '{}'", use.label.text), use.label.span,
-                        "programs only jump forward");
-      const std::size_t distance = found->second - use.instruction - 1;
-      if (use.field != Field::kDistance && distance > 255)
-        return complain(fmt::format("'{}' is {} instructions away", use.label.text, distance), use.label.span,
-                        "a conditional jump reaches 255: go through a 'ja'");
-      Instruction& instruction = program_[use.instruction];
-      if (use.field == Field::kTrue) instruction.jt = static_cast<std::uint8_t>(distance);
-      else if (use.field == Field::kFalse) instruction.jf = static_cast<std::uint8_t>(distance);
-      else instruction.k = static_cast<std::uint32_t>(distance);
+      if (distances_count) set_target(use, to - after);
     }
+  }
+
+  void unknown_label(const Word& word) {
+    std::vector<std::string_view> known;
+    for (const auto& label : labels_) known.push_back(label.first);
+    complain(fmt::format("there is no label '{}'", word.text), word.span, did_you_mean(word.text, known));
+  }
+
+  void set_target(const Use& use, std::int64_t distance) {
+    Instruction& instruction = program_[use.instruction];
+    if (use.field == Field::kDistance) {
+      // Backward, too: libpcap makes such loops for protochain. check() says that Linux does not take them.
+      instruction.k = static_cast<std::uint32_t>(distance);
+      return;
+    }
+    if (distance < 0)
+      return complain(fmt::format("jump backward to '{}'", use.target.text), use.target.span,
+                      "programs only jump forward");
+    if (distance > 255)
+      return complain(fmt::format("'{}' is {} instructions away", use.target.text, distance), use.target.span,
+                      "a conditional jump reaches 255: go through a 'ja'");
+    (use.field == Field::kTrue ? instruction.jt : instruction.jf) = static_cast<std::uint8_t>(distance);
   }
 
   std::vector<Word> words_;
   std::size_t at_ = 0;
   std::vector<Instruction> program_;
+  std::vector<Span> places_;
   std::map<std::string_view, std::size_t> labels_;
   std::vector<Use> uses_;
-  std::optional<Error> error_;
+  std::vector<Error> errors_;
 };
 
 }  // namespace
 
+Result<Assembled> assemble_with_places(std::string_view text) {
+  Assembler assembler(lex_assembly(text));
+  assembler.run();
+  if (!assembler.errors().empty()) return fail(std::move(assembler.errors().front()));
+  return assembler.take();
+}
+
 Result<Program> assemble(std::string_view text) {
-  WEIR_TRY(std::vector<Word> words, lex_assembly(text));
-  return Assembler(std::move(words)).run();
+  WEIR_TRY(Assembled assembled, assemble_with_places(text));
+  return std::move(assembled.program);
+}
+
+std::vector<Error> assembly_errors(std::string_view text) {
+  Assembler assembler(lex_assembly(text));
+  assembler.run();
+  return std::move(assembler.errors());
 }
 
 }  // namespace weir::cbpf

@@ -2,10 +2,13 @@
 //
 // Source: Documentation/networking/filter.rst and the language that bpf_asm really takes. Numbers are decimal, 0 octal,
 // 0x hexadecimal, 0b binary; one that does not fit into 32 bits is an error. Line ends, tabs, form feeds and a byte
-// order mark are white space.
+// order mark are white space. A # in the first column starts a comment, unless the rest of the line is the name of an
+// extension and a load waits for its operand: bpf_asm takes that as the operand.
 #include "cbpf/assembly_lexer.h"
 
 #include <fmt/format.h>
+
+#include <weir/cbpf/opcode_info.h>
 
 namespace weir::cbpf {
 namespace {
@@ -17,19 +20,21 @@ class Lexer {
  public:
   explicit Lexer(std::string_view text) : text_(text) {}
 
-  Result<std::vector<Word>> run() {
+  Words run() {
     constexpr std::size_t kLongestText = 64u << 20;
-    if (text_.size() > kLongestText)
-      return fail(
-          Error{.code = ErrorCode::kLimit, .message = fmt::format("the text is longer than {} bytes", kLongestText)});
-    if (text_.substr(0, 3) == "\xef\xbb\xbf") at_ = 3;
+    if (text_.size() > kLongestText) {
+      out_.errors.push_back(
+          {.code = ErrorCode::kLimit, .message = fmt::format("the text is longer than {} bytes", kLongestText)});
+      text_ = {};
+    }
+    if (text_.substr(0, 3) == "\xef\xbb\xbf") line_begin_ = at_ = 3;
     for (;;) {
-      WEIR_CHECK(skip());
+      skip();
       if (at_ >= text_.size()) break;
-      WEIR_CHECK(next());
+      next();
     }
     push(WordKind::kEnd, 0);
-    return std::move(words_);
+    return std::move(out_);
   }
 
  private:
@@ -38,8 +43,12 @@ class Lexer {
   }
 
   void push(WordKind kind, std::size_t length, std::uint32_t number = 0) {
-    words_.push_back({kind, span(length), text_.substr(at_, length), number, line_start_});
+    out_.words.push_back({kind, span(length), text_.substr(at_, length), number, line_start_});
     line_start_ = false;
+    at_ += length;
+  }
+  void complain(std::string message, std::size_t length, std::string hint = {}) {
+    out_.errors.push_back({.message = std::move(message), .place = span(length), .hint = std::move(hint)});
     at_ += length;
   }
 
@@ -50,44 +59,74 @@ class Lexer {
   }
 
   // White space and comments.
-  Status skip() {
+  void skip() {
     while (at_ < text_.size()) {
       const char c = text_[at_];
-      if (c == '\n') line_start_ = true;
+      if (c == '\n') {
+        line_start_ = true;
+        line_begin_ = at_ + 1;
+      }
       if (c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v') {
         ++at_;
-      } else if (c == ';' || starts("//") || (c == '#' && line_start_)) {
+      } else if (c == ';' || (c == '#' && at_ == line_begin_ && !is_operand_line())) {
         skip_line();
       } else if (starts("/*")) {
         const std::size_t end = text_.find("*/", at_ + 2);
-        if (end == std::string_view::npos) return fail("comment without end", span(2), "close it with */");
+        if (end == std::string_view::npos) {
+          complain("comment without end", 2, "close it with */");
+          at_ = text_.size();
+          return;
+        }
         at_ = end + 2;
       } else {
-        return {};
+        return;
       }
     }
-    return {};
   }
 
-  Status next() {
+  // Whether the line is `#extension` and nothing else, after a word that loads.
+  bool is_operand_line() const {
+    if (out_.words.empty() || out_.words.back().kind != WordKind::kName) return false;
+    const std::string_view before = out_.words.back().text;
+    if (before.size() < 2 || before.size() > 3 || (before[0] | 0x20) != 'l' || (before[1] | 0x20) != 'd') return false;
+    std::string_view line = text_.substr(at_ + 1, text_.find('\n', at_) - at_ - 1);
+    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+    std::string name(line);
+    for (char& c : name)
+      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
+    if (name == "len" || name == "vlan_pr") return true;
+    for (const ExtensionInfo& row : extensions())
+      if (row.text == name) return true;
+    return false;
+  }
+
+  void next() {
     const char c = text_[at_];
     if (is_digit(c)) return number();
     if (is_letter(c)) {
       std::size_t length = 1;
       while (at_ + length < text_.size() && (is_letter(text_[at_ + length]) || is_digit(text_[at_ + length]))) ++length;
-      push(WordKind::kName, length);
-      return {};
+      return push(WordKind::kName, length);
     }
-    if (std::string_view("#[](),:+-*&%{}").find(c) != std::string_view::npos) {
-      push(WordKind::kSign, 1, static_cast<unsigned char>(c));
-      return {};
+    if (std::string_view("#[](),:+-*&%").find(c) != std::string_view::npos)
+      return push(WordKind::kSign, 1, static_cast<unsigned char>(c));
+    unexpected();
+  }
+
+  void unexpected() {
+    if (starts("//")) {
+      complain("'//' does not start a comment", 2, "comments are /* this */ and ; that");
+      return skip_line();
     }
     std::size_t length = 1;
     while (at_ + length < text_.size() && (static_cast<unsigned char>(text_[at_ + length]) & 0xc0) == 0x80) ++length;
-    return fail(fmt::format("unexpected character '{}'", text_.substr(at_, length)), span(length));
+    const auto byte = static_cast<unsigned char>(text_[at_]);
+    if (byte >= 0x20 && byte != 0x7f && (byte < 0x80 || byte >= 0xc2) && length <= 4)
+      return complain(fmt::format("unexpected character '{}'", text_.substr(at_, length)), length);
+    complain(fmt::format("unexpected byte {:#04x}", byte), 1);
   }
 
-  Status number() {
+  void number() {
     std::size_t length = 1;
     while (at_ + length < text_.size() && (is_digit(text_[at_ + length]) || is_letter(text_[at_ + length]))) ++length;
     const std::string_view word = text_.substr(at_, length);
@@ -99,29 +138,30 @@ class Lexer {
       digits.remove_prefix(base == 8 ? 1 : 2);
     }
     std::uint64_t value = 0;
+    bool good = !digits.empty();
     for (const char d : digits) {
-      const unsigned digit = is_digit(d)    ? static_cast<unsigned>(d - '0')
-                             : is_letter(d) ? static_cast<unsigned>((d | 0x20) - 'a' + 10)
-                                            : 99;
-      if (digit >= base || digits.empty())
-        return fail(fmt::format("'{}' is not a number", word), span(length),
-                    base == 8 ? "a number that starts with 0 is octal" : "");
-      value = value * base + digit;
-      if (value > 0xffffffff) return fail(fmt::format("the number {} does not fit into 32 bits", word), span(length));
+      const unsigned digit = is_digit(d)                ? static_cast<unsigned>(d - '0')
+                             : is_letter(d) && d != '.' ? static_cast<unsigned>((d | 0x20) - 'a' + 10)
+                                                        : 99;
+      good = good && digit < base;
+      value = value > 0xffffffff ? value : value * base + digit;
     }
-    if (digits.empty()) return fail(fmt::format("'{}' is not a number", word), span(length));
+    if (!good)
+      return complain(fmt::format("'{}' is not a number", word), length,
+                      base == 8 ? "a number that starts with 0 is octal" : "");
+    if (value > 0xffffffff) return complain(fmt::format("the number {} does not fit into 32 bits", word), length);
     push(WordKind::kNumber, length, static_cast<std::uint32_t>(value));
-    return {};
   }
 
   std::string_view text_;
   std::size_t at_ = 0;
+  std::size_t line_begin_ = 0;
   bool line_start_ = true;
-  std::vector<Word> words_;
+  Words out_;
 };
 
 }  // namespace
 
-Result<std::vector<Word>> lex_assembly(std::string_view text) { return Lexer(text).run(); }
+Words lex_assembly(std::string_view text) { return Lexer(text).run(); }
 
 }  // namespace weir::cbpf

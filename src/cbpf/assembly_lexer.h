@@ -19,8 +19,12 @@ struct Word {
   bool first_on_line = false;
 };
 
-// The last word is kEnd. Comments are gone: /* */, ; and // to the end of the line, # at the start of a line when no
-// operand can follow it there.
-Result<std::vector<Word>> lex_assembly(std::string_view text);
+// The last word is kEnd. Errors are what is no word: it is left out of `words`. Comments are gone: /* */, ; to the end
+// of the line, and # in the first column.
+struct Words {
+  std::vector<Word> words;
+  std::vector<Error> errors;
+};
+Words lex_assembly(std::string_view text);
 
 }  // namespace weir::cbpf

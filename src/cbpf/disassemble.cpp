@@ -29,25 +29,30 @@ class Disassembler {
   }
 
  private:
-  std::uint64_t target(std::size_t at, std::uint32_t distance) const { return std::uint64_t{at} + 1 + distance; }
+  static constexpr std::uint16_t kRetX = 0x0e;  // bpf_asm can say it; no Linux takes it
+
+  std::uint64_t target(std::size_t at, std::uint8_t distance) const { return std::uint64_t{at} + 1 + distance; }
+  // The distance of `ja` may lead backward, as in libpcap's loops.
+  std::uint64_t jump_target(std::size_t at) const {
+    return static_cast<std::uint64_t>(static_cast<std::int64_t>(at) + 1 + static_cast<std::int32_t>(program_[at].k));
+  }
 
   // Whether the assembler would make exactly these fields of the text.
   bool sayable(std::size_t at) const {
     const Instruction& i = program_[at];
     const OpcodeInfo* info = find(i.code);
-    if (info == nullptr) return false;
+    if (info == nullptr) return i == Instruction{kRetX, 0, 0, 0};
     switch (info->shape) {
       case OperandShape::kNone:
       case OperandShape::kLength:
       case OperandShape::kIndex:
       case OperandShape::kAccumulator: return i.jt == 0 && i.jf == 0 && i.k == 0;
-      case OperandShape::kJump: return i.jt == 0 && i.jf == 0 && target(at, i.k) < program_.size();
+      case OperandShape::kJump: return i.jt == 0 && i.jf == 0 && jump_target(at) < program_.size();
       case OperandShape::kBranchIndex:
         if (i.k != 0) return false;
         [[fallthrough]];
       case OperandShape::kBranchConstant:
         return target(at, i.jt) < program_.size() && target(at, i.jf) < program_.size();
-      case OperandShape::kScratch: return i.jt == 0 && i.jf == 0 && i.k < kScratchWords;
       default: return i.jt == 0 && i.jf == 0;
     }
   }
@@ -55,8 +60,9 @@ class Disassembler {
   void mark_targets(std::size_t at) {
     if (!sayable(at)) return;
     const Instruction& i = program_[at];
+    if (i.code == kRetX) return;
     const OperandShape shape = find(i.code)->shape;
-    if (shape == OperandShape::kJump) labelled_[target(at, i.k)] = true;
+    if (shape == OperandShape::kJump) labelled_[jump_target(at)] = true;
     if (shape == OperandShape::kBranchConstant || shape == OperandShape::kBranchIndex)
       labelled_[target(at, i.jt)] = labelled_[target(at, i.jf)] = true;
   }
@@ -68,6 +74,7 @@ class Disassembler {
 
   std::string say(std::size_t at) const {
     const Instruction& i = program_[at];
+    if (i.code == kRetX) return fmt::format("{:<7} x", "ret");
     const OpcodeInfo& info = *find(i.code);
     const auto with = [&](const std::string& operand) { return fmt::format("{:<7} {}", info.mnemonic, operand); };
     const auto labels = [&] { return fmt::format("l{}, l{}", target(at, i.jt), target(at, i.jf)); };
@@ -84,7 +91,7 @@ class Disassembler {
       case OperandShape::kHeaderLength: return with(fmt::format("4*([{}]&0xf)", i.k));
       case OperandShape::kIndex: return with("x");
       case OperandShape::kAccumulator: return with("a");
-      case OperandShape::kJump: return with(fmt::format("l{}", target(at, i.k)));
+      case OperandShape::kJump: return with(fmt::format("l{}", jump_target(at)));
       case OperandShape::kBranchConstant: return with(fmt::format("#{:#x}, {}", i.k, labels()));
       case OperandShape::kBranchIndex: return with(fmt::format("x, {}", labels()));
     }

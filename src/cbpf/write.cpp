@@ -1,6 +1,7 @@
 // Programs as text. Exports write and write_instruction.
 //
-// kText, kC and kDecimal are, byte for byte, what tcpdump -d, -dd and -ddd print.
+// kText, kC and kDecimal are, byte for byte, what tcpdump -d, -dd and -ddd print; kBytecode and kBpfAsmC what bpf_asm
+// and bpf_asm -c print.
 #include <weir/cbpf/text.h>
 
 #include <fmt/format.h>
@@ -8,6 +9,7 @@
 #include <weir/cbpf/opcode_info.h>
 
 #include "cbpf/disassemble.h"
+#include "cbpf/write_source.h"
 
 namespace weir::cbpf {
 namespace {
@@ -71,28 +73,68 @@ std::string write_instruction(const Instruction& instruction, std::size_t index)
   return fmt::format("{:<8} {}", info->mnemonic, operand);
 }
 
-std::string write(const Program& program, Format format) {
+namespace {
+
+// "4,40 0 0 12,21 0 1 2054,6 0 0 4294967295,6 0 0 0": each instruction after a comma.
+std::string one_line(const Program& program) {
+  std::string out = fmt::format("{}", program.size());
+  for (const Instruction& i : program) out += fmt::format(",{} {} {} {}", i.code, i.jt, i.jf, i.k);
+  return out;
+}
+
+std::string listing(const Program& program) {
   std::string out;
-  switch (format) {
-    case Format::kText:
-      for (std::size_t i = 0; i < program.size(); ++i)
-        out += fmt::format("({:03}) {}\n", i, write_instruction(program[i], i));
-      return out;
-    case Format::kC:
-      for (const Instruction& i : program)
-        out += fmt::format("{{ {:#x}, {}, {}, {:#010x} }},\n", i.code, i.jt, i.jf, i.k);
-      return out;
-    case Format::kDecimal:
-      out = fmt::format("{}\n", program.size());
-      for (const Instruction& i : program) out += fmt::format("{} {} {} {}\n", i.code, i.jt, i.jf, i.k);
-      return out;
-    case Format::kBytecode:
-      out = fmt::format("{},", program.size());
-      for (const Instruction& i : program) out += fmt::format("{} {} {} {},", i.code, i.jt, i.jf, i.k);
-      return out + "\n";
-    case Format::kAssembly: return disassemble(program);
+  for (std::size_t i = 0; i < program.size(); ++i)
+    out += fmt::format("({:03}) {}\n", i, write_instruction(program[i], i));
+  return out;
+}
+
+std::string decimal(const Program& program) {
+  std::string out = fmt::format("{}\n", program.size());
+  for (const Instruction& i : program) out += fmt::format("{} {} {} {}\n", i.code, i.jt, i.jf, i.k);
+  return out;
+}
+
+std::string rows_of_c(const Program& program) {
+  std::string out;
+  for (const Instruction& i : program) out += fmt::format("{{ {:#x}, {}, {}, {:#010x} }},\n", i.code, i.jt, i.jf, i.k);
+  return out;
+}
+
+// printf's %#04x and %#010x, which leave out the 0x of zero.
+std::string rows_of_bpf_asm(const Program& program) {
+  std::string out;
+  for (const Instruction& i : program) {
+    const std::string code = i.code == 0 ? "0000" : fmt::format("{:#04x}", i.code);
+    const std::string k = i.k == 0 ? "0000000000" : fmt::format("{:#010x}", i.k);
+    out += fmt::format("{{ {}, {:2}, {:2}, {} }},\n", code, i.jt, i.jf, k);
   }
   return out;
+}
+
+}  // namespace
+
+std::string write(const Program& program, Format format) {
+  switch (format) {
+    case Format::kText: return listing(program);
+    case Format::kC: return rows_of_c(program);
+    case Format::kDecimal: return decimal(program);
+    case Format::kAssembly: return disassemble(program);
+    case Format::kBytecode: return one_line(program) + ",\n";
+    case Format::kBpfAsmC: return rows_of_bpf_asm(program);
+    case Format::kCArray: return write_c_array(program);
+    case Format::kXtBpf: return one_line(program) + "\n";
+    case Format::kIptables: return fmt::format("-m bpf --bytecode \"{}\"\n", one_line(program));
+    case Format::kTc: return fmt::format("bpf bytecode '{},'\n", one_line(program));
+    case Format::kHex: return write_hex(program);
+    case Format::kBinary: return write_binary(program);
+    case Format::kJson: return write_json(program);
+    case Format::kGo: return write_go(program);
+    case Format::kGoRaw: return write_go_raw(program);
+    case Format::kXNet: return write_xnet(program);
+    case Format::kRust: return write_rust(program);
+  }
+  return {};
 }
 
 }  // namespace weir::cbpf

@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "compatible.h"
 #include "terminal.h"
 #include "usage.h"
 #include "verbs.h"
@@ -15,8 +16,9 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
 
   // Called by the name of a tool that it replaces, the program takes that tool's command line.
-  const std::string_view path = argc > 0 ? argv[0] : "";
-  if (path.substr(path.rfind('/') + 1) == "bpf_dbg") return run_bpf_dbg(argc, argv);
+  if (argc > 0)
+    if (const CompatibleProgram* program = find_compatible_program(argv[0]); program != nullptr)
+      return program->run(argc, argv);
 
   int status = kYes;
   CLI::App app{"weir: a toolkit for the Berkeley Packet Filter", "weir"};
@@ -32,6 +34,7 @@ int main(int argc, char** argv) {
   add_debug(app, status);
   add_capture(app, status);
   add_inject(app, status);
+  add_install_compat(app, status);
 
   try {
     app.parse(argc, argv);

@@ -16,6 +16,7 @@
 #include <weir/flow/graph.h>
 
 #include "expression.h"
+#include "program_output.h"
 #include "terminal.h"
 #include "verbs.h"
 
@@ -77,19 +78,10 @@ int run(const Options& options) {
   report_all(compiled->warnings, text);
   const cbpf::Program& program = compiled->program.program();
   if (options.json) return print(as_json(program, text, options));
-  return print(cbpf::write(program, *format_named(options.to)));
+  return write_program(program, *format_named(options.to));
 }
 
 }  // namespace
-
-std::optional<cbpf::Format> format_named(const std::string& name) {
-  if (name == "text") return cbpf::Format::kText;
-  if (name == "c") return cbpf::Format::kC;
-  if (name == "decimal") return cbpf::Format::kDecimal;
-  if (name == "asm") return cbpf::Format::kAssembly;
-  if (name == "bytecode") return cbpf::Format::kBytecode;
-  return std::nullopt;
-}
 
 Result<std::optional<std::uint32_t>> parse_netmask(const std::string& text) {
   if (text.empty()) return std::optional<std::uint32_t>{};
@@ -106,9 +98,7 @@ void add_compile(CLI::App& app, int& status) {
   CLI::App* verb = app.add_subcommand("compile", "compile a filter expression to a classic program");
   verb->add_option("expression", options->words, "the expression; several words are joined by blanks");
   verb->add_option("-F,--file", options->expression_file, "read the expression from this file ('-': standard input)");
-  verb->add_option("--to", options->to, "the form: text, c, decimal (as tcpdump -d, -dd, -ddd), asm, bytecode")
-      ->check(CLI::IsMember({"text", "c", "decimal", "asm", "bytecode"}))
-      ->capture_default_str();
+  add_format_option(*verb, options->to);
   verb->add_option("--emit", options->emit, "stop at a stage and print it: tokens, tree, bound, flow, dot, cbpf")
       ->check(CLI::IsMember({"tokens", "tree", "bound", "flow", "dot", "cbpf"}));
   add_target_flags(*verb, options->target);

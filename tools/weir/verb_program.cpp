@@ -10,6 +10,7 @@
 #include <weir/cbpf/program.h>
 #include <weir/cbpf/text.h>
 
+#include "program_output.h"
 #include "terminal.h"
 #include "verbs.h"
 
@@ -18,44 +19,61 @@ namespace {
 
 struct Options {
   std::string file = "-";
+  std::string from;
   std::string to;
   std::string output = "-";
   std::string target = "socket";
+  bool strict = false;
   bool json = false;
 };
 
-const std::vector<std::string> kFormats = {"text", "c", "decimal", "asm", "bytecode"};
-
-int write_out(const std::string& text, const std::string& path) {
-  if (path == "-") return print(text);
-  Result<ReplacingFile> file = ReplacingFile::create(path);
-  if (!file) return report(file.error());
-  const ByteSpan bytes{reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
-  if (const Status status = write_all(file->descriptor(), bytes, path); !status) return report(status.error());
-  if (const Status status = file->commit(); !status) return report(status.error());
-  return kYes;
+cbpf::Target target_named(const std::string& name) {
+  if (name == "seccomp") return cbpf::Target::kSeccomp;
+  if (name == "user") return cbpf::Target::kUser;
+  return cbpf::Target::kSocket;
 }
 
-Error in_source(Error error, const std::string& file) {
-  error.source = file == "-" ? "standard input" : file;
-  return error;
+void add_target_option(CLI::App& verb, std::string& target) {
+  verb.add_option("--target", target, "who would run it: socket, seccomp or user (weir itself)")
+      ->check(CLI::IsMember({"socket", "seccomp", "user"}))
+      ->capture_default_str();
 }
 
-// Reads a program with `reader` and hands it on, or reports what is wrong with the text.
-template <typename Reader, typename Use>
-int with_program(const Options& options, Reader reader, Use use) {
+// Assembles, writes what the kernel would refuse as warnings (with --strict: as errors), then the program.
+int assemble(const Options& options) {
   const Result<std::string> text = read_whole_file(options.file, 64u << 20);
   if (!text) return report(text.error());
-  const Result<cbpf::Program> program = reader(*text);
-  if (!program) return report(in_source(program.error(), options.file), *text);
-  return use(*program);
+  const Result<cbpf::Assembled> assembled = cbpf::assemble_with_places(*text);
+  if (!assembled) return report_assembly_errors(*text, options.file), kBadInput;
+  const Severity severity = options.strict ? Severity::kError : Severity::kWarning;
+  const std::size_t found = report_violations(*assembled, target_named(options.target), *text, options.file, severity);
+  if (options.strict && found > 0) return kBadInput;
+  return write_program(assembled->program, *format_named(options.to), options.output);
+}
+
+// Reads a program in the form that --from names, or in any, and hands it on, or reports what is wrong with the text.
+template <typename Use>
+int with_program(const Options& options, Use use) {
+  const Result<std::string> text = read_whole_file(options.file, 64u << 20);
+  if (!text) return report(text.error());
+  cbpf::ReadOptions read;
+  if (!options.from.empty()) read.format = format_named(options.from);
+  const Result<cbpf::Program> program = cbpf::read(*text, read);
+  if (program) return use(*program);
+  const cbpf::Format format = read.format.value_or(cbpf::recognize(*text));
+  if (format == cbpf::Format::kAssembly && !cbpf::assembly_errors(*text).empty())
+    return report_assembly_errors(*text, options.file), kBadInput;
+  return report(in_source(program.error(), options.file), *text);
+}
+
+void add_from_option(CLI::App& verb, std::string& from) {
+  verb.add_option("--from", from, "the form of the program; without it, told from the content")
+      ->check(CLI::IsMember(cbpf::format_names()))
+      ->type_name("FORM");
 }
 
 int check(const Options& options, const cbpf::Program& program) {
-  const cbpf::Target target = options.target == "seccomp" ? cbpf::Target::kSeccomp
-                              : options.target == "user"  ? cbpf::Target::kUser
-                                                          : cbpf::Target::kSocket;
-  const std::vector<Error> errors = cbpf::violations(program, {.target = target});
+  const std::vector<Error> errors = cbpf::violations(program, {.target = target_named(options.target)});
   if (options.json) {
     nlohmann::json list = nlohmann::json::array();
     for (const Error& error : errors) {
@@ -80,32 +98,27 @@ int check(const Options& options, const cbpf::Program& program) {
 
 void add_program_verbs(CLI::App& app, int& status) {
   {
-    const auto options = std::make_shared<Options>(Options{.to = "bytecode"});
+    const auto options = std::make_shared<Options>();
+    options->to = "bytecode";
     CLI::App* verb = app.add_subcommand("asm", "assemble a classic program");
     verb->add_option("file", options->file, "assembler text ('-': standard input)")->capture_default_str();
-    verb->add_option("--to", options->to, "the form: text, c, decimal, asm, bytecode")
-        ->check(CLI::IsMember(kFormats))
-        ->capture_default_str();
+    add_format_option(*verb, options->to);
+    add_target_option(*verb, options->target);
+    verb->add_flag("--strict", options->strict, "what the target would refuse is an error, not a warning");
     verb->add_option("-o,--output", options->output, "write to this file")->capture_default_str();
-    verb->callback([options, &status] {
-      status = with_program(*options, cbpf::assemble, [&](const cbpf::Program& program) {
-        return write_out(cbpf::write(program, *format_named(options->to)), options->output);
-      });
-    });
+    verb->callback([options, &status] { status = assemble(*options); });
   }
   {
-    const auto options = std::make_shared<Options>(Options{.to = "asm"});
+    const auto options = std::make_shared<Options>();
+    options->to = "asm";
     CLI::App* verb = app.add_subcommand("disasm", "disassemble a classic program given in any form");
-    verb->add_option("file", options->file,
-                     "the program: numbers, C array, listing or assembler text ('-': standard input)")
-        ->capture_default_str();
-    verb->add_option("--to", options->to, "the form: text, c, decimal, asm, bytecode")
-        ->check(CLI::IsMember(kFormats))
-        ->capture_default_str();
+    verb->add_option("file", options->file, "the program, in any form ('-': standard input)")->capture_default_str();
+    add_from_option(*verb, options->from);
+    add_format_option(*verb, options->to);
     verb->add_option("-o,--output", options->output, "write to this file")->capture_default_str();
     verb->callback([options, &status] {
-      status = with_program(*options, cbpf::read, [&](const cbpf::Program& program) {
-        return write_out(cbpf::write(program, *format_named(options->to)), options->output);
+      status = with_program(*options, [&](const cbpf::Program& program) {
+        return write_program(program, *format_named(options->to), options->output);
       });
     });
   }
@@ -113,13 +126,11 @@ void add_program_verbs(CLI::App& app, int& status) {
     const auto options = std::make_shared<Options>();
     CLI::App* verb = app.add_subcommand("check", "tell whether the kernel would take a classic program");
     verb->add_option("file", options->file, "the program, in any form ('-': standard input)")->capture_default_str();
-    verb->add_option("--target", options->target, "who would run it: socket, seccomp or user (weir itself)")
-        ->check(CLI::IsMember({"socket", "seccomp", "user"}))
-        ->capture_default_str();
+    add_from_option(*verb, options->from);
+    add_target_option(*verb, options->target);
     verb->add_flag("--json", options->json, "print the findings as JSON");
     verb->callback([options, &status] {
-      status =
-          with_program(*options, cbpf::read, [&](const cbpf::Program& program) { return check(*options, program); });
+      status = with_program(*options, [&](const cbpf::Program& program) { return check(*options, program); });
     });
   }
 }

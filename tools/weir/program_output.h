@@ -1,0 +1,36 @@
+// What verbs that make classic programs share: the option --to, writing a program, and messages about its text.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include <CLI/CLI.hpp>
+
+#include <weir/base/error.h>
+#include <weir/cbpf/program.h>
+#include <weir/cbpf/text.h>
+
+namespace weir::tool {
+
+// Adds `--to FORM`, checked against the names of cbpf::formats().
+CLI::Option* add_format_option(CLI::App& verb, std::string& format);
+
+// Writes the program in the form to the file ("-": standard output); a program that is too long for the form's consumer
+// is an error. Binary forms are not written to a terminal. Returns the exit status.
+int write_program(const cbpf::Program& program, cbpf::Format format, const std::string& path = "-");
+
+// Writes text to the file, whole or not at all.
+int write_text(std::string_view text, const std::string& path);
+
+// The error with the name of the file that it is in ("-": standard input).
+Error in_source(Error error, const std::string& file);
+
+// Every error of assembler text.
+void report_assembly_errors(std::string_view text, const std::string& file);
+
+// What the kernel would refuse of an assembled program, with the places in the text: as warnings, or as errors.
+// Returns how many there are.
+std::size_t report_violations(const cbpf::Assembled& assembled, cbpf::Target target, std::string_view text,
+                              const std::string& file, Severity severity = Severity::kWarning);
+
+}  // namespace weir::tool

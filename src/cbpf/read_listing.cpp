@@ -63,7 +63,12 @@ class Listing {
     cursor_.skip_blanks();
     if (mnemonic == "unimp") {
       WEIR_TRY(const std::uint32_t code, cursor_.number(0xffff));
-      return Instruction{static_cast<std::uint16_t>(code), 0, 0, 0};
+      Instruction instruction{static_cast<std::uint16_t>(code), 0, 0, 0};
+      cursor_.skip_blanks();
+      if (cursor_.at_line_end()) return instruction;
+      WEIR_TRY(instruction.jt, target("jt", index));
+      WEIR_TRY(instruction.jf, target("jf", index));
+      return instruction;
     }
     const bool known = std::any_of(opcodes().begin(), opcodes().end(),
                                    [&](const OpcodeInfo& row) { return row.mnemonic == mnemonic; });

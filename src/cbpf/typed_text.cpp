@@ -12,41 +12,46 @@
 namespace weir::cbpf::typed {
 namespace {
 
+struct OperationName {
+  Operation operation;
+  std::string_view go;
+  std::string_view mnemonic;
+};
+constexpr OperationName kOperations[] = {
+#define WEIR_GO_OPERATION(value, go, mnemonic) {Operation::value, go, mnemonic},
+#include "cbpf/go_names.def"
+};
+constexpr std::pair<Test, std::string_view> kTests[] = {
+#define WEIR_GO_TEST(value, go) {Test::value, go},
+#include "cbpf/go_names.def"
+};
+// SKF_AD_ALU_XOR_X has no name in Go.
+constexpr std::pair<Extension, std::string_view> kExtensions[] = {
+#define WEIR_GO_EXTENSION(value, go) {Extension::value, go},
+#include "cbpf/go_names.def"
+};
+
 std::string_view mnemonic(Operation operation) {
-  switch (operation) {
-#define WEIR_GO_OPERATION(value, go, text) \
-  case Operation::value: return text;      \
-      #include "cbpf/go_names.def"
-  }
+  for (const OperationName& row : kOperations)
+    if (row.operation == operation) return row.mnemonic;
   return "unknown";
 }
 
 std::string go_name(Operation operation) {
-  switch (operation) {
-#define WEIR_GO_OPERATION(value, go, text) \
-  case Operation::value: return "bpf." go; \
-      #include "cbpf/go_names.def"
-  }
+  for (const OperationName& row : kOperations)
+    if (row.operation == operation) return fmt::format("bpf.{}", row.go);
   return fmt::format("{}", static_cast<unsigned>(operation));
 }
 
 std::string go_name(Test test) {
-  switch (test) {
-#define WEIR_GO_TEST(value, go)       \
-  case Test::value: return "bpf." go; \
-      #include "cbpf/go_names.def"
-  }
+  for (const auto& [value, name] : kTests)
+    if (value == test) return fmt::format("bpf.{}", name);
   return fmt::format("{}", static_cast<unsigned>(test));
 }
 
-// SKF_AD_ALU_XOR_X has no name in Go.
 std::string go_name(Extension extension) {
-  switch (extension) {
-#define WEIR_GO_EXTENSION(value, go)       \
-  case Extension::value: return "bpf." go; \
-      #include "cbpf/go_names.def"
-    case Extension::kXorX: break;
-  }
+  for (const auto& [value, name] : kExtensions)
+    if (value == extension) return fmt::format("bpf.{}", name);
   return fmt::format("{}", static_cast<std::uint32_t>(extension));
 }
 
@@ -161,7 +166,10 @@ struct GoFields {
 
 }  // namespace
 
-std::string write(const Instruction& instruction) { return std::visit(Text{}, instruction); }
+std::string write(const Instruction& instruction) {
+  if (!assemble(instruction)) return fmt::format("unknown instruction: {}", write_go(instruction));
+  return std::visit(Text{}, instruction);
+}
 
 std::string write_go(const Instruction& instruction) {
   // Go's LoadExtension has no register: `ldx #len` is raw there.

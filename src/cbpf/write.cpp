@@ -63,14 +63,14 @@ std::string operand_text(const Instruction& instruction, const OpcodeInfo& info,
 
 std::string write_instruction(const Instruction& instruction, std::size_t index) {
   const OpcodeInfo* info = find(instruction.code);
-  // `ldx #len` is unknown to libpcap.
-  if (info == nullptr || info->opcode == Opcode::kLdxLength)
-    return fmt::format("{:<8} {:#x}", "unimp", instruction.code);
-  const std::string operand = operand_text(instruction, *info, index);
-  if (info->shape == OperandShape::kBranchConstant || info->shape == OperandShape::kBranchIndex)
-    return fmt::format("{:<8} {:<16} jt {}\tjf {}", info->mnemonic, operand, index + 1 + instruction.jt,
+  // `ldx #len` is unknown to libpcap. Any opcode of the class of jumps but JA shows branches, unknown ones too.
+  const bool known = info != nullptr && info->opcode != Opcode::kLdxLength;
+  const std::string_view mnemonic = known ? info->mnemonic : "unimp";
+  const std::string operand = known ? operand_text(instruction, *info, index) : fmt::format("{:#x}", instruction.code);
+  if ((instruction.code & 0x07) == 0x05 && (instruction.code & 0xf0) != 0)
+    return fmt::format("{:<8} {:<16} jt {}\tjf {}", mnemonic, operand, index + 1 + instruction.jt,
                        index + 1 + instruction.jf);
-  return fmt::format("{:<8} {}", info->mnemonic, operand);
+  return fmt::format("{:<8} {}", mnemonic, operand);
 }
 
 namespace {

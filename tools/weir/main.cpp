@@ -1,7 +1,6 @@
 // The program weir: reads the command line, runs one verb, exits with its status.
 #include <csignal>
 #include <cstdio>
-#include <string_view>
 
 #include <CLI/CLI.hpp>
 

@@ -77,7 +77,8 @@ std::size_t report_violations(const cbpf::Assembled& assembled, cbpf::Target tar
   for (Error& error : errors) {
     error = in_source(std::move(error), file);
     error.severity = severity;
-    if (const auto* place = std::get_if<InstructionPlace>(&error.place))
+    const auto* place = std::get_if<InstructionPlace>(&error.place);
+    if (place != nullptr && !assembled.places.empty())
       error.place = assembled.places[std::min<std::size_t>(place->index, assembled.places.size() - 1)];
   }
   return report_list(errors, text);

@@ -28,7 +28,8 @@ Error in_source(Error error, const std::string& file);
 // Every error of assembler text.
 void report_assembly_errors(std::string_view text, const std::string& file);
 
-// What the kernel would refuse of an assembled program, with the places in the text: as warnings, or as errors.
+// What the target would refuse of a program, as warnings or as errors: with the places in the text, or by the number of
+// the instruction where `places` is empty.
 // Returns how many there are.
 std::size_t report_violations(const cbpf::Assembled& assembled, cbpf::Target target, std::string_view text,
                               const std::string& file, Severity severity = Severity::kWarning);

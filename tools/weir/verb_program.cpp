@@ -52,16 +52,22 @@ int assemble(const Options& options) {
 }
 
 // Reads a program in the form that --from names, or in any, and hands it on, or reports what is wrong with the text.
+// `use` gets the places of the instructions, too, where the text is assembler language.
 template <typename Use>
 int with_program(const Options& options, Use use) {
   const Result<std::string> text = read_whole_file(options.file, 64u << 20);
   if (!text) return report(text.error());
   cbpf::ReadOptions read;
   if (!options.from.empty()) read.format = format_named(options.from);
-  const Result<cbpf::Program> program = cbpf::read(*text, read);
-  if (program) return use(*program);
   const cbpf::Format format = read.format.value_or(cbpf::recognize(*text));
-  if (format == cbpf::Format::kAssembly && !cbpf::assembly_errors(*text).empty())
+  const Result<cbpf::Program> program = cbpf::read(*text, read);
+  if (program) {
+    std::vector<Span> places;
+    if (format == cbpf::Format::kAssembly)
+      if (Result<cbpf::Assembled> assembled = cbpf::assemble_with_places(*text)) places = std::move(assembled->places);
+    return use(cbpf::Assembled{*program, std::move(places)}, *text);
+  }
+  if (format == cbpf::Format::kAssembly && cbpf::assembly_errors(*text).size() > 1)
     return report_assembly_errors(*text, options.file), kBadInput;
   return report(in_source(program.error(), options.file), *text);
 }
@@ -72,7 +78,8 @@ void add_from_option(CLI::App& verb, std::string& from) {
       ->type_name("FORM");
 }
 
-int check(const Options& options, const cbpf::Program& program) {
+int check(const Options& options, const cbpf::Assembled& read, const std::string& text) {
+  const cbpf::Program& program = read.program;
   const std::vector<Error> errors = cbpf::violations(program, {.target = target_named(options.target)});
   if (options.json) {
     nlohmann::json list = nlohmann::json::array();
@@ -89,8 +96,7 @@ int check(const Options& options, const cbpf::Program& program) {
     const int printed = print(out.dump() + "\n");
     return printed != kYes ? printed : errors.empty() ? kYes : kBadInput;
   }
-  for (const Error& error : errors) report(in_source(error, options.file));
-  if (!errors.empty()) return kBadInput;
+  if (report_violations(read, target_named(options.target), text, options.file, Severity::kError) > 0) return kBadInput;
   return print(fmt::format("ok: {} instruction{}\n", program.size(), program.size() == 1 ? "" : "s"));
 }
 
@@ -117,8 +123,8 @@ void add_program_verbs(CLI::App& app, int& status) {
     add_format_option(*verb, options->to);
     verb->add_option("-o,--output", options->output, "write to this file")->capture_default_str();
     verb->callback([options, &status] {
-      status = with_program(*options, [&](const cbpf::Program& program) {
-        return write_program(program, *format_named(options->to), options->output);
+      status = with_program(*options, [&](const cbpf::Assembled& read, const std::string&) {
+        return write_program(read.program, *format_named(options->to), options->output);
       });
     });
   }
@@ -130,7 +136,8 @@ void add_program_verbs(CLI::App& app, int& status) {
     add_target_option(*verb, options->target);
     verb->add_flag("--json", options->json, "print the findings as JSON");
     verb->callback([options, &status] {
-      status = with_program(*options, [&](const cbpf::Program& program) { return check(*options, program); });
+      status = with_program(
+          *options, [&](const cbpf::Assembled& read, const std::string& text) { return check(*options, read, text); });
     });
   }
 }

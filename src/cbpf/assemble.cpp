@@ -82,7 +82,7 @@ class Assembler {
     if (hint.empty() && word.kind == WordKind::kSign && word.number == '#')
       hint = "a # after the first column starts an operand: comments are /* this */ and ; that";
     // Line ends are blanks, but who left something out did so on the line before.
-    if (word.first_on_line && at_ > 0) {
+    if (word.first_on_line && in_instruction_) {
       const Word& before = words_[at_ - 1];
       return complain(fmt::format("expected {} after '{}'", what, before.text), Span{before.span.end, before.span.end},
                       std::move(hint));
@@ -109,6 +109,7 @@ class Assembler {
   }
 
   void statement() {
+    in_instruction_ = false;
     bool labelled = false;
     if (peek().kind == WordKind::kName && is(':', 1)) {
       labelled = true;
@@ -119,6 +120,7 @@ class Assembler {
     if (labelled && is(':', 1))
       return complain("an instruction takes one label", word.span, "let both uses name the same label");
     ++at_;
+    in_instruction_ = true;
     const std::string name = lower_case(word.text);
     if (name == ".raw") return raw(word);
     const Mnemonic* mnemonic = find_mnemonic(name);
@@ -360,6 +362,7 @@ class Assembler {
 
   std::vector<Word> words_;
   std::size_t at_ = 0;
+  bool in_instruction_ = false;  // behind its mnemonic
   std::vector<Instruction> program_;
   std::vector<Span> places_;
   std::map<std::string_view, std::size_t> labels_;

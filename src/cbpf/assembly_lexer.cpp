@@ -121,7 +121,8 @@ class Lexer {
     std::size_t length = 1;
     while (at_ + length < text_.size() && (static_cast<unsigned char>(text_[at_ + length]) & 0xc0) == 0x80) ++length;
     const auto byte = static_cast<unsigned char>(text_[at_]);
-    if (byte >= 0x20 && byte != 0x7f && (byte < 0x80 || byte >= 0xc2) && length <= 4)
+    const std::size_t proper = byte < 0x80 ? 1 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
+    if (byte >= 0x20 && byte != 0x7f && (byte < 0x80 || byte >= 0xc2) && byte <= 0xf4 && length == proper)
       return complain(fmt::format("unexpected character '{}'", text_.substr(at_, length)), length);
     complain(fmt::format("unexpected byte {:#04x}", byte), 1);
   }

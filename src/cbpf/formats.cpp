@@ -27,6 +27,9 @@ constexpr std::array kFormats = {
     FormatInfo{Format::kGoRaw, "go-raw", "Go: []bpf.RawInstruction of golang.org/x/net/bpf", true},
     FormatInfo{Format::kXNet, "xnet", "text, as golang.org/x/net/bpf prints instructions", true},
     FormatInfo{Format::kRust, "rust", "Rust: an array of libc::sock_filter", true},
+    FormatInfo{Format::kCFunction, "c-func", "a function in C that gives the verdict", false, false},
+    FormatInfo{Format::kDot, "dot", "the blocks and jumps, for Graphviz", false, false},
+    FormatInfo{Format::kMermaid, "mermaid", "the blocks and jumps, for Mermaid", false, false},
 };
 
 constexpr bool in_order() {
@@ -57,6 +60,10 @@ std::vector<std::string> format_names() {
 }
 
 Status fits(const Program& program, Format format) {
+  if (format == Format::kCFunction) {
+    WEIR_TRY([[maybe_unused]] const Checked checked, check(program, {.target = Target::kUser}));
+    return {};
+  }
   const bool netfilter = format == Format::kXtBpf || format == Format::kIptables;
   const std::size_t limit = netfilter ? kXtBpfLength : format == Format::kTc ? kMaximumLength : SIZE_MAX;
   if (program.size() <= limit) return {};

@@ -27,7 +27,7 @@ struct Tables {
   std::vector<std::string_view> mnemonic_names{".raw"};
   std::map<std::string_view, NamedLoad> loads{{"len", {.length = true}}, {"pktlen", {.length = true}}};
   std::vector<std::string_view> load_names{"len"};
-  std::vector<std::string_view> reserved{"a", "x", "m", "len", "vlan_pr"};
+  std::vector<std::string_view> reserved{"len", "vlan_pr"};
 
   Tables() {
     for (const OpcodeInfo& row : opcodes()) {

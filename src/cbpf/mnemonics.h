@@ -35,7 +35,7 @@ struct NamedLoad {
 std::optional<NamedLoad> find_named_load(std::string_view word);  // bpf_asm's names and bpfc's, in lower case
 std::span<const std::string_view> named_loads();                  // for suggestions
 
-// Words that bpf_asm does not take as labels: mnemonics, registers, its names of extensions. In lower case.
+// Words that are no labels: mnemonics and bpf_asm's names of extensions. In lower case.
 bool is_reserved(std::string_view word);
 
 }  // namespace weir::cbpf

@@ -121,6 +121,12 @@ Result<Program> read(std::string_view text, const ReadOptions& options) {
     case Format::kRust: return read_source(text);
     case Format::kAssembly:
     case Format::kXNet: return read_words(text);
+    case Format::kCFunction:
+    case Format::kDot:
+    case Format::kMermaid:
+      return fail(
+          Error{.code = ErrorCode::kUsage,
+                .message = fmt::format("programs are not read from the form '{}'", info(*options.format).name)});
   }
   return read_words(text);
 }

@@ -81,14 +81,14 @@ class Source {
     return is_row_field(inside) ||
            (find_constant(inside.text) && inside.text.substr(0, 4) == "BPF_" && !peek(ahead + 2).is("("));
   }
-  // `[]bpf.RawInstruction{{...}}` and `struct sock_filter{...}` open a list, not a row.
+  // The brace after `[]bpf.RawInstruction` opens a list, not a row.
   bool is_nested(std::size_t ahead) const {
-    return peek(ahead + 1).is("{") || (at_ + ahead >= 2 && words_[at_ + ahead - 2].is("]") && peek(ahead + 1).is("}"));
+    return peek(ahead + 1).is("{") || (at_ + ahead >= 2 && words_[at_ + ahead - 2].is("]"));
   }
 
   Result<Program> no_rows() {
     for (std::size_t i = 0; i + 1 < words_.size(); ++i)
-      if (words_[i].kind == Kind::kName && words_[i + 1].is("{"))
+      if (words_[i].kind == Kind::kName && words_[i + 1].is("{") && (i == 0 || !words_[i - 1].is("]")))
         if (std::string hint = did_you_mean(words_[i].text, go_types()); !hint.empty() && !is_go_type(words_[i].text))
           return fail(fmt::format("unknown instruction '{}'", words_[i].text), words_[i].span, hint);
     return fail("the text holds no instruction", words_.front().span,
@@ -168,9 +168,10 @@ class Source {
       }
       WEIR_CHECK(value(field.value, field.value_span));
       fields.push_back(field);
+      const bool another = peek().kind == Kind::kNumber || (peek().kind == Kind::kName && peek(1).is(":"));
       if (take(",")) commas = true;
-      else if (!peek().is("}") && (commas || !peek().blank_before || peek().kind != Kind::kNumber))
-        return expect("}");  // Go's %v has blanks only
+      else if (!peek().is("}") && (commas || !peek().blank_before || !another))
+        return expect("}");  // Go's %v and %+v have blanks only
     }
     const Span close = peek().span;
     ++at_;

@@ -101,6 +101,12 @@ std::string rows_of_c(const Program& program) {
   return out;
 }
 
+std::string c_function(const Program& program) {
+  const Result<Checked> checked = check(program, {.target = Target::kUser});
+  if (!checked) return fmt::format("#error \"{}\"\n", checked.error().message);
+  return write_c_function(*checked);
+}
+
 // printf's %#04x and %#010x, which leave out the 0x of zero.
 std::string rows_of_bpf_asm(const Program& program) {
   std::string out;
@@ -133,6 +139,9 @@ std::string write(const Program& program, Format format) {
     case Format::kGoRaw: return write_go_raw(program);
     case Format::kXNet: return write_xnet(program);
     case Format::kRust: return write_rust(program);
+    case Format::kCFunction: return c_function(program);
+    case Format::kDot: return write_dot(program);
+    case Format::kMermaid: return write_mermaid(program);
   }
   return {};
 }

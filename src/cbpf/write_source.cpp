@@ -16,17 +16,6 @@
 namespace weir::cbpf {
 namespace {
 
-// The instruction of a listing with single blanks: "jeq #0x806 jt 2 jf 3".
-std::string remark(const Program& program, std::size_t at) {
-  std::string out;
-  for (const char c : write_instruction(program[at], at)) {
-    if (c != ' ' && c != '\t') out += c;
-    else if (!out.empty() && out.back() != ' ') out += ' ';
-  }
-  if (!out.empty() && out.back() == ' ') out.pop_back();
-  return out;
-}
-
 std::array<std::uint8_t, 8> bytes_of(const Instruction& i) {
   std::array<std::uint8_t, 8> out{};
   store<std::uint16_t>(out.data(), i.code, std::endian::little);
@@ -49,12 +38,22 @@ bool stays_inside(const Program& program, std::size_t at) {
 
 }  // namespace
 
+std::string program_remark(const Program& program, std::size_t at) {
+  std::string out;
+  for (const char c : write_instruction(program[at], at)) {
+    if (c != ' ' && c != '\t') out += c;
+    else if (!out.empty() && out.back() != ' ') out += ' ';
+  }
+  if (!out.empty() && out.back() == ' ') out.pop_back();
+  return out;
+}
+
 std::string write_c_array(const Program& program) {
   std::string out = "#include <linux/filter.h>\n\nstatic struct sock_filter code[] = {\n";
   for (std::size_t at = 0; at < program.size(); ++at) {
     const Instruction& i = program[at];
     out += fmt::format("\t{{ {:#04x}, {:3}, {:3}, {:#010x} }}, /* {:3}: {} */\n", i.code, i.jt, i.jf, i.k, at,
-                       remark(program, at));
+                       program_remark(program, at));
   }
   return out +
          "};\n\nstatic struct sock_fprog program = {\n\t.len = sizeof code / sizeof code[0],\n\t.filter = code,\n};\n";
@@ -71,7 +70,7 @@ std::string write_go_raw(const Program& program) {
   for (std::size_t at = 0; at < program.size(); ++at) {
     const Instruction& i = program[at];
     out += fmt::format("\t{{Op: {:#x}, Jt: {}, Jf: {}, K: {:#x}}}, // {}: {}\n", i.code, i.jt, i.jf, i.k, at,
-                       remark(program, at));
+                       program_remark(program, at));
   }
   return out + "}\n";
 }
@@ -91,7 +90,7 @@ std::string write_rust(const Program& program) {
   for (std::size_t at = 0; at < program.size(); ++at) {
     const Instruction& i = program[at];
     out += fmt::format("    libc::sock_filter {{ code: {:#04x}, jt: {}, jf: {}, k: {:#010x} }}, // {}: {}\n", i.code,
-                       i.jt, i.jf, i.k, at, remark(program, at));
+                       i.jt, i.jf, i.k, at, program_remark(program, at));
   }
   return out + "];\n";
 }

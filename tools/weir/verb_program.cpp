@@ -72,9 +72,16 @@ int with_program(const Options& options, Use use) {
   return report(in_source(program.error(), options.file), *text);
 }
 
+std::vector<std::string> readable_formats() {
+  std::vector<std::string> names;
+  for (const cbpf::FormatInfo& format : cbpf::formats())
+    if (format.readable) names.emplace_back(format.name);
+  return names;
+}
+
 void add_from_option(CLI::App& verb, std::string& from) {
   verb.add_option("--from", from, "the form of the program; without it, told from the content")
-      ->check(CLI::IsMember(cbpf::format_names()))
+      ->check(CLI::IsMember(readable_formats()))
       ->type_name("FORM");
 }
 

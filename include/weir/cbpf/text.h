@@ -32,23 +32,26 @@ std::vector<Error> assembly_errors(std::string_view text);
 
 // How a program is written. formats() has the names and what each is for.
 enum class Format : std::uint8_t {
-  kText,      // tcpdump -d:   "(000) ldh      [12]"
-  kC,         // tcpdump -dd:  "{ 0x28, 0, 0, 0x0000000c },"
-  kDecimal,   // tcpdump -ddd: the count, then "40 0 0 12" lines
-  kAssembly,  // assembler text with labels; assemble() gives the same program back
-  kBytecode,  // bpf_asm's one line: "4,40 0 0 12,21 0 1 2048,6 0 0 65535,6 0 0 0,"
-  kBpfAsmC,   // bpf_asm -c:   "{ 0x28,  0,  0, 0x0000000c },"
-  kCArray,    // a complete C declaration
-  kXtBpf,     // the line for xt_bpf, at most 64 instructions
-  kIptables,  // a match of iptables(8)
-  kTc,        // a filter of tc(8)
-  kHex,       // the bytes of each instruction, 16 hexadecimal digits a line
-  kBinary,    // the bytes of each instruction: struct sock_filter, little-endian
-  kJson,      // an object; docs/program-forms.md has the schema
-  kGo,        // []bpf.Instruction of golang.org/x/net/bpf
-  kGoRaw,     // []bpf.RawInstruction
-  kXNet,      // the text that golang.org/x/net/bpf prints of instructions
-  kRust,      // an array of libc::sock_filter
+  kText,       // tcpdump -d:   "(000) ldh      [12]"
+  kC,          // tcpdump -dd:  "{ 0x28, 0, 0, 0x0000000c },"
+  kDecimal,    // tcpdump -ddd: the count, then "40 0 0 12" lines
+  kAssembly,   // assembler text with labels; assemble() gives the same program back
+  kBytecode,   // bpf_asm's one line: "4,40 0 0 12,21 0 1 2048,6 0 0 65535,6 0 0 0,"
+  kBpfAsmC,    // bpf_asm -c:   "{ 0x28,  0,  0, 0x0000000c },"
+  kCArray,     // a complete C declaration
+  kXtBpf,      // the line for xt_bpf, at most 64 instructions
+  kIptables,   // a match of iptables(8)
+  kTc,         // a filter of tc(8)
+  kHex,        // the bytes of each instruction, 16 hexadecimal digits a line
+  kBinary,     // the bytes of each instruction: struct sock_filter, little-endian
+  kJson,       // an object; docs/program-forms.md has the schema
+  kGo,         // []bpf.Instruction of golang.org/x/net/bpf
+  kGoRaw,      // []bpf.RawInstruction
+  kXNet,       // the text that golang.org/x/net/bpf prints of instructions
+  kRust,       // an array of libc::sock_filter
+  kCFunction,  // a function in C that gives the program's verdict; of a program that check() refuses, an #error
+  kDot,        // the blocks and jumps, for Graphviz
+  kMermaid,    // the same, for Mermaid
 };
 
 struct FormatInfo {
@@ -56,6 +59,7 @@ struct FormatInfo {
   std::string_view name;         // as --to names it: "c-array"
   std::string_view description;  // one line, lower case
   bool exact;                    // read() gives back every field of every program, used or not
+  bool readable = true;          // read() takes the form; others are for compilers and eyes
 };
 std::span<const FormatInfo> formats();
 const FormatInfo& info(Format format);
@@ -64,8 +68,12 @@ std::vector<std::string> format_names();               // of all formats, as wri
 
 // Total: any program can be written in any form. fits() says whether the form's consumer would take it.
 std::string write(const Program& program, Format format);
-// An error where the program is longer than what reads the form can take (xt_bpf: 64 instructions; Linux: 4096).
+// An error where what reads the form cannot take the program: xt_bpf more than 64 instructions, tc more than 4096, a C
+// function what check() refuses.
 Status fits(const Program& program, Format format);
+
+// The function of kCFunction with a name of your choice: a C99 file that defines `name`, and says how to call it.
+std::string write_c_function(const Checked& program, std::string_view name = "filter");
 
 // One instruction as tcpdump -d prints it, without the number: "jeq      #0x800           jt 2	jf 5".
 std::string write_instruction(const Instruction& instruction, std::size_t index);
@@ -73,7 +81,7 @@ std::string write_instruction(const Instruction& instruction, std::size_t index)
 struct ReadOptions {
   std::optional<Format> format = {};  // read this form; none: told from the content
 };
-// Reads a program in any of the formats. Errors carry a Span into the text.
+// Reads a program in any readable format. Errors carry a Span into the text.
 Result<Program> read(std::string_view text, const ReadOptions& options = {});
 // The form that read() takes the text to be in; kAssembly when no other fits.
 Format recognize(std::string_view text);

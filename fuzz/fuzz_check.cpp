@@ -46,16 +46,21 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   code.push_back(cbpf::make(cbpf::Opcode::kRetA));
   const Result<cbpf::Checked> checked = cbpf::check(cbpf::Program(std::move(code)), {.target = cbpf::Target::kUser});
   if (!checked) return 0;
-  const auto engine = engine::load(*checked);
-  if (!engine) std::abort();
   const std::size_t bytes = std::min(length, size);
-  for (std::uint8_t* at : {memory + page - bytes, memory}) {
-    std::memcpy(at, data, bytes);
-    const packet::Packet packet{at, static_cast<std::uint32_t>(bytes), static_cast<std::uint32_t>(bytes), nullptr};
-    const packet::Packet both[] = {packet, packet};
-    std::uint32_t verdicts[2] = {};
-    (*engine)->run(both, verdicts);
-    (*engine)->run(packet);
+  for (const engine::KindInfo& kind : engine::kinds()) {
+    const auto engine = engine::load(*checked, {.kind = kind.kind});
+    if (!engine) {
+      if (kind.kind == engine::Kind::kInterpreter) std::abort();
+      continue;  // not on this machine
+    }
+    for (std::uint8_t* at : {memory + page - bytes, memory}) {
+      std::memcpy(at, data, bytes);
+      const packet::Packet packet{at, static_cast<std::uint32_t>(bytes), static_cast<std::uint32_t>(bytes), nullptr};
+      const packet::Packet both[] = {packet, packet};
+      std::uint32_t verdicts[2] = {};
+      (*engine)->run(both, verdicts);
+      (*engine)->run(packet);
+    }
   }
   return 0;
 }

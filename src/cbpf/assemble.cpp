@@ -24,6 +24,9 @@
 namespace weir::cbpf {
 namespace {
 
+// More than anybody reads; each costs a search for what may have been meant.
+constexpr std::size_t kMostErrors = 100;
+
 constexpr Instruction kRetX{0x0e, 0, 0, 0};  // in bpf_asm's language, but no Linux takes it
 
 class Assembler {
@@ -31,7 +34,7 @@ class Assembler {
   explicit Assembler(Words words) : words_(std::move(words.words)), errors_(std::move(words.errors)) {}
 
   void run() {
-    while (peek().kind != WordKind::kEnd) {
+    while (peek().kind != WordKind::kEnd && errors_.size() < kMostErrors) {
       const std::size_t errors_before = errors_.size();
       const std::size_t start = at_;
       statement();
@@ -318,6 +321,7 @@ class Assembler {
         std::any_of(uses_.begin(), uses_.end(), [](const Use& use) { return use.target.kind == WordKind::kNumber; }) &&
         every_line_is_labelled();
     for (const Use& use : uses_) {
+      if (errors_.size() >= kMostErrors) return;
       std::int64_t to = 0;
       const auto after = static_cast<std::int64_t>(use.instruction) + 1;
       if (use.target.kind == WordKind::kNumber) {

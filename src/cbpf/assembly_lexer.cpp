@@ -16,6 +16,8 @@ namespace {
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '.'; }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
+constexpr std::size_t kMostErrors = 100;  // a text of other things is not read to its end
+
 class Lexer {
  public:
   explicit Lexer(std::string_view text) : text_(text) {}
@@ -30,7 +32,7 @@ class Lexer {
     if (text_.substr(0, 3) == "\xef\xbb\xbf") line_begin_ = at_ = 3;
     for (;;) {
       skip();
-      if (at_ >= text_.size()) break;
+      if (at_ >= text_.size() || out_.errors.size() >= kMostErrors) break;
       next();
     }
     push(WordKind::kEnd, 0);

@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <span>
+#include <utility>
 
 #include <weir/base/error.h>
 #include <weir/cbpf/typed.h>
@@ -18,7 +19,12 @@ namespace weir::engine {
 class Vm {
  public:
   // Errors name the instruction (InstructionPlace): a field out of its range, or a rule of cbpf::check().
-  static Result<Vm> make(std::span<const cbpf::typed::Instruction> instructions, const LoadOptions& options = {});
+  static Result<Vm> make(std::span<const cbpf::typed::Instruction> instructions, const LoadOptions& options = {}) {
+    WEIR_TRY(cbpf::Program program, cbpf::typed::assemble(instructions));
+    WEIR_TRY(const cbpf::Checked checked, cbpf::check(std::move(program), {.target = cbpf::Target::kUser}));
+    WEIR_TRY(std::unique_ptr<Engine> engine, load(checked, options));
+    return Vm(std::move(engine));
+  }
 
   // The verdict: how many bytes to keep, 0 for none.
   std::uint32_t run(const packet::Packet& packet) const { return engine_->run(packet); }

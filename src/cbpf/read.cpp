@@ -62,6 +62,17 @@ Result<Program> read_printed_slice(std::string_view text) {
   return assemble(inside);
 }
 
+// A NUL byte alone does not make a program of a capture or a picture: opcodes fit into one byte.
+Result<Program> read_unnamed_binary(std::string_view bytes) {
+  WEIR_TRY(Program program, read_binary(bytes));
+  for (std::size_t at = 0; at < program.size(); ++at)
+    if (program[at].code > 0xff)
+      return fail(fmt::format("this is neither text nor a binary program: instruction {} would have the opcode {:#06x}",
+                              at, program[at].code),
+                  OffsetPlace{at * 8}, "--from binary reads it nevertheless");
+  return program;
+}
+
 Result<Program> read_words(std::string_view text) {
   Cursor cursor(text, 0, text.size());
   skip_comments(cursor);
@@ -111,7 +122,7 @@ Result<Program> read(std::string_view text, const ReadOptions& options) {
     case Format::kIptables:
     case Format::kTc: return read_quoted(text);
     case Format::kHex: return read_hex(text);
-    case Format::kBinary: return read_binary(text);
+    case Format::kBinary: return options.format ? read_binary(text) : read_unnamed_binary(text);
     case Format::kJson: return read_json(text);
     case Format::kC:
     case Format::kBpfAsmC:

@@ -108,6 +108,13 @@ TEST(Read, BinaryIsToldByItsZeros) {
   const std::string arp("\x28\0\0\0\x0c\0\0\0\x15\0\0\x01\x06\x08\0\0\x06\0\0\0\0\x10\0\0\x06\0\0\0\0\0\0\0", 32);
   EXPECT_EQ(bytecode(arp), kArp);
   EXPECT_EQ(read(arp.substr(0, 30)).error().message, "30 bytes: an instruction has 8, and 6 are left over");
+  // A capture is no program, unless its reader insists.
+  const std::string pcap("\xd4\xc3\xb2\xa1\2\0\4\0\0\0\0\0\0\0\0\0\0\0\4\0\1\0\0\0", 24);
+  EXPECT_EQ(
+      one_line(read(pcap).error()),
+      "byte 0: this is neither text nor a binary program: instruction 0 would have the opcode 0xc3d4 (--from binary "
+      "reads it nevertheless)");
+  EXPECT_TRUE(read(pcap, {.format = Format::kBinary}));
 }
 
 TEST(Read, TheFormCanBeNamed) {

@@ -150,7 +150,8 @@ class Writer {
       case Opcode::kJeqX: return branch(at, "a == x");
       case Opcode::kJgtK: return branch(at, with("a > {:#x}u", k));
       case Opcode::kJgtX: return branch(at, "a > x");
-      case Opcode::kJgeK: return branch(at, with("a >= {:#x}u", k));
+      // Compilers warn of what is always true.
+      case Opcode::kJgeK: return branch(at, k == 0 ? "1" : with("a >= {:#x}u", k));
       case Opcode::kJgeX: return branch(at, "a >= x");
       case Opcode::kJsetK: return branch(at, with("a & {:#x}u", k));
       case Opcode::kJsetX: return branch(at, "a & x");

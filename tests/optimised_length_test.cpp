@@ -75,5 +75,20 @@ TEST(OptimisedLength, NoLongerThanLibpcapInAnyRowAndShorterInAll) {
   EXPECT_LT(ours * 100, theirs * 86);
 }
 
+// Lists stay lists of one set for each direction, whatever they are made of: about three instructions a term.
+TEST(OptimisedLength, ListsBecomeSets) {
+  for (const char* kind : {"host 10.%d.%d.7", "net 10.%d.%d.0/24", "port %d%d"}) {
+    std::string text;
+    for (int i = 0; i < 200; ++i) {
+      char term[64];
+      std::snprintf(term, sizeof term, kind, 1 + i % 50, (i * 37) % 200);
+      text += (i == 0 ? "" : " or ") + std::string(term);
+    }
+    const auto compiled = filter::compile(text);
+    ASSERT_TRUE(compiled) << compiled.error().message;
+    EXPECT_LT(compiled->program.program().size(), 3u * 200 + 40) << kind;
+  }
+}
+
 }  // namespace
 }  // namespace weir

@@ -17,7 +17,7 @@
 namespace weir::flow {
 namespace {
 
-constexpr int kMostRounds = 2;
+constexpr int kMostRounds = 4;
 constexpr std::size_t kSmall = 600;  // decisions
 
 struct Pass {

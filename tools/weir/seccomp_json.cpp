@@ -14,9 +14,11 @@ using nlohmann::json;
 // Whether an object has only these members.
 Status only(const json& object, std::initializer_list<const char*> names, const std::string& where) {
   if (!object.is_object()) return fail(where + " is no object");
-  for (const auto& [key, value] : object.items())
+  for (const auto& member : object.items()) {
+    const std::string& key = member.key();
     if (std::find_if(names.begin(), names.end(), [&](const char* name) { return key == name; }) == names.end())
       return fail(fmt::format("{} has an unknown member '{}'", where, key));
+  }
   return {};
 }
 

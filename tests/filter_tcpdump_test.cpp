@@ -107,7 +107,9 @@ std::map<int, std::string> join_captures(const TemporaryFolder& folder) {
       pcap_dumper_t*& dumper = dumpers[type];
       if (dumper == nullptr) {
         paths[type] = folder / (std::to_string(type) + ".pcap");
-        dumper = ::pcap_dump_open(::pcap_open_dead(type, 262144), paths[type].c_str());
+        pcap_t* const dead = ::pcap_open_dead(type, 262144);
+        dumper = ::pcap_dump_open(dead, paths[type].c_str());
+        ::pcap_close(dead);
       }
       pcap_pkthdr* header = nullptr;
       const u_char* data = nullptr;

@@ -47,6 +47,7 @@ class MemoryStream final : public ByteStream {
     bytes_ = bytes_.subspan(count);
     return count;
   }
+  bool borrows() const override { return true; }
 
  private:
   ByteSpan bytes_;

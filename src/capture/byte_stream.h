@@ -27,6 +27,8 @@ class ByteStream {
   virtual Status seek(std::uint64_t offset);
   // The file in memory, where the stream is a regular file from its start.
   virtual std::unique_ptr<Mapping> map() { return nullptr; }
+  // Whether it reads memory of the caller's, which no other thread may touch once the stream is gone.
+  virtual bool borrows() const { return false; }
 };
 
 std::unique_ptr<ByteStream> file_stream(FileDescriptor file, std::string name);

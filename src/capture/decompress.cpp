@@ -236,10 +236,14 @@ Result<OpenedStream> decompressed(std::unique_ptr<ByteStream> stream) {
   ahead.resize(got);
   OpenedStream out;
   out.compression = compression_of(ahead);
+  const bool borrows = stream->borrows();
   out.stream = std::make_unique<AheadStream>(std::move(ahead), std::move(stream));
-  if (std::unique_ptr<Decoder> decoder = decoder_of(out.compression))
-    out.stream = threaded_stream(
-        std::make_unique<DecompressedStream>(std::move(out.stream), std::move(decoder), name_of(out.compression)));
+  if (std::unique_ptr<Decoder> decoder = decoder_of(out.compression)) {
+    out.stream =
+        std::make_unique<DecompressedStream>(std::move(out.stream), std::move(decoder), name_of(out.compression));
+    // The thread may still be reading when the stream is dropped: not from memory that is the caller's.
+    if (!borrows) out.stream = threaded_stream(std::move(out.stream));
+  }
   return out;
 }
 

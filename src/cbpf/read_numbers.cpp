@@ -98,6 +98,7 @@ Result<Program> read_hex(std::string_view text) {
     program.push_back({load<std::uint16_t>(bytes, std::endian::little), bytes[2], bytes[3],
                        load<std::uint32_t>(bytes + 4, std::endian::little)});
   }
+  if (program.empty()) return fail("the text holds no program", cursor.here());
   return Program(std::move(program));
 }
 

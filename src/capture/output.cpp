@@ -1,8 +1,8 @@
 // Ranges of a mapped capture on their way to a file. Exports Output::append.
 //
-// A long range becomes an element of writev and is written from where it lies; short ones are copied into a buffer first,
-// since an element costs about as much as copying a few hundred bytes. The bound is an estimate. copy_file_range, which
-// would spare the copy for nearly total matches, is not used.
+// A long range becomes an element of writev and is written from where it lies; short ones are copied into a buffer
+// first, since an element costs about as much as copying a few hundred bytes. The bound is an estimate.
+// copy_file_range, which would spare the copy for nearly total matches, is not used.
 #include "capture/output.h"
 
 #include <algorithm>

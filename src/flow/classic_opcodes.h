@@ -8,9 +8,9 @@
 
 namespace weir::flow {
 
-// A graph's load address as the operand of a classic absolute load. Offsets relative to the network or link-layer header
-// keep their meaning, which only a kernel knows. Other high offsets would mean something else to the classic machine
-// (extensions); as a graph's addresses they lie beyond every packet.
+// A graph's load address as the operand of a classic absolute load. Offsets relative to the network or link-layer
+// header keep their meaning, which only a kernel knows. Other high offsets would mean something else to the classic
+// machine (extensions); as a graph's addresses they lie beyond every packet.
 std::uint32_t absolute_offset(std::uint32_t address);
 
 cbpf::Opcode load_opcode(std::uint8_t size, bool indirect);  // size: 1, 2 or 4

@@ -142,6 +142,10 @@ void Avx2Body::emit_tree(PlanBlockId root) {
 void Avx2Body::emit_block(PlanBlockId id) {
   const PlanBlock& block = plan_.blocks[id];
   const Ymm mask = masks_[id];
+  if (keep_marks_ && !block.instructions.empty()) {
+    marks_.push_back({c_.newLabel(), block.instructions});
+    c_.bind(marks_.back().at);
+  }
   for (std::uint32_t g = block.guards.begin; g < block.guards.end; ++g) guard(plan_.guards[g], mask);
   switch (block.kind) {
     case ExitKind::kVerdict: {

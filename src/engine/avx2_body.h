@@ -40,6 +40,14 @@ class Avx2Body {
 
   // Emits the group's code and returns the register of the eight verdicts.
   asmjit::x86::Ymm emit(const Avx2Group& group);
+  // Binds a label where the code of each block begins that was made from instructions; call before emit().
+  struct Mark {
+    asmjit::Label at;
+    Slice instructions;
+  };
+  void keep_marks() { keep_marks_ = true; }
+  const std::vector<Mark>& marks() const { return marks_; }
+  asmjit::Label constants() const { return constants_label_; }
   // After the function: the constants that its code refers to.
   void embed_constants();
 
@@ -97,6 +105,8 @@ class Avx2Body {
   PlanValues values_;
   Avx2Group group_{};
   asmjit::Label constants_label_;
+  bool keep_marks_ = false;
+  std::vector<Mark> marks_;
   std::vector<std::uint32_t> constants_;  // words of 32 bytes each
 
   std::vector<PlanBlockId> dominator_;

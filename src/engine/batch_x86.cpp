@@ -28,14 +28,16 @@ using GroupsFunction = std::uint64_t (*)(const packet::Columns* columns, std::ui
 
 struct GroupsCode {
   CodeMemory memory;
+  std::size_t size = 0;
+  std::vector<CodeMark> marks;
   std::vector<SetTable> tables;
   GroupsFunction run = nullptr;
 };
 
 class Function {
  public:
-  Function(const Plan& plan, std::uint32_t length, bool fast_gather)
-      : plan_(plan), length_(length), fast_gather_(fast_gather) {}
+  Function(const Plan& plan, std::uint32_t length, const BatchOptions& options)
+      : plan_(plan), length_(length), options_(options) {}
 
   Result<GroupsCode> make() {
     for (const std::vector<flow::Range>& set : plan_.sets) code_.tables.push_back(make_set_table(set));
@@ -59,7 +61,8 @@ class Function {
     function->setArg(0, columns);
     function->setArg(1, verdicts);
     function->setArg(2, index);
-    Avx2Body body(c_, plan_, code_.tables, length_, fast_gather_);
+    Avx2Body body(c_, plan_, code_.tables, length_, options_.fast_gather);
+    if (options_.marks) body.keep_marks();
     const auto column = [&](std::size_t offset) {
       const x86::Gp out = c_.newUIntPtr();
       c_.mov(out, x86::qword_ptr(columns, static_cast<std::int32_t>(offset)));
@@ -92,6 +95,8 @@ class Function {
     c_.ret(index);
     c_.endFunc();
     body.embed_constants();
+    marks_ = body.marks();
+    end_ = body.constants();
   }
 
   void leave_short_groups(const Avx2Group& group, const asmjit::Label& done) {
@@ -115,13 +120,19 @@ class Function {
         holder_.copyFlattenedData(code_.memory.writable(), size) != asmjit::kErrorOk)
       return fail("machine code cannot be placed");
     WEIR_CHECK(code_.memory.seal());
+    const auto offset = [this](const asmjit::Label& at) { return static_cast<std::uint32_t>(holder_.labelOffset(at)); };
+    code_.size = offset(end_);
+    for (const Avx2Body::Mark& mark : marks_)
+      code_.marks.push_back({offset(mark.at), mark.instructions.begin, mark.instructions.end});
     code_.run = reinterpret_cast<GroupsFunction>(reinterpret_cast<std::uintptr_t>(code_.memory.start()));
     return std::move(code_);
   }
 
   const Plan& plan_;
   const std::uint32_t length_;
-  const bool fast_gather_;
+  const BatchOptions options_;
+  std::vector<Avx2Body::Mark> marks_;
+  asmjit::Label end_;
   GroupsCode code_;
   asmjit::CodeHolder holder_;
   x86::Compiler c_;
@@ -133,6 +144,10 @@ class BatchEngine final : public Engine {
       : name_(name), groups_(std::move(groups)), scalar_(std::move(scalar)) {}
 
   std::string_view name() const override { return name_; }
+
+  CodeListing code() const override {
+    return groups_.run != nullptr ? listing_of(groups_.memory, groups_.size, groups_.marks) : scalar_->code();
+  }
 
   std::uint32_t run(const packet::Packet& packet) const override { return scalar_->run(packet); }
 
@@ -174,14 +189,14 @@ bool has_loads(const Plan& plan) {
 
 }  // namespace
 
-Result<std::unique_ptr<Engine>> make_batch_avx2(Plan plan, bool fast_gather) {
+Result<std::unique_ptr<Engine>> make_batch_avx2(Plan plan, const BatchOptions& options) {
   WEIR_TRY(std::unique_ptr<Engine> scalar, make_scalar_x86(plan));
   GroupsCode groups;
   const std::uint32_t length = has_loads(plan) ? std::max(common_length(plan), 4u) : 0;
   drop_implied_guards(plan, length);
   find_sets(plan);
   if (Avx2Body::takes(plan)) {
-    WEIR_TRY(groups, Function(plan, length, fast_gather).make());
+    WEIR_TRY(groups, Function(plan, length, options).make());
   }
   return std::make_unique<BatchEngine>("avx2", std::move(groups), std::move(scalar));
 }

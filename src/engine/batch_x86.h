@@ -10,7 +10,12 @@
 
 namespace weir::engine {
 
+struct BatchOptions {
+  bool fast_gather = false;  // see CpuFeatures
+  bool marks = false;        // see LoadOptions
+};
+
 // Programs that lanes cannot run (extension loads, very large ones) run as scalar code all the same.
-Result<std::unique_ptr<Engine>> make_batch_avx2(Plan plan, bool fast_gather);
+Result<std::unique_ptr<Engine>> make_batch_avx2(Plan plan, const BatchOptions& options);
 
 }  // namespace weir::engine

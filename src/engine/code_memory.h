@@ -24,6 +24,7 @@ class CodeMemory {
   }
 
   const void* start() const { return pages_; }
+  std::size_t size() const { return size_; }
 
   // Writable pages of at least `size` bytes, for the caller to fill; seal() makes them executable.
   static Result<CodeMemory> allocate(std::size_t size);

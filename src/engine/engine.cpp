@@ -39,13 +39,14 @@ tl::unexpected<Error> unsupported(Kind kind) {
 }
 
 // kind: one that makes machine code.
-Result<std::unique_ptr<Engine>> make_machine_code(Kind kind, Plan plan, const CpuFeatures& features) {
+Result<std::unique_ptr<Engine>> make_machine_code(Kind kind, Plan plan, const LoadOptions& options) {
+  const CpuFeatures& features = options.features;
   if (kind == Kind::kScalar) {
     if (features.aarch64) return make_scalar_a64(std::move(plan));
     if (features.x86_64) return make_scalar_x86(std::move(plan));
   }
   if (kind == Kind::kAvx2 && features.x86_64 && features.avx2)
-    return make_batch_avx2(std::move(plan), features.fast_gather);
+    return make_batch_avx2(std::move(plan), {.fast_gather = features.fast_gather, .marks = options.marks});
   return unsupported(kind);
 }
 
@@ -104,7 +105,7 @@ std::size_t Engine::match(const packet::Columns& columns, std::span<std::uint64_
 Result<std::unique_ptr<Engine>> load(const cbpf::Checked& program, const LoadOptions& options) {
   const Kind kind = choose(options);
   if (kind == Kind::kInterpreter) return make_interpreter(program);
-  auto engine = make_machine_code(kind, plan_of(program.program()), options.features);
+  auto engine = make_machine_code(kind, plan_of(program.program()), options);
   if (!engine && options.kind == Kind::kAutomatic) return make_interpreter(program);
   return engine;
 }
@@ -113,7 +114,7 @@ Result<std::unique_ptr<Engine>> load(const flow::Graph& graph, const LoadOptions
   const Kind kind = choose(options);
   if (kind != Kind::kInterpreter) {
     if (std::optional<Plan> plan = plan_of(graph)) {
-      auto engine = make_machine_code(kind, std::move(*plan), options.features);
+      auto engine = make_machine_code(kind, std::move(*plan), options);
       if (engine || options.kind != Kind::kAutomatic) return engine;
     }
   }

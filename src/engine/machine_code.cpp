@@ -11,6 +11,7 @@ class MachineEngine final : public Engine {
   MachineEngine(std::string_view name, MachineCode code) : name_(name), code_(std::move(code)) {}
 
   std::string_view name() const override { return name_; }
+  CodeListing code() const override { return listing_of(code_.memory, code_.size, code_.marks); }
 
   std::uint32_t run(const packet::Packet& packet) const override {
     const std::uint32_t offset = 0;

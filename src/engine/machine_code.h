@@ -20,9 +20,16 @@ using FilterFunction = void (*)(const packet::Columns* columns, std::uint32_t* v
 
 struct MachineCode {
   CodeMemory memory;
+  std::size_t size = 0;         // bytes of code
+  std::vector<CodeMark> marks;  // see CodeListing
   std::vector<SetTable> tables;  // the code holds their addresses
   FilterFunction filter = nullptr;
 };
+
+// What there is to read of code in memory.
+inline CodeListing listing_of(const CodeMemory& memory, std::size_t size, std::span<const CodeMark> marks) {
+  return {{static_cast<const std::uint8_t*>(memory.start()), size}, marks};
+}
 
 std::unique_ptr<Engine> make_machine_engine(std::string_view name, MachineCode code);
 

@@ -54,6 +54,7 @@ struct PlanBlock {
   std::uint32_t set = kNothing;  // kSet: index of Plan::sets
   PlanEdge if_true{};
   PlanEdge if_false{};
+  Slice instructions{};  // of the classic program: what the block was made from
 };
 
 struct Plan {
@@ -71,6 +72,12 @@ struct Plan {
 // Bytes that a packet must have for a load at a constant offset; 0 for what is no such load.
 inline std::uint64_t constant_extent(const Node& node) {
   return node.op == flow::Op::kLoad && node.a == kNothing ? std::uint64_t{node.k} + node.size : 0;
+}
+
+// Whether a block gives verdict 0 and does nothing else.
+inline bool rejects(const Plan& plan, const PlanBlock& block) {
+  return block.kind == flow::ExitKind::kVerdict && block.guards.empty() && plan.is_constant(block.lhs) &&
+         plan[block.lhs].k == 0;
 }
 
 inline bool is_draw(const Node& node) {

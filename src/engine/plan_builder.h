@@ -34,6 +34,7 @@ class PlanBuilder {
 
   // Blocks. begin() says whether the block is reached at all; slot() is then what holds at its entry.
   bool begin(PlanBlockId block);
+  void made_from(Slice instructions) { plan_.blocks[now_].instructions = instructions; }
   NodeId slot(std::uint32_t index) const { return slots_[index]; }
   void set_slot(std::uint32_t index, NodeId value) { slots_[index] = value; }
   // The program ends here with 0 unless the node (a load, a division) can be computed; a drawn number is drawn here.

@@ -127,6 +127,7 @@ class FromProgram {
 
   void run_block(PlanBuilder& b, PlanBlockId block) const {
     const std::uint32_t end = end_of(block);
+    b.made_from({starts_[block], end});
     for (std::uint32_t i = starts_[block]; i < end; ++i)
       if (step(b, program_[i], i + 1)) return;
     b.end_with_jump(block + 1);

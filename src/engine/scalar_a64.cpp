@@ -92,6 +92,7 @@ Result<std::vector<std::uint8_t>> assemble_a64(Plan plan) {
 Result<std::unique_ptr<Engine>> make_scalar_a64(Plan plan) {
   WEIR_TRY(const std::vector<std::uint8_t> bytes, assemble_a64(std::move(plan)));
   MachineCode code;
+  code.size = bytes.size();
   WEIR_TRY(code.memory, CodeMemory::allocate(bytes.size()));
   std::memcpy(code.memory.writable(), bytes.data(), bytes.size());
   WEIR_CHECK(code.memory.seal());

@@ -58,7 +58,9 @@ class Function {
     const std::span<const SetTable> tables(code_.tables);
     X86Body long_body(a_, long_plan_, tables.first(long_plan_.sets.size()), {reject, next}, length_, 0);
     long_body.emit();
+    add_marks(long_body);
     a_.bind(reject);
+    mark_rejections();
     a_.mov(x86::dword_ptr(x86::rbp, x86::r12, 2), 0);
     a_.bind(next);
     a_.inc(x86::r12);
@@ -70,10 +72,23 @@ class Function {
       a_.bind(shorter);
       X86Body short_body(a_, short_plan_, tables.subspan(long_plan_.sets.size()), {reject, next}, 0, 0);
       short_body.emit();
+      add_marks(short_body);
       words = std::max(words, short_body.words_used());
     }
     set_frame(words);
     return words <= kMaximumWords;
+  }
+
+  void add_marks(const X86Body& body) {
+    code_.marks.insert(code_.marks.end(), body.marks().begin(), body.marks().end());
+  }
+
+  // Blocks that only reject have this place in common.
+  void mark_rejections() {
+    for (const PlanBlock& block : long_plan_.blocks)
+      if (!block.instructions.empty() && rejects(long_plan_, block))
+        code_.marks.push_back(
+            {static_cast<std::uint32_t>(a_.offset()), block.instructions.begin, block.instructions.end});
   }
 
   void enter() {
@@ -120,6 +135,7 @@ class Function {
     holder_.flatten();
     holder_.resolveUnresolvedLinks();
     const std::size_t size = holder_.codeSize();
+    code_.size = size;
     WEIR_TRY(code_.memory, CodeMemory::allocate(size));
     if (holder_.relocateToBase(reinterpret_cast<std::uint64_t>(code_.memory.start())) != asmjit::kErrorOk ||
         holder_.copyFlattenedData(code_.memory.writable(), size) != asmjit::kErrorOk)

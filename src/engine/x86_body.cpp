@@ -80,10 +80,16 @@ void X86Body::emit() {
     enter_scope(id);
     a_.bind(label_of(id));
     const PlanBlock& block = plan_.blocks[id];
+    mark(block);
     for (std::uint32_t g = block.guards.begin; g < block.guards.end; ++g) emit_guard(plan_.guards[g]);
     if (emit_region(id)) continue;
     emit_exit(id, next);
   }
+}
+
+void X86Body::mark(const PlanBlock& block) {
+  if (block.instructions.empty()) return;
+  marks_.push_back({static_cast<std::uint32_t>(a_.offset()), block.instructions.begin, block.instructions.end});
 }
 
 void X86Body::enter_scope(PlanBlockId id) {
@@ -100,11 +106,7 @@ void X86Body::leave_scope(const Scope& scope) {
   first_free_word_ = scope.first_free_word;
 }
 
-bool X86Body::is_reject(PlanBlockId id) const {
-  const PlanBlock& block = plan_.blocks[id];
-  return block.kind == ExitKind::kVerdict && block.guards.empty() && plan_.is_constant(block.lhs) &&
-         plan_[block.lhs].k == 0;
-}
+bool X86Body::is_reject(PlanBlockId id) const { return rejects(plan_, plan_.blocks[id]); }
 
 Label X86Body::label_of(PlanBlockId id) {
   if (is_reject(id)) return exits_.reject;

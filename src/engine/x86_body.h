@@ -14,6 +14,8 @@
 
 #include <asmjit/x86.h>
 
+#include <weir/engine/engine.h>
+
 #include "engine/plan.h"
 #include "engine/plan_values.h"
 #include "engine/set_table.h"
@@ -43,6 +45,8 @@ class X86Body {
           std::uint32_t known_length, std::uint32_t first_word);
 
   void emit();
+  // Where the code of each block that was made from instructions begins, in order of emission.
+  const std::vector<CodeMark>& marks() const { return marks_; }
   std::uint32_t words_used() const { return words_used_; }  // of the frame: first_word included
 
  private:
@@ -61,6 +65,7 @@ class X86Body {
   void emit_branch(CondCode condition, const PlanBlock& block, PlanBlockId next);
   void emit_verdict(NodeId value);
   struct Scope;
+  void mark(const PlanBlock& block);
   void enter_scope(PlanBlockId id);
   void leave_scope(const Scope& scope);
   asmjit::Label label_of(PlanBlockId id);
@@ -107,6 +112,7 @@ class X86Body {
   std::span<const SetTable> tables_;
   X86Exits exits_;
   std::uint32_t words_used_;
+  std::vector<CodeMark> marks_;
   std::uint32_t first_phi_word_;
   PlanValues values_;
   std::vector<asmjit::Label> labels_;

@@ -193,6 +193,7 @@ void X86Body::region_guard(const Node& load, Gp bit) {
 
 void X86Body::region_block(PlanBlockId id, Region& region) {
   const PlanBlock& block = plan_.blocks[id];
+  if (id != region.blocks.front()) mark(block);
   const auto outcome = [&](PlanBlockId next) {
     const PlanBlock& after = plan_.blocks[next];
     if (after.kind == ExitKind::kVerdict) return plan_[after.lhs].k == 0 ? kFalse : kTrue;

@@ -45,10 +45,25 @@ std::string_view name_of(Kind kind);
 // The kind with this name (as --engine= takes it), or an error that names all.
 Result<Kind> read_kind(std::string_view name);
 
+// Where the machine code of a part of a classic program begins. Parts may have several places (code for long and for
+// short packets) or none (tests that became one set).
+struct CodeMark {
+  std::uint32_t offset = 0;  // into the code, in bytes
+  std::uint32_t first = 0;   // the instructions [first, end)
+  std::uint32_t end = 0;
+};
+
+// Machine code as it lies in memory, for those who want to read it. Both spans live as long as the engine.
+struct CodeListing {
+  ByteSpan bytes{};
+  std::span<const CodeMark> marks{};  // ascending offsets; empty without LoadOptions::marks, and for graphs
+};
+
 struct LoadOptions {
   Kind kind = Kind::kAutomatic;
   CpuFeatures features = cpu_features();               // what machine code may use
   std::uint64_t expected_packets = ~std::uint64_t{0};  // kAutomatic: few packets are not worth compiling for
+  bool marks = false;                                  // note where the code of each part of the program begins
 };
 
 class Engine {
@@ -64,6 +79,9 @@ class Engine {
 
   // One verdict a packet. verdicts.size() == columns.count.
   virtual void run(const packet::Columns& columns, std::span<std::uint32_t> verdicts) const = 0;
+
+  // The machine code that packets run through; empty for interpreters.
+  virtual CodeListing code() const { return {}; }
 
   // One bit a packet: bit i % 64 of bits[i / 64] says whether packet i's verdict is not 0; bits beyond the count are 0.
   // bits.size() == (columns.count + 63) / 64. Returns how many packets match.

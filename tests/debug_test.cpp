@@ -2,9 +2,11 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <set>
 #include <vector>
 
 #include <weir/debug/console.h>
+#include <weir/debug/machine_code.h>
 #include <weir/debug/session.h>
 #include <weir/engine/engine.h>
 
@@ -207,6 +209,48 @@ TEST(DebugWhy, TurningTheDecidingTestTurnsTheVerdict) {
     decided += after > 0 ? 1 : 0;
   }
   EXPECT_GT(decided, 10);
+}
+
+// Each mark names a part of the program and the place of a whole instruction of the code; marks change no verdict.
+TEST(DebugMachineCode, MarksNamePartsOfTheProgramAndWholeInstructions) {
+  tests::ProgramMaker maker(31);
+  int marked = 0;
+  for (int i = 0; i < tests::rounds(300); ++i) {
+    const auto program = cbpf::check(maker.next(), {.target = cbpf::Target::kUser});
+    if (!program || !repeatable(program->program())) continue;
+    const auto interpreter = engine::load(*program, {.kind = engine::Kind::kInterpreter});
+    ASSERT_TRUE(interpreter);
+    EXPECT_TRUE((*interpreter)->code().bytes.empty());
+    for (const engine::Kind kind : {engine::Kind::kScalar, engine::Kind::kAvx2}) {
+      const auto engine = engine::load(*program, {.kind = kind, .marks = true});
+      if (!engine && engine.error().code == ErrorCode::kUnsupported) continue;  // another processor's
+      ASSERT_TRUE(engine);
+      const engine::CodeListing code = (*engine)->code();
+      ASSERT_FALSE(code.bytes.empty());
+      std::set<std::uint64_t> starts{code.bytes.size()};
+      for (const MachineInstruction& instruction : disassemble(code.bytes)) {
+        EXPECT_NE(instruction.text, "(bad)");
+        starts.insert(instruction.offset);
+      }
+      std::uint32_t last = 0;
+      for (const engine::CodeMark& mark : code.marks) {
+        ++marked;
+        EXPECT_LE(last, mark.offset);
+        last = mark.offset;
+        EXPECT_TRUE(starts.contains(mark.offset)) << mark.offset;
+        EXPECT_LT(mark.first, mark.end);
+        EXPECT_LE(mark.end, program->program().size());
+      }
+      for (int n = 0; n < 20; ++n) {
+        const std::vector<std::uint8_t> bytes = random_bytes(maker);
+        const packet::Packet packet = packet::make_packet(bytes);
+        EXPECT_EQ((*engine)->run(packet), (*interpreter)->run(packet));
+      }
+    }
+  }
+#if defined(__x86_64__)
+  EXPECT_GT(marked, tests::rounds(300));
+#endif
 }
 
 }  // namespace

@@ -20,8 +20,8 @@ using FilterFunction = void (*)(const packet::Columns* columns, std::uint32_t* v
 
 struct MachineCode {
   CodeMemory memory;
-  std::size_t size = 0;         // bytes of code
-  std::vector<CodeMark> marks;  // see CodeListing
+  std::size_t size = 0;          // bytes of code
+  std::vector<CodeMark> marks;   // see CodeListing
   std::vector<SetTable> tables;  // the code holds their addresses
   FilterFunction filter = nullptr;
 };

@@ -45,11 +45,11 @@ def compare(program, path, what):
     print(f"{what}: {len(theirs)} instructions agree")
 
 
-def kernel_images(program, place):
+def images(program, place, engine):
     for number, expression in enumerate(EXPRESSIONS):
-        run = subprocess.run([program, "jit", "--json", expression], capture_output=True, text=True)
+        run = subprocess.run([program, "jit", "--json", "--engine", engine, expression], capture_output=True, text=True)
         if run.returncode != 0:
-            print("no code of the kernel:", run.stderr.strip())
+            print(f"no code of {engine}:", run.stderr.strip())
             return
         view = json.loads(run.stdout)
         begins = [n for one in view["instructions"] for n in one.get("begins", [])]
@@ -57,7 +57,7 @@ def kernel_images(program, place):
             sys.exit(f"{expression}: code of instructions {begins}")
         path = place / f"image{number}"
         path.write_bytes(bytes.fromhex("".join(one["bytes"] for one in view["instructions"]).replace(" ", "")))
-        compare(program, path, expression)
+        compare(program, path, f"{engine}, {expression}")
 
 
 def recorded_log(program, place):
@@ -89,8 +89,10 @@ def main():
     with tempfile.TemporaryDirectory() as place:
         place = pathlib.Path(place)
         recorded_log(program, place)
-        kernel_images(program, place)
+        images(program, place, "kernel")
         if os.uname().machine == "x86_64":
+            images(program, place, "scalar")
+            images(program, place, "avx2")
             text = place / "text"
             subprocess.run(["objcopy", "-O", "binary", "--only-section=.text", shutil.which("objdump"), text], check=True)
             text.write_bytes(text.read_bytes()[:200000])

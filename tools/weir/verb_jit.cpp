@@ -14,6 +14,7 @@
 #include <weir/debug/jit_log.h>
 #include <weir/debug/machine_code.h>
 #include <weir/debug/text.h>
+#include <weir/engine/engine.h>
 #include <weir/filter/compile.h>
 #include <weir/kernel/program_image.h>
 
@@ -34,6 +35,7 @@ struct Options {
   std::string log;
   std::string image;
   std::string processor;
+  std::string engine = "kernel";
   LanguageFlags language;
   TargetFlags target;
   std::optional<std::uint32_t> id;
@@ -117,10 +119,37 @@ Result<cbpf::Checked> program_of(const Options& options, std::string& text) {
   return std::move(compiled.program);
 }
 
+// An instruction as the listing's left column has it.
+std::string origin_text(const cbpf::Program& program, std::uint32_t index) {
+  std::string text = debug::instruction_text(program, index);
+  if (const std::size_t tab = text.find('\t'); tab != std::string::npos)
+    text = fmt::format("{:<6}{}", text.substr(0, tab), text.substr(tab + 1));
+  return text;
+}
+
+// What weir itself makes of a program.
+int show_engine(const cbpf::Checked& program, const Options& options) {
+  const Result<engine::Kind> kind = engine::read_kind(options.engine);
+  if (!kind) return report(kind.error());
+  const Result<std::unique_ptr<engine::Engine>> engine = engine::load(program, {.kind = *kind, .marks = true});
+  if (!engine) return report(engine.error());
+  const engine::CodeListing code = (*engine)->code();
+  if (code.bytes.empty())
+    return report({.code = ErrorCode::kUsage,
+                   .message = fmt::format("the engine '{}' makes no machine code", (*engine)->name()),
+                   .hint = "kernel, scalar and avx2 do"});
+  CodeView view{.source = fmt::format("weir, {}", (*engine)->name()), .code = {code.bytes.begin(), code.bytes.end()}};
+  for (const engine::CodeMark& mark : code.marks)
+    for (std::uint32_t index = mark.first; index < mark.end; ++index)
+      view.origins.push_back({mark.offset, index, origin_text(program.program(), index)});
+  return show(view, options);
+}
+
 int show_compiled(const Options& options) {
   std::string text;
   const Result<cbpf::Checked> program = program_of(options, text);
   if (!program) return report(program.error(), text);
+  if (options.engine != "kernel") return show_engine(*program, options);
   const Result<ebpf::Program> extended = convert::convert(*program, {.context = convert::Context::kSocket});
   if (!extended) return report(extended.error());
   const Result<kernel::ProgramImage> image = kernel::compile(*extended);
@@ -128,12 +157,8 @@ int show_compiled(const Options& options) {
   CodeView view = view_of(*image);
   view.source = "kernel";
   for (const kernel::CodeLine& line : image->lines)
-    if (line.line > 0) {
-      std::string instruction = debug::instruction_text(program->program(), line.line - 1);
-      if (const std::size_t tab = instruction.find('\t'); tab != std::string::npos)
-        instruction = fmt::format("{:<6}{}", instruction.substr(0, tab), instruction.substr(tab + 1));
-      view.origins.push_back({line.offset, line.line - 1, std::move(instruction)});
-    }
+    if (line.line > 0)
+      view.origins.push_back({line.offset, line.line - 1, origin_text(program->program(), line.line - 1)});
   return show(view, options);
 }
 
@@ -147,6 +172,8 @@ int run(const Options& options) {
   Result<debug::Processor> processor = debug::native_processor();
   if (!options.processor.empty()) processor = debug::read_processor(options.processor);
   if (!processor) return report(processor.error());
+  if (options.engine != "kernel" && options.words.empty() && options.program.empty())
+    return report({.code = ErrorCode::kUsage, .message = "--engine goes with an expression or --program"});
   if (!options.log.empty()) return show_log(options, *processor);
   if (!options.image.empty()) return show_image(options, *processor);
   if (!options.processor.empty())
@@ -203,10 +230,12 @@ int run_bpf_jit_disasm(int argc, char** argv) {
 void add_jit(CLI::App& app, int& status) {
   const auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("jit", "show the machine code of a program beside its instructions");
-  verb->add_option("expression", options->words, "compile this expression and let the kernel compile the program");
+  verb->add_option("expression", options->words, "compile this expression to a program, and that to machine code");
   verb->add_option("-p,--program", options->program, "the same for the classic program in this file, in any form");
   add_target_flags(*verb, options->target);
   add_language_flags(*verb, options->language);
+  verb->add_option("--engine", options->engine,
+                   "who makes the machine code: kernel (default), scalar, avx2 or auto, as weir filter has them");
   verb->add_option("--id", options->id, "a program that the kernel holds, by its number");
   verb->add_option("--log", options->log, "dumps in a log of the kernel: a file, '-', or 'kernel' for its own log");
   verb->add_option("--image", options->image, "machine code in this file");

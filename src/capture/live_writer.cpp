@@ -208,12 +208,11 @@ Status LiveWriter::Lane::flush() {
   return done;
 }
 
-Status LiveWriter::Lane::make_room(std::uint32_t length) {
+// Inline, and no Status: making and looking at one costs as much as all else that is done for a small packet.
+inline bool LiveWriter::Lane::has_room(std::uint32_t length) const {
   const auto used = static_cast<std::size_t>(cursor_ - buffer_.get());
-  if (used + kLongestHead + kCopyBelow + kStep > kBuffer || pieces_.size() + 3 > kMostPieces ||
-      bytes_ + static_cast<std::uint64_t>(cursor_ - piece_) + length >= longest_stretch_)
-    return flush();
-  return {};
+  return used + kLongestHead + kCopyBelow + kStep <= kBuffer && pieces_.size() + 3 <= kMostPieces &&
+         bytes_ + static_cast<std::uint64_t>(cursor_ - piece_) + length < longest_stretch_;
 }
 
 Status LiveWriter::Lane::write(const RecordBatch& batch, std::span<const std::uint32_t> verdicts,
@@ -223,7 +222,7 @@ Status LiveWriter::Lane::write(const RecordBatch& batch, std::span<const std::ui
     if (!verdicts.empty() && verdicts[i] == 0) continue;
     const packet::Packet& packet = batch.packets[i];
     const Record& record = batch.records[i];
-    WEIR_CHECK(make_room(packet.length));
+    if (!has_room(packet.length)) WEIR_CHECK(flush());
     cursor_ = pcapng_ ? put_enhanced_head(cursor_, packet, record, interface) : put_pcap_head(cursor_, packet, record);
     if (packet.length >= kCopyBelow) {
       end_piece();

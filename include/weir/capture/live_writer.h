@@ -44,7 +44,7 @@ class LiveWriter {
     Status write(const RecordBatch& batch, std::span<const std::uint32_t> verdicts, std::uint32_t interface);
 
    private:
-    Status make_room(std::uint32_t length);
+    bool has_room(std::uint32_t length) const;
     void end_piece();
     Status flush();
     LiveWriter& writer_;

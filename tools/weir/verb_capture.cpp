@@ -23,6 +23,7 @@
 #include <weir/kernel/extended_filter.h>
 #include <weir/kernel/privileges.h>
 
+#include "expression.h"
 #include "quantity.h"
 #include "terminal.h"
 #include "verbs.h"
@@ -54,7 +55,7 @@ struct Options {
   bool list = false;
   bool json = false;
   bool quiet = false;
-  bool no_dns = false;
+  LanguageFlags language;
 };
 
 using Clock = std::chrono::steady_clock;
@@ -110,12 +111,8 @@ class CaptureRun {
   Status take_options() {
     if (options_.interfaces.empty())
       return fail(usage("an interface is missing", "name it with -i; 'weir capture --list' shows them"));
-    if (!options_.expression_file.empty()) {
-      if (!options_.expression.empty()) return fail(usage("an expression and -F contradict each other"));
-      WEIR_TRY(expression_, read_whole_file(options_.expression_file, 64u << 20));
-    } else {
-      expression_ = fmt::format("{}", fmt::join(options_.expression, " "));
-    }
+    WEIR_TRY(expression_, expression_text(options_.expression, options_.expression_file));
+    WEIR_CHECK(apply(options_.language, compile_));
     if (options_.count_only && !options_.output.empty()) return fail(usage("--count and -w contradict each other"));
     if (!options_.count_only && options_.output.empty()) {
       if (::isatty(STDOUT_FILENO) == 1)
@@ -176,11 +173,10 @@ class CaptureRun {
   }
 
   Result<filter::Compiled> compile(const capture::Interface& interface, filter::Platform platform) {
-    filter::CompileOptions compile;
+    filter::CompileOptions compile = compile_;
     compile.bind.link_type = interface.link_type;
     compile.bind.platform = platform;
     compile.bind.capture_file = false;
-    compile.bind.resolver = &filter::system_resolver({.allow_dns = !options_.no_dns});
     compile.snap_length = options_.snap_length;
     return filter::compile(expression_, compile);
   }
@@ -378,6 +374,7 @@ class CaptureRun {
 
   const Options& options_;
   std::string expression_;
+  filter::CompileOptions compile_;
   std::string output_;
   capture::LiveOptions live_;
   capture::LiveWriterOptions writer_;
@@ -417,7 +414,7 @@ void add_choice_options(CLI::App* verb, const std::shared_ptr<Options>& options)
   verb->add_flag("-p,--no-promiscuous", options->no_promiscuous, "do not set the interface to promiscuous mode");
   verb->add_option("-c", options->count, "end after this many packets")->check(CLI::PositiveNumber);
   verb->add_option("--duration", options->duration, "end after this time: 10s, 500ms, 2min");
-  verb->add_flag("--no-dns", options->no_dns, "resolve host names from /etc/hosts alone");
+  add_language_flags(*verb, options->language);
 }
 
 void add_output_options(CLI::App* verb, const std::shared_ptr<Options>& options) {

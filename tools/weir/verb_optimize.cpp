@@ -12,6 +12,7 @@
 #include <weir/cbpf/text.h>
 #include <weir/flow/optimise.h>
 
+#include "program_output.h"
 #include "terminal.h"
 #include "verbs.h"
 
@@ -38,16 +39,6 @@ Result<std::string> text_of(const Options& options, std::string& source) {
 
 cbpf::Target target_named(const std::string& name) {
   return name == "seccomp" ? cbpf::Target::kSeccomp : name == "user" ? cbpf::Target::kUser : cbpf::Target::kSocket;
-}
-
-int write_out(const std::string& text, const std::string& path) {
-  if (path == "-") return print(text);
-  Result<ReplacingFile> file = ReplacingFile::create(path);
-  if (!file) return report(file.error());
-  const ByteSpan bytes{reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
-  if (const Status status = write_all(file->descriptor(), bytes, path); !status) return report(status.error());
-  if (const Status status = file->commit(); !status) return report(status.error());
-  return kYes;
 }
 
 std::string saving(std::size_t before, std::size_t after) {
@@ -81,9 +72,9 @@ int optimize(const Options& options) {
     for (const cbpf::Instruction& i : made) instructions.push_back({i.code, i.jt, i.jf, i.k});
     const nlohmann::json out = {
         {"version", 1}, {"before", before}, {"after", made.size()}, {"instructions", instructions}};
-    return write_out(out.dump() + "\n", options.output);
+    return write_text(out.dump() + "\n", options.output);
   }
-  const int status = write_out(cbpf::write(made, *format_named(options.to)), options.output);
+  const int status = write_program(made, *format_named(options.to), options.output);
   if (status == kYes && !options.quiet) say(saving(before, made.size()));
   return status;
 }
@@ -96,9 +87,7 @@ void add_optimize(CLI::App& app, int& status) {
   verb->add_option("program", options->program,
                    "a file with the program in any form ('-': standard input), or the program itself")
       ->capture_default_str();
-  verb->add_option("--to", options->to, "the form: text, c, decimal, asm, bytecode")
-      ->check(CLI::IsMember({"text", "c", "decimal", "asm", "bytecode"}))
-      ->capture_default_str();
+  add_format_option(*verb, options->to);
   verb->add_option("-o,--output", options->output, "write to this file")->capture_default_str();
   verb->add_option("--target", options->target, "who will run it: socket, seccomp or user (weir itself)")
       ->check(CLI::IsMember({"socket", "seccomp", "user"}))

@@ -13,6 +13,7 @@
 #include <weir/filter/compile.h>
 #include <weir/kernel/verdict.h>
 
+#include "expression.h"
 #include "program_input.h"
 #include "terminal.h"
 #include "verbs.h"
@@ -24,6 +25,7 @@ struct Options {
   std::vector<std::string> arguments;
   std::string expression;
   std::string engine = "auto";
+  LanguageFlags language;
   bool kernel = false;
   bool json = false;
 };
@@ -148,6 +150,7 @@ class Run {
   template <typename MakeJudges>
   Result<Judges> compiled(packet::LinkType link_type, MakeJudges make_judges) {
     filter::CompileOptions compile;
+    WEIR_CHECK(apply(options_.language, compile));
     compile.bind.link_type = link_type;
     WEIR_TRY(const filter::Compiled made, filter::compile(options_.expression, compile));
     if (!std::exchange(warned_, true)) report_all(made.warnings, options_.expression);
@@ -249,6 +252,7 @@ void add_options(CLI::App* verb, const std::shared_ptr<Options>& options) {
   verb->add_option("arguments", options->arguments, "PROGRAM CAPTURE...: '-' is standard input")->expected(0, -1);
   verb->add_option("-e,--expression", options->expression,
                    "the program of this expression; all arguments are captures");
+  add_language_flags(*verb, options->language);
   verb->add_flag("--json", options->json, "print JSON");
 }
 

@@ -137,7 +137,8 @@ FormulaId Binder::ipv4_id() {
 FormulaId Binder::ipv6_id() {
   const Id& id = node().id;
   const Qualifiers& qualifiers = node().qualifiers;
-  const std::optional<Ipv6Address> address = parse_ipv6(id.text);
+  const std::size_t percent = id.text.find('%');
+  const std::optional<Ipv6Address> address = parse_ipv6(id.text.substr(0, percent));
   if (!address) return refuse(fmt::format("'{}' is not an IPv6 address", id.text), id.span);
   const std::uint32_t prefix = id.kind == IdKind::kIpv6Prefix ? id.number : 128;
   for (std::uint32_t bit = prefix; bit < 128; ++bit)
@@ -152,7 +153,27 @@ FormulaId Binder::ipv6_id() {
     case Type::kNet: break;
     default: return refuse(fmt::format("'{}' does not take an IPv6 address", name_of(qualifiers.type)), id.span);
   }
-  return host6(*address, prefix, qualifiers.protocol, qualifiers.direction, qualifiers.type);
+  const FormulaId found = host6(*address, prefix, qualifiers.protocol, qualifiers.direction, qualifiers.type);
+  return percent == std::string::npos ? found : scoped(found, id.text.substr(percent + 1));
+}
+
+// fe80::1%eth0: the address, seen on this interface. Where packets do not tell their interface, the address alone.
+FormulaId Binder::scoped(FormulaId address, const std::string& interface) {
+  const Span span = node().id.span;
+  const bool cooked = layout_.type == packet::LinkType::kLinuxSll2;
+  if (!cooked && options_.platform != Platform::kLinux) {
+    warnings_.push_back(
+        {.severity = Severity::kWarning,
+         .message = fmt::format("the scope '%{}' is left out: a packet does not tell its interface", interface),
+         .place = span,
+         .hint = "--platform linux can test it"});
+    return address;
+  }
+  std::optional<std::uint32_t> index = parse_number(interface);
+  if (!index) index = resolver_.interface(interface);
+  if (!index) return refuse(fmt::format("there is no interface '{}'", interface), span);
+  const FormulaId there = equal(cooked ? link(4, 4) : extension(cbpf::Extension::kInterfaceIndex), *index);
+  return both({address, there});
 }
 
 FormulaId Binder::net_named() {

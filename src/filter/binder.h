@@ -120,6 +120,7 @@ class Binder {
   FormulaId ipv4_id();
   FormulaId ipv4_net(std::uint32_t address, int address_bits, std::uint32_t mask);
   FormulaId ipv6_id();
+  FormulaId scoped(FormulaId address, const std::string& interface);
   template <typename One>
   FormulaId directed(Direction direction, One one, std::string_view word);
 

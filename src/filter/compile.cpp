@@ -65,7 +65,7 @@ Result<Compiled> compile(std::string_view expression, const CompileOptions& opti
   if (source.program) return Compiled{std::move(*source.program), {}};
   WEIR_TRY(CompiledGraph compiled, lower(*source.expression, options));
   WEIR_TRY(cbpf::Program program,
-           options.optimise ? flow::optimise_and_emit(compiled.graph) : flow::emit(compiled.graph));
+           options.optimise ? flow::optimise_and_emit(compiled.graph, options.passes) : flow::emit(compiled.graph));
   WEIR_TRY(cbpf::Checked checked, cbpf::check(std::move(program), {.target = cbpf::Target::kUser}));
   return Compiled{std::move(checked), std::move(compiled.warnings)};
 }

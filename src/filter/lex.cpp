@@ -112,6 +112,14 @@ std::size_t ipv6_length(std::string_view text) {
   }
 }
 
+// `%` and the name or number of an interface, right behind an IPv6 address.
+std::size_t scope_length(std::string_view text) {
+  if (!has(text, 0, '%')) return 0;
+  const std::size_t name =
+      run_of(text.substr(1), [](char c) { return is_alnum(c) || c == '-' || c == '_' || c == '.' || c == '@'; });
+  return name == 0 ? 0 : 1 + name;
+}
+
 // Two or more groups of one or two digits, colons after each: taken for a broken MAC address.
 std::size_t broken_mac_length(std::string_view text) {
   std::size_t at = 0;
@@ -204,7 +212,8 @@ class Lexer {
   void push_ipv6(std::string_view word) {
     unsigned char bytes[16];
     if (::inet_pton(AF_INET6, std::string(word).c_str(), bytes) == 1)
-      return push({.kind = TokenKind::kIpv6}, word.size());
+      return push({.kind = TokenKind::kIpv6},
+                  word.size() + (strict_ ? 0 : scope_length(text_.substr(at_ + word.size()))));
     const std::size_t run = run_of(text_.substr(at_), is_address);
     bad(fmt::format("'{}' is no IPv6 address", text_.substr(at_, run)), run);
   }

@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <strings.h>
@@ -219,6 +220,11 @@ class SystemResolver final : public Resolver {
     return mac;
   }
 
+  std::optional<std::uint32_t> interface(const std::string& name) override {
+    const std::uint32_t index = ::if_nametoindex(name.c_str());
+    return index != 0 ? std::optional(index) : std::nullopt;
+  }
+
  private:
   bool allow_dns_;
 };
@@ -242,6 +248,7 @@ std::optional<HostAddresses> StaticResolver::host(const std::string& name) { ret
 std::optional<Ipv4Address> StaticResolver::network(const std::string& name) { return look_up(networks, name); }
 std::optional<ServicePorts> StaticResolver::service(const std::string& name) { return look_up(services, name); }
 std::optional<std::uint8_t> StaticResolver::protocol(const std::string& name) { return look_up(protocols, name); }
+std::optional<std::uint32_t> StaticResolver::interface(const std::string& name) { return look_up(interfaces, name); }
 std::optional<Mac48> StaticResolver::ether_host(const std::string& name) { return look_up(ether_hosts, name); }
 
 }  // namespace weir::filter

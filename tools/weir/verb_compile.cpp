@@ -17,6 +17,7 @@
 
 #include "expression.h"
 #include "extended_input.h"
+#include "pass_printing.h"
 #include "program_output.h"
 #include "terminal.h"
 #include "verbs.h"
@@ -32,6 +33,8 @@ struct Options {
   std::string emit;
   LanguageFlags language;
   TargetFlags target;
+  std::vector<std::string> print_after;
+  bool plain = false;
   bool json = false;
 };
 
@@ -39,6 +42,10 @@ Result<filter::CompileOptions> compile_options(const Options& options) {
   filter::CompileOptions out;
   WEIR_CHECK(apply(options.language, out));
   WEIR_CHECK(apply(options.target, out));
+  if (options.plain && !options.print_after.empty())
+    return fail(Error{.code = ErrorCode::kUsage, .message = "--no-optimize runs no pass to print after"});
+  out.optimise = !options.plain;
+  out.passes = printing_after(options.print_after);
   return out;
 }
 
@@ -111,6 +118,8 @@ void add_compile(CLI::App& app, int& status) {
       ->capture_default_str();
   verb->add_option("--emit", options->emit, "stop at a stage and print it: tokens, tree, bound, flow, dot, cbpf")
       ->check(CLI::IsMember({"tokens", "tree", "bound", "flow", "dot", "cbpf"}));
+  verb->add_flag("-O,--no-optimize", options->plain, "leave the program as the expression has it");
+  add_print_after(*verb, options->print_after);
   add_target_flags(*verb, options->target);
   add_language_flags(*verb, options->language);
   verb->add_flag("--json", options->json, "print the program as JSON");

@@ -12,6 +12,7 @@
 #include <weir/cbpf/text.h>
 #include <weir/flow/optimise.h>
 
+#include "pass_printing.h"
 #include "program_output.h"
 #include "terminal.h"
 #include "verbs.h"
@@ -59,13 +60,7 @@ int optimize(const Options& options) {
   if (!program) return refuse(std::move(program).error());
   const Result<cbpf::Checked> checked = cbpf::check(std::move(*program), {.target = target_named(options.target)});
   if (!checked) return refuse(checked.error());
-  flow::OptimiseOptions how;
-  how.print_after = [&](std::string_view pass, const flow::Graph& graph) {
-    for (const std::string& wanted : options.print_after)
-      if (wanted == pass) say(fmt::format("after {}:\n{}\n", pass, flow::write(graph)));
-  };
-  if (options.print_after.empty()) how.print_after = nullptr;
-  const cbpf::Program made = flow::optimise(*checked, how);
+  const cbpf::Program made = flow::optimise(*checked, printing_after(options.print_after));
   const std::size_t before = checked->program().size();
   if (options.json) {
     nlohmann::json instructions = nlohmann::json::array();
@@ -92,10 +87,7 @@ void add_optimize(CLI::App& app, int& status) {
   verb->add_option("--target", options->target, "who will run it: socket, seccomp or user (weir itself)")
       ->check(CLI::IsMember({"socket", "seccomp", "user"}))
       ->capture_default_str();
-  std::vector<std::string> names;
-  for (const flow::PassInfo& pass : flow::passes()) names.emplace_back(pass.name);
-  verb->add_option("--print-after", options->print_after, "print the flow graph after this pass, each time it ran")
-      ->check(CLI::IsMember(names));
+  add_print_after(*verb, options->print_after);
   verb->add_flag("-q,--quiet", options->quiet, "do not state the saving");
   verb->add_flag("--json", options->json, "print the program and the saving as JSON");
   verb->callback([options, &status] { status = optimize(*options); });

@@ -55,7 +55,7 @@ enum class IdKind : std::uint8_t {
   kIpv4,        // 10.0.0.1, 10.1 (text keeps what was written)
   kIpv4Prefix,  // 10.0.0.0/8             number is the prefix length
   kIpv4Mask,    // 10.0.0.0 mask 255.0.0.0  second is the mask
-  kIpv6,        // fe80::1
+  kIpv6,        // fe80::1, fe80::1%eth0
   kIpv6Prefix,  // fe80::/10
   kMac48,       // 00:01:02:03:04:05
   kMac8,        // $2a

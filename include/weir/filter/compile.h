@@ -16,6 +16,7 @@
 #include <weir/filter/bind.h>
 #include <weir/filter/parse.h>
 #include <weir/flow/graph.h>
+#include <weir/flow/optimise.h>
 
 namespace weir::filter {
 
@@ -24,6 +25,7 @@ struct CompileOptions {
   ParseOptions parse{};
   std::uint32_t snap_length = 262144;  // bytes kept of a packet that matches; the program's verdict. Not 0
   bool optimise = true;                // compile(): pass the graph through flow's optimiser
+  flow::OptimiseOptions passes{};      // compile(): which passes, and who looks at the graph after each
 };
 
 struct Compiled {

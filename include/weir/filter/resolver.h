@@ -37,9 +37,12 @@ class Resolver {
   virtual std::optional<ServicePorts> service(const std::string& name) = 0;
   virtual std::optional<std::uint8_t> protocol(const std::string& name) = 0;  // IP protocol number
   virtual std::optional<Mac48> ether_host(const std::string& name) = 0;
+  // The index of a network interface, for scopes of IPv6 addresses.
+  virtual std::optional<std::uint32_t> interface(const std::string& name) = 0;
 };
 
-// /etc/hosts and DNS (unless forbidden), /etc/networks, /etc/services, /etc/protocols, /etc/ethers.
+// /etc/hosts and DNS (unless forbidden), /etc/networks, /etc/services, /etc/protocols, /etc/ethers,
+// this machine's interfaces.
 struct SystemResolverOptions {
   bool allow_dns = true;  // false: only /etc/hosts answers for hosts; nothing leaves the machine
 };
@@ -54,12 +57,14 @@ class StaticResolver : public Resolver {
   std::map<std::string, ServicePorts> services;
   std::map<std::string, std::uint8_t> protocols;
   std::map<std::string, Mac48> ether_hosts;
+  std::map<std::string, std::uint32_t> interfaces;
 
   std::optional<HostAddresses> host(const std::string& name) override;
   std::optional<Ipv4Address> network(const std::string& name) override;
   std::optional<ServicePorts> service(const std::string& name) override;
   std::optional<std::uint8_t> protocol(const std::string& name) override;
   std::optional<Mac48> ether_host(const std::string& name) override;
+  std::optional<std::uint32_t> interface(const std::string& name) override;
 };
 
 }  // namespace weir::filter

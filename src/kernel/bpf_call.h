@@ -1,5 +1,5 @@
-// bpf(2) with its errors. Exports bpf_call, open_object, pin_object. The only caller of this system call in the
-// library.
+// bpf(2) with its errors. Exports bpf_call, object_info, open_object, pin_object, fd_info. The only caller of this
+// system call in the library, beside program_image.cpp.
 #pragma once
 
 #include <linux/bpf.h>
@@ -7,8 +7,11 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
+#include <map>
 #include <string>
+#include <string_view>
 
 #include <weir/base/error.h>
 #include <weir/base/file.h>
@@ -22,29 +25,31 @@ inline bpf_attr empty_attributes() {
 }
 inline std::uint64_t pointer_of(const void* address) { return reinterpret_cast<std::uint64_t>(address); }
 
-// The result, or the error with the command's name.
-inline Result<int> bpf_call(int command, bpf_attr& attributes, const char* name) {
-  long result;
-  do {
-    result = syscall(SYS_bpf, command, &attributes, sizeof attributes);
-  } while (result < 0 && errno == EINTR);
-  if (result < 0) return fail(system_failure(name, errno));
-  return static_cast<int>(result);
-}
+// The result, or the error with the command's name, and for missing privileges what would help.
+Result<int> bpf_call(int command, bpf_attr& attributes, const char* name);
 
-inline Result<FileDescriptor> open_object(const std::string& path) {
+// BPF_OBJ_GET_INFO_BY_FD into this struct.
+template <typename Info>
+Status object_info(int descriptor, Info& info) {
   bpf_attr attributes = empty_attributes();
-  attributes.pathname = pointer_of(path.c_str());
-  WEIR_TRY(const int descriptor, bpf_call(BPF_OBJ_GET, attributes, "BPF_OBJ_GET"));
-  return FileDescriptor(descriptor);
-}
-
-inline Status pin_object(int descriptor, const std::string& path) {
-  bpf_attr attributes = empty_attributes();
-  attributes.pathname = pointer_of(path.c_str());
-  attributes.bpf_fd = static_cast<std::uint32_t>(descriptor);
-  WEIR_TRY([[maybe_unused]] const int done, bpf_call(BPF_OBJ_PIN, attributes, "BPF_OBJ_PIN"));
+  attributes.info.bpf_fd = static_cast<std::uint32_t>(descriptor);
+  attributes.info.info_len = sizeof info;
+  attributes.info.info = pointer_of(&info);
+  WEIR_TRY([[maybe_unused]] const int done, bpf_call(BPF_OBJ_GET_INFO_BY_FD, attributes, "BPF_OBJ_GET_INFO_BY_FD"));
   return {};
 }
+
+Result<FileDescriptor> open_object(const std::string& path);
+Status pin_object(int descriptor, const std::string& path);
+Result<FileDescriptor> object_by_id(int command, std::uint32_t id, const char* name);
+
+// The lines "key: value" of /proc/self/fdinfo for this descriptor.
+std::map<std::string, std::string> fd_info(int descriptor);
+
+// Letters, digits, '_' and '.' stay, anything else becomes '_': what the kernel takes for names; cut to 15 bytes.
+void copy_name(char (&to)[BPF_OBJ_NAME_LEN], std::string_view name);
+
+// The last line of a verifier's log that is not its summary.
+std::string last_words(std::string_view log);
 
 }  // namespace weir::kernel

@@ -4,7 +4,8 @@
 
 #include <fmt/format.h>
 
-#include <weir/kernel/ebpf.h>
+#include <weir/kernel/map.h>
+#include <weir/kernel/type_table.h>
 
 #include "kernel/bpf_call.h"
 
@@ -15,6 +16,8 @@ bool is_per_cpu(ebpf::MapType type) {
   return type == ebpf::MapType::kPercpuArray || type == ebpf::MapType::kPercpuHash ||
          type == ebpf::MapType::kLruPercpuHash || type == ebpf::MapType::kPercpuCgroupStorage;
 }
+
+}  // namespace
 
 // How many CPUs the kernel counts with: the last number of "0-3".
 std::size_t possible_cpus() {
@@ -34,8 +37,6 @@ std::size_t possible_cpus() {
   return count;
 }
 
-}  // namespace
-
 bool is_exist(const Error& error) { return error.system_error == EEXIST; }
 bool is_not_exist(const Error& error) { return error.system_error == ENOENT; }
 bool is_too_big(const Error& error) { return error.system_error == E2BIG; }
@@ -46,22 +47,40 @@ Map::Map(FileDescriptor descriptor, ebpf::MapDefinition definition)
   if (is_per_cpu(definition_.type)) value_bytes_ = (definition_.value_size + 7) / 8 * 8 * possible_cpus();
 }
 
-Result<Map> Map::from_descriptor(int descriptor, const char* command) {
-  FileDescriptor owner(descriptor);
+bool Map::per_cpu() const { return is_per_cpu(definition_.type); }
+
+Result<Map> Map::adopt(FileDescriptor descriptor) {
   bpf_map_info info{};
-  bpf_attr attributes = empty_attributes();
-  attributes.info.bpf_fd = static_cast<std::uint32_t>(descriptor);
-  attributes.info.info_len = sizeof info;
-  attributes.info.info = pointer_of(&info);
-  WEIR_TRY([[maybe_unused]] const int done, bpf_call(BPF_OBJ_GET_INFO_BY_FD, attributes, command));
-  Map map(std::move(owner), {.name = std::string(info.name, strnlen(info.name, sizeof info.name)),
-                             .type = static_cast<ebpf::MapType>(info.type),
-                             .key_size = info.key_size,
-                             .value_size = info.value_size,
-                             .max_entries = info.max_entries,
-                             .flags = info.map_flags});
+  WEIR_CHECK(object_info(descriptor.get(), info));
+  Map map(std::move(descriptor), {.name = std::string(info.name, strnlen(info.name, sizeof info.name)),
+                                  .type = static_cast<ebpf::MapType>(info.type),
+                                  .key_size = info.key_size,
+                                  .value_size = info.value_size,
+                                  .max_entries = info.max_entries,
+                                  .flags = info.map_flags});
   map.id_ = info.id;
   return map;
+}
+
+Result<MapInfo> Map::info() const {
+  bpf_map_info info{};
+  WEIR_CHECK(object_info(descriptor(), info));
+  MapInfo out{.id = info.id,
+              .name = std::string(info.name, strnlen(info.name, sizeof info.name)),
+              .type = static_cast<ebpf::MapType>(info.type),
+              .key_size = info.key_size,
+              .value_size = info.value_size,
+              .max_entries = info.max_entries,
+              .flags = info.map_flags,
+              .extra = info.map_extra,
+              .interface_index = info.ifindex,
+              .types_id = info.btf_id,
+              .key_type = info.btf_key_type_id,
+              .value_type = info.btf_value_type_id};
+  std::map<std::string, std::string> more = fd_info(descriptor());
+  out.memory = std::strtoull(more["memlock"].c_str(), nullptr, 10);
+  out.frozen = more["frozen"] == "1";
+  return out;
 }
 
 Result<Map> Map::create(const ebpf::MapDefinition& definition, const MapOptions& options) {
@@ -77,15 +96,15 @@ Result<Map> Map::create(const ebpf::MapDefinition& definition, const MapOptions&
     attributes.map_flags |= BPF_F_NUMA_NODE;
     attributes.numa_node = *options.numa_node;
   }
-  // The kernel takes letters, digits, '_' and '.', and a zero at the end.
-  for (std::size_t i = 0; i < definition.name.size() && i + 1 < sizeof attributes.map_name; ++i) {
-    const char c = definition.name[i];
-    const bool good =
-        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
-    attributes.map_name[i] = good ? c : '_';
+  copy_name(attributes.map_name, definition.name);
+  attributes.map_extra = options.extra;
+  if (options.types != nullptr) {
+    attributes.btf_fd = static_cast<std::uint32_t>(options.types->descriptor());
+    attributes.btf_key_type_id = options.key_type;
+    attributes.btf_value_type_id = options.value_type;
   }
   WEIR_TRY(const int descriptor, bpf_call(BPF_MAP_CREATE, attributes, "BPF_MAP_CREATE"));
-  WEIR_TRY(Map map, from_descriptor(descriptor, "BPF_OBJ_GET_INFO_BY_FD"));
+  WEIR_TRY(Map map, adopt(FileDescriptor(descriptor)));
   map.definition_.name = definition.name;
   if (!definition.contents.empty()) {
     const std::uint8_t zero[4] = {};
@@ -98,15 +117,15 @@ Result<Map> Map::create(const ebpf::MapDefinition& definition, const MapOptions&
 
 Result<Map> Map::open_pinned(const std::string& path) {
   WEIR_TRY(FileDescriptor descriptor, open_object(path));
-  return from_descriptor(descriptor.release(), "BPF_OBJ_GET_INFO_BY_FD");
+  return adopt(std::move(descriptor));
 }
 
 Result<Map> Map::open_id(std::uint32_t id) {
-  bpf_attr attributes = empty_attributes();
-  attributes.map_id = id;
-  WEIR_TRY(const int descriptor, bpf_call(BPF_MAP_GET_FD_BY_ID, attributes, "BPF_MAP_GET_FD_BY_ID"));
-  return from_descriptor(descriptor, "BPF_OBJ_GET_INFO_BY_FD");
+  WEIR_TRY(FileDescriptor descriptor, object_by_id(BPF_MAP_GET_FD_BY_ID, id, "BPF_MAP_GET_FD_BY_ID"));
+  return adopt(std::move(descriptor));
 }
+
+void Map::close() { descriptor_ = FileDescriptor(); }
 
 Status Map::check_sizes(ByteSpan key, std::optional<ByteSpan> value) const {
   if (key.size() != definition_.key_size)
@@ -132,63 +151,81 @@ Status Map::set(ByteSpan key, ByteSpan value) { return write(key, value, BPF_ANY
 Status Map::create(ByteSpan key, ByteSpan value) { return write(key, value, BPF_NOEXIST); }
 Status Map::update(ByteSpan key, ByteSpan value) { return write(key, value, BPF_EXIST); }
 
-Result<std::vector<std::uint8_t>> Map::lookup(ByteSpan key) const {
+Result<std::vector<std::uint8_t>> Map::read_value(ByteSpan key, int command, const char* name) const {
   WEIR_CHECK(check_sizes(key, std::nullopt));
   std::vector<std::uint8_t> value(value_bytes_);
   bpf_attr attributes = empty_attributes();
   attributes.map_fd = static_cast<std::uint32_t>(descriptor());
   attributes.key = definition_.key_size != 0 ? pointer_of(key.data()) : 0;
   attributes.value = pointer_of(value.data());
-  WEIR_TRY([[maybe_unused]] const int done, bpf_call(BPF_MAP_LOOKUP_ELEM, attributes, "BPF_MAP_LOOKUP_ELEM"));
+  WEIR_TRY([[maybe_unused]] const int done, bpf_call(command, attributes, name));
   return value;
 }
 
+Result<std::vector<std::uint8_t>> Map::lookup(ByteSpan key) const {
+  return read_value(key, BPF_MAP_LOOKUP_ELEM, "BPF_MAP_LOOKUP_ELEM");
+}
+
 Result<std::vector<std::uint8_t>> Map::take(ByteSpan key) {
-  WEIR_CHECK(check_sizes(key, std::nullopt));
-  std::vector<std::uint8_t> value(value_bytes_);
+  return read_value(key, BPF_MAP_LOOKUP_AND_DELETE_ELEM, "BPF_MAP_LOOKUP_AND_DELETE_ELEM");
+}
+
+Status Map::contains(ByteSpan value) const {
+  WEIR_CHECK(check_sizes({}, value));
+  std::vector<std::uint8_t> copy(value.begin(), value.end());
   bpf_attr attributes = empty_attributes();
   attributes.map_fd = static_cast<std::uint32_t>(descriptor());
-  attributes.key = definition_.key_size != 0 ? pointer_of(key.data()) : 0;
-  attributes.value = pointer_of(value.data());
-  WEIR_TRY([[maybe_unused]] const int done,
-           bpf_call(BPF_MAP_LOOKUP_AND_DELETE_ELEM, attributes, "BPF_MAP_LOOKUP_AND_DELETE_ELEM"));
-  return value;
+  attributes.value = pointer_of(copy.data());
+  WEIR_TRY([[maybe_unused]] const int done, bpf_call(BPF_MAP_LOOKUP_ELEM, attributes, "BPF_MAP_LOOKUP_ELEM"));
+  return {};
 }
 
 Status Map::erase(ByteSpan key) {
   WEIR_CHECK(check_sizes(key, std::nullopt));
   bpf_attr attributes = empty_attributes();
   attributes.map_fd = static_cast<std::uint32_t>(descriptor());
-  attributes.key = pointer_of(key.data());
+  attributes.key = definition_.key_size != 0 ? pointer_of(key.data()) : 0;
   WEIR_TRY([[maybe_unused]] const int done, bpf_call(BPF_MAP_DELETE_ELEM, attributes, "BPF_MAP_DELETE_ELEM"));
   return {};
+}
+
+Result<bool> Map::next_key(const std::vector<std::uint8_t>& key, std::vector<std::uint8_t>& next) const {
+  bpf_attr attributes = empty_attributes();
+  attributes.map_fd = static_cast<std::uint32_t>(descriptor());
+  attributes.key = key.empty() ? 0 : pointer_of(key.data());
+  attributes.next_key = pointer_of(next.data());
+  const Result<int> result = bpf_call(BPF_MAP_GET_NEXT_KEY, attributes, "BPF_MAP_GET_NEXT_KEY");
+  if (result) return true;
+  if (is_not_exist(result.error())) return false;
+  return fail(result.error());
 }
 
 Status Map::iterate(const std::function<bool(ByteSpan, ByteSpan)>& use, ByteSpan hint) const {
   std::vector<std::uint8_t> key(hint.begin(), hint.end());
   std::vector<std::uint8_t> next(definition_.key_size);
   if (!hint.empty()) WEIR_CHECK(check_sizes(hint, std::nullopt));
-  const auto advance = [&]() -> Result<bool> {
-    bpf_attr attributes = empty_attributes();
-    attributes.map_fd = static_cast<std::uint32_t>(descriptor());
-    attributes.key = key.empty() ? 0 : pointer_of(key.data());
-    attributes.next_key = pointer_of(next.data());
-    const Result<int> result = bpf_call(BPF_MAP_GET_NEXT_KEY, attributes, "BPF_MAP_GET_NEXT_KEY");
-    if (result) return true;
-    if (is_not_exist(result.error())) return false;
-    return fail(result.error());
-  };
-  WEIR_TRY(bool more, advance());
-  while (more) {
+  WEIR_TRY(bool more, next_key(key, next));
+  for (std::uint64_t count = 0; more; ++count) {
+    if (count > definition_.max_entries)
+      return fail(Error{.code = ErrorCode::kLimit,
+                        .message = "the map changed while it was read, and the kernel began anew",
+                        .hint = "read it with iterate_many"});
     key = next;
     // The next key is asked for before the entry is shown: `use` may delete it.
     const Result<std::vector<std::uint8_t>> value = lookup(key);
     const std::vector<std::uint8_t> shown = key;
-    WEIR_TRY(more, advance());
+    WEIR_TRY(more, next_key(key, next));
     if (!value && is_not_exist(value.error())) continue;  // deleted meanwhile
     if (!value) return fail(value.error());
     if (use(shown, *value)) return {};
   }
+  return {};
+}
+
+Status Map::freeze() {
+  bpf_attr attributes = empty_attributes();
+  attributes.map_fd = static_cast<std::uint32_t>(descriptor());
+  WEIR_TRY([[maybe_unused]] const int done, bpf_call(BPF_MAP_FREEZE, attributes, "BPF_MAP_FREEZE"));
   return {};
 }
 

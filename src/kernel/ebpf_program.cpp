@@ -1,9 +1,15 @@
-// Programs of the running kernel and where they run. Exports Program, Link. Source: bpf(2); kernel/bpf/syscall.c.
+// Programs of the running kernel and where they are attached. Exports Program, attached_programs; what the kernel tells
+// about a program is in ebpf_info.cpp. Source: bpf(2); kernel/bpf/syscall.c; net/bpf/test_run.c.
 #include <sys/socket.h>
+#include <sys/utsname.h>
+
+#include <algorithm>
+#include <cstdio>
 
 #include <fmt/format.h>
 
-#include <weir/kernel/ebpf.h>
+#include <weir/kernel/program.h>
+#include <weir/kernel/type_table.h>
 
 #include "kernel/bpf_call.h"
 
@@ -31,50 +37,77 @@ Result<std::vector<ebpf::Instruction>> with_maps(const ebpf::Program& program, s
   return slots;
 }
 
-// What the verifier complained of: its last line before the summary.
-std::string last_words(std::string_view log) {
-  std::string_view last;
-  while (!log.empty()) {
-    const std::size_t end = log.find('\n');
-    const std::string_view line = log.substr(0, end);
-    if (!line.empty() && line.substr(0, 9) != "processed" && line.substr(0, 17) != "verification time") last = line;
-    log = end == std::string_view::npos ? std::string_view() : log.substr(end + 1);
-  }
-  return std::string(last);
+// The kernel's table of the program's types, if it takes one, and the records that refer to it.
+struct Lines {
+  ProgramTypes types;
+  std::optional<TypeTable> table;
+};
+void give_lines(const ebpf::Program& program, Lines& lines, bpf_attr& attributes) {
+  lines.types = types_of(program);
+  Result<TypeTable> table = TypeTable::load(lines.types.bytes);
+  if (!table) return;  // a kernel before 4.18; the program loads without
+  lines.table.emplace(std::move(*table));
+  attributes.prog_btf_fd = static_cast<std::uint32_t>(lines.table->descriptor());
+  attributes.func_info_rec_size = 8;
+  attributes.func_info = pointer_of(lines.types.functions.data());
+  attributes.func_info_cnt = static_cast<std::uint32_t>(lines.types.functions.size() / 2);
+  if (lines.types.lines.empty()) return;
+  attributes.line_info_rec_size = 16;
+  attributes.line_info = pointer_of(lines.types.lines.data());
+  attributes.line_info_cnt = static_cast<std::uint32_t>(lines.types.lines.size() / 4);
 }
 
-}  // namespace
+// LINUX_VERSION_CODE of the running kernel.
+std::uint32_t running_version() {
+  utsname name{};
+  unsigned major = 0;
+  unsigned minor = 0;
+  unsigned patch = 0;
+  if (uname(&name) != 0 || std::sscanf(name.release, "%u.%u.%u", &major, &minor, &patch) < 2) return 0;
+  return major << 16 | minor << 8 | std::min(patch, 255u);
+}
 
-Result<Program> Program::load(const ebpf::Program& program, const LoadOptions& options) {
-  WEIR_TRY(const std::vector<ebpf::Instruction> slots, with_maps(program, options.maps));
+bpf_attr describe_load(const ebpf::Program& program, std::span<const ebpf::Instruction> slots,
+                       const LoadOptions& options) {
   bpf_attr attributes = empty_attributes();
   attributes.prog_type = static_cast<std::uint32_t>(program.type);
   attributes.insns = pointer_of(slots.data());
   attributes.insn_cnt = static_cast<std::uint32_t>(slots.size());
   attributes.license = pointer_of(program.license.c_str());
   if (program.has_attach_type) attributes.expected_attach_type = static_cast<std::uint32_t>(program.attach_type);
-  if (options.strict_alignment) attributes.prog_flags = BPF_F_STRICT_ALIGNMENT;
-  for (std::size_t i = 0; i < program.name.size() && i + 1 < sizeof attributes.prog_name; ++i) {
-    const char c = program.name[i];
-    const bool good =
-        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
-    attributes.prog_name[i] = good ? c : '_';
-  }
+  if (options.strict_alignment) attributes.prog_flags |= BPF_F_STRICT_ALIGNMENT;
+  if (options.sleepable) attributes.prog_flags |= BPF_F_SLEEPABLE;
+  attributes.kern_version = options.kernel_version != 0 ? options.kernel_version : running_version();
+  attributes.prog_ifindex = options.interface_index;
+  attributes.attach_btf_id = options.attach_type_id;
+  if (options.extends != nullptr) attributes.attach_prog_fd = static_cast<std::uint32_t>(options.extends->descriptor());
+  copy_name(attributes.prog_name, program.name);
+  return attributes;
+}
+
+}  // namespace
+
+Result<Program> Program::load(const ebpf::Program& program, const LoadOptions& options) {
+  WEIR_TRY(const std::vector<ebpf::Instruction> slots, with_maps(program, options.maps));
+  bpf_attr attributes = describe_load(program, slots, options);
+  Lines lines;
+  if (options.source_lines && (!program.lines.empty() || !program.functions.empty()))
+    give_lines(program, lines, attributes);
   // A log that does not fit fails the call (ENOSPC): then more room.
   std::vector<char> log;
   for (std::size_t room = 1u << 16; room <= (1u << 26); room *= 8) {
-    if (options.log_level != 0 || room > (1u << 16)) {
+    if (options.log_level != 0) {
       log.assign(room, '\0');
-      attributes.log_level = options.log_level != 0 ? options.log_level : 1;
+      attributes.log_level = options.log_level;
       attributes.log_buf = pointer_of(log.data());
       attributes.log_size = static_cast<std::uint32_t>(log.size());
     }
-    const Result<int> descriptor = bpf_call(BPF_PROG_LOAD, attributes, "BPF_PROG_LOAD");
+    Result<int> descriptor = bpf_call(BPF_PROG_LOAD, attributes, "BPF_PROG_LOAD");
     if (!descriptor && descriptor.error().system_error == ENOSPC && !log.empty()) continue;
     if (options.log != nullptr) *options.log = log.empty() ? "" : log.data();
     if (descriptor) return Program(FileDescriptor(*descriptor));
-    Error error = descriptor.error();
-    if (!log.empty()) error.hint = last_words(log.data());
+    Error error = std::move(descriptor).error();
+    if (std::string why = log.empty() ? "" : last_words(log.data()); !why.empty()) error.hint = std::move(why);
     return fail(std::move(error));
   }
   return fail(system_failure("BPF_PROG_LOAD: the verifier's log is too long", ENOSPC));
@@ -86,35 +119,48 @@ Result<Program> Program::open_pinned(const std::string& path) {
 }
 
 Result<Program> Program::open_id(std::uint32_t id) {
-  bpf_attr attributes = empty_attributes();
-  attributes.prog_id = id;
-  WEIR_TRY(const int descriptor, bpf_call(BPF_PROG_GET_FD_BY_ID, attributes, "BPF_PROG_GET_FD_BY_ID"));
-  return Program(FileDescriptor(descriptor));
+  WEIR_TRY(FileDescriptor descriptor, object_by_id(BPF_PROG_GET_FD_BY_ID, id, "BPF_PROG_GET_FD_BY_ID"));
+  return Program(std::move(descriptor));
 }
 
 std::uint32_t Program::id() const {
   bpf_prog_info info{};
-  bpf_attr attributes = empty_attributes();
-  attributes.info.bpf_fd = static_cast<std::uint32_t>(descriptor());
-  attributes.info.info_len = sizeof info;
-  attributes.info.info = pointer_of(&info);
-  return bpf_call(BPF_OBJ_GET_INFO_BY_FD, attributes, "BPF_OBJ_GET_INFO_BY_FD") ? info.id : 0;
+  return object_info(descriptor(), info) ? info.id : 0;
 }
 
 Result<TestResult> Program::test_run(const TestRun& options) const {
   TestResult result;
-  result.output.resize(options.output_bytes);
+  // Kinds that take no packet refuse room for one.
+  result.output.resize(options.input.empty() ? 0 : options.output_bytes);
+  result.context.resize(options.context.size());
   bpf_attr attributes = empty_attributes();
   attributes.test.prog_fd = static_cast<std::uint32_t>(descriptor());
-  attributes.test.data_in = pointer_of(options.input.data());
-  attributes.test.data_size_in = static_cast<std::uint32_t>(options.input.size());
-  attributes.test.data_out = pointer_of(result.output.data());
-  attributes.test.data_size_out = static_cast<std::uint32_t>(result.output.size());
-  attributes.test.repeat = options.repeat;
+  if (!options.input.empty()) {
+    attributes.test.data_in = pointer_of(options.input.data());
+    attributes.test.data_size_in = static_cast<std::uint32_t>(options.input.size());
+    attributes.test.data_out = pointer_of(result.output.data());
+    attributes.test.data_size_out = static_cast<std::uint32_t>(result.output.size());
+  }
+  if (!options.context.empty()) {
+    attributes.test.ctx_in = pointer_of(options.context.data());
+    attributes.test.ctx_size_in = static_cast<std::uint32_t>(options.context.size());
+    // Only kinds that run over packets give the context back.
+    if (!options.input.empty()) {
+      attributes.test.ctx_out = pointer_of(result.context.data());
+      attributes.test.ctx_size_out = static_cast<std::uint32_t>(result.context.size());
+    }
+  }
+  if (options.processor) {
+    attributes.test.flags = BPF_F_TEST_RUN_ON_CPU;
+    attributes.test.cpu = *options.processor;
+  }
+  // Kinds that run once refuse to be told how often.
+  attributes.test.repeat = options.input.empty() && options.repeat == 1 ? 0 : options.repeat;
   WEIR_TRY([[maybe_unused]] const int done, bpf_call(BPF_PROG_TEST_RUN, attributes, "BPF_PROG_TEST_RUN"));
   result.value = attributes.test.retval;
   result.nanoseconds = attributes.test.duration;
   result.output.resize(std::min<std::size_t>(result.output.size(), attributes.test.data_size_out));
+  result.context.resize(std::min<std::size_t>(result.context.size(), attributes.test.ctx_size_out));
   return result;
 }
 
@@ -131,51 +177,42 @@ Status Program::detach_socket(int socket) {
   return {};
 }
 
-Status Program::attach_cgroup(int cgroup, ebpf::AttachType where, ebpf::CgroupAttach flags) const {
+Status Program::attach(std::uint32_t target, ebpf::AttachType where, std::uint32_t flags) const {
   bpf_attr attributes = empty_attributes();
-  attributes.target_fd = static_cast<std::uint32_t>(cgroup);
+  attributes.target_fd = target;
   attributes.attach_bpf_fd = static_cast<std::uint32_t>(descriptor());
   attributes.attach_type = static_cast<std::uint32_t>(where);
-  attributes.attach_flags = static_cast<std::uint32_t>(flags);
+  attributes.attach_flags = flags;
   WEIR_TRY([[maybe_unused]] const int done, bpf_call(BPF_PROG_ATTACH, attributes, "BPF_PROG_ATTACH"));
   return {};
 }
-Status Program::detach_cgroup(int cgroup, ebpf::AttachType where) const {
+Status Program::detach(std::uint32_t target, ebpf::AttachType where) const {
   bpf_attr attributes = empty_attributes();
-  attributes.target_fd = static_cast<std::uint32_t>(cgroup);
+  attributes.target_fd = target;
   attributes.attach_bpf_fd = static_cast<std::uint32_t>(descriptor());
   attributes.attach_type = static_cast<std::uint32_t>(where);
   WEIR_TRY([[maybe_unused]] const int done, bpf_call(BPF_PROG_DETACH, attributes, "BPF_PROG_DETACH"));
   return {};
 }
+Status Program::attach_cgroup(int cgroup, ebpf::AttachType where, ebpf::CgroupAttach flags) const {
+  return attach(static_cast<std::uint32_t>(cgroup), where, static_cast<std::uint32_t>(flags));
+}
+Status Program::detach_cgroup(int cgroup, ebpf::AttachType where) const {
+  return detach(static_cast<std::uint32_t>(cgroup), where);
+}
 
 Status Program::pin(const std::string& path) const { return pin_object(descriptor(), path); }
 
-Result<Link> Link::create(const Program& program, std::uint32_t target, ebpf::AttachType where, std::uint32_t flags) {
+Result<std::vector<std::uint32_t>> attached_programs(std::uint32_t target, ebpf::AttachType where) {
+  std::vector<std::uint32_t> ids(64);
   bpf_attr attributes = empty_attributes();
-  attributes.link_create.prog_fd = static_cast<std::uint32_t>(program.descriptor());
-  attributes.link_create.target_fd = target;
-  attributes.link_create.attach_type = static_cast<std::uint32_t>(where);
-  attributes.link_create.flags = flags;
-  WEIR_TRY(const int descriptor, bpf_call(BPF_LINK_CREATE, attributes, "BPF_LINK_CREATE"));
-  return Link(FileDescriptor(descriptor));
+  attributes.query.target_fd = target;
+  attributes.query.attach_type = static_cast<std::uint32_t>(where);
+  attributes.query.prog_ids = pointer_of(ids.data());
+  attributes.query.prog_cnt = static_cast<std::uint32_t>(ids.size());
+  WEIR_TRY([[maybe_unused]] const int done, bpf_call(BPF_PROG_QUERY, attributes, "BPF_PROG_QUERY"));
+  ids.resize(std::min<std::size_t>(ids.size(), attributes.query.prog_cnt));
+  return ids;
 }
-
-Status Link::update(const Program& program) const {
-  bpf_attr attributes = empty_attributes();
-  attributes.link_update.link_fd = static_cast<std::uint32_t>(descriptor());
-  attributes.link_update.new_prog_fd = static_cast<std::uint32_t>(program.descriptor());
-  WEIR_TRY([[maybe_unused]] const int done, bpf_call(BPF_LINK_UPDATE, attributes, "BPF_LINK_UPDATE"));
-  return {};
-}
-
-Status Link::detach() const {
-  bpf_attr attributes = empty_attributes();
-  attributes.link_detach.link_fd = static_cast<std::uint32_t>(descriptor());
-  WEIR_TRY([[maybe_unused]] const int done, bpf_call(BPF_LINK_DETACH, attributes, "BPF_LINK_DETACH"));
-  return {};
-}
-
-Status Link::pin(const std::string& path) const { return pin_object(descriptor(), path); }
 
 }  // namespace weir::kernel

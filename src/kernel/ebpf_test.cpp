@@ -3,8 +3,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <map>
 #include <thread>
 
@@ -12,6 +14,8 @@
 
 #include <weir/ebpf/text.h>
 #include <weir/kernel/ebpf.h>
+
+#include "kernel/private_namespace.h"
 
 namespace weir::kernel {
 namespace {
@@ -164,18 +168,217 @@ TEST(KernelLink, RunsUntilItGoes) {
   }).join();
 }
 
+// In a BPF file system that only this test sees.
 TEST(KernelProgram, PinsOutliveTheirMakers) {
   WEIR_REQUIRE_BPF();
-  const std::string path = "/sys/fs/bpf/weir_test_" + std::to_string(getpid());
-  const Map map = std::move(
-      Map::create({.name = "pinned", .type = ebpf::MapType::kArray, .key_size = 4, .value_size = 4, .max_entries = 3})
+  tests::in_private_namespaces([] {
+    ASSERT_EQ(mount("none", "/sys/fs/bpf", "bpf", 0, nullptr), 0) << std::strerror(errno);
+    const std::string map_path = "/sys/fs/bpf/weir_map";
+    const std::string program_path = "/sys/fs/bpf/weir_program";
+    std::uint32_t map_id = 0;
+    std::uint32_t program_id = 0;
+    {
+      Map map = std::move(
+          Map::create(
+              {.name = "pinned", .type = ebpf::MapType::kArray, .key_size = 4, .value_size = 4, .max_entries = 3})
+              .value());
+      ASSERT_TRUE(map.set(bytes(1, 4), bytes(77, 4)));
+      ASSERT_TRUE(map.pin(map_path));
+      EXPECT_TRUE(is_exist(map.pin(map_path).error()));
+      map_id = map.id();
+      const Program program =
+          std::move(Program::load(ebpf::assemble(".program xdp pass\nr0 = 2\nexit").value()).value());
+      ASSERT_TRUE(program.pin(program_path));
+      program_id = program.id();
+    }
+    const Result<Map> map = Map::open_pinned(map_path);
+    ASSERT_TRUE(map) << map.error().message;
+    EXPECT_EQ(map->id(), map_id);
+    EXPECT_EQ(map->definition().max_entries, 3u);
+    EXPECT_EQ(map->lookup(bytes(1, 4)).value(), bytes(77, 4));
+    EXPECT_EQ(Program::open_pinned(program_path).value().id(), program_id);
+    const std::vector<Pin> all = pins();
+    const auto find = [&](const std::string& path) {
+      return std::find_if(all.begin(), all.end(), [&](const Pin& pin) { return pin.path == path; });
+    };
+    ASSERT_NE(find(map_path), all.end());
+    EXPECT_EQ(find(map_path)->kind, Pin::Kind::kMap);
+    EXPECT_EQ(find(map_path)->id, map_id);
+    ASSERT_NE(find(program_path), all.end());
+    EXPECT_EQ(find(program_path)->kind, Pin::Kind::kProgram);
+    unlink(program_path.c_str());
+    EXPECT_TRUE(is_not_exist(Program::open_pinned(program_path).error()));
+    EXPECT_EQ(Map::open_pinned(program_path).error().source, program_path);
+  });
+}
+
+TEST(KernelMap, ManyEntriesACall) {
+  WEIR_REQUIRE_BPF();
+  for (const ebpf::MapType type : {ebpf::MapType::kHash, ebpf::MapType::kArray, ebpf::MapType::kPercpuHash}) {
+    constexpr std::uint32_t kCount = 1000;
+    Map map = std::move(
+        Map::create({.name = "many", .type = type, .key_size = 4, .value_size = 8, .max_entries = kCount}).value());
+    Bytes keys;
+    Bytes values;
+    std::map<Bytes, Bytes> expected;
+    for (std::uint32_t i = 0; i < kCount; ++i) {
+      const Bytes key = bytes(i, 4);
+      Bytes value;
+      for (std::size_t cpu = 0; cpu < map.value_bytes() / 8; ++cpu) {
+        const Bytes one = bytes(i * 7 + cpu, 8);
+        value.insert(value.end(), one.begin(), one.end());
+      }
+      keys.insert(keys.end(), key.begin(), key.end());
+      values.insert(values.end(), value.begin(), value.end());
+      expected[key] = value;
+    }
+    EXPECT_EQ(map.set_many(keys, values).value(), kCount);
+    for (const std::size_t at_once : {1u, 7u, 100u, 5000u}) {
+      std::map<Bytes, Bytes> seen;
+      ASSERT_TRUE(map.iterate_many(
+          [&](ByteSpan key, ByteSpan value) {
+            EXPECT_TRUE(seen.emplace(Bytes(key.begin(), key.end()), Bytes(value.begin(), value.end())).second);
+            return false;
+          },
+          at_once));
+      EXPECT_EQ(seen, expected);
+    }
+    int some = 0;
+    ASSERT_TRUE(map.iterate_many([&](ByteSpan, ByteSpan) { return ++some == 300; }));
+    EXPECT_EQ(some, 300);
+    if (type == ebpf::MapType::kArray) {
+      EXPECT_FALSE(map.take_many([](ByteSpan, ByteSpan) {}));
+      EXPECT_FALSE(map.erase_many(keys));
+      continue;
+    }
+    EXPECT_EQ(map.erase_many(ByteSpan(keys).first(400)).value(), 100u);
+    const Result<std::size_t> again = map.erase_many(ByteSpan(keys).subspan(396, 40));
+    ASSERT_FALSE(again);
+    EXPECT_TRUE(is_not_exist(again.error()));
+    EXPECT_NE(again.error().message.find("(after 0 entries)"), std::string::npos) << again.error().message;
+    std::size_t taken = 0;
+    ASSERT_TRUE(map.take_many([&](ByteSpan key, ByteSpan value) {
+      ++taken;
+      EXPECT_EQ(expected.at(Bytes(key.begin(), key.end())), Bytes(value.begin(), value.end()));
+    }));
+    EXPECT_EQ(taken, kCount - 100);
+    EXPECT_TRUE(is_not_exist(map.lookup(bytes(500, 4)).error()));
+  }
+}
+
+TEST(KernelMap, KindsWithoutBatchesGoOneByOne) {
+  WEIR_REQUIRE_BPF();
+  Map map = std::move(
+      Map::create({.name = "s", .type = ebpf::MapType::kSockhash, .key_size = 4, .value_size = 4, .max_entries = 4})
           .value());
-  if (const Status pinned = map.pin(path); !pinned) GTEST_SKIP() << "no BPF file system: " << pinned.error().message;
-  const Result<Map> again = Map::open_pinned(path);
-  unlink(path.c_str());
-  ASSERT_TRUE(again) << again.error().message;
-  EXPECT_EQ(again->id(), map.id());
-  EXPECT_EQ(again->definition().max_entries, 3u);
+  int shown = 0;
+  EXPECT_TRUE(map.iterate_many([&](ByteSpan, ByteSpan) { return ++shown, false; }));
+  EXPECT_EQ(shown, 0);
+  EXPECT_FALSE(map.set_many(bytes(1, 4), bytes(99, 4))) << "99 is no socket";
+  EXPECT_EQ(map.set_many(bytes(1, 4), bytes(9, 3)).error().message, "3 bytes of values, want 4");
+  EXPECT_EQ(map.set_many(bytes(1, 3), {}).error().message, "3 bytes of keys, want a multiple of 4");
+}
+
+TEST(KernelMap, BloomFreezeInfoClose) {
+  WEIR_REQUIRE_BPF();
+  Map bloom = std::move(
+      Map::create({.name = "b", .type = ebpf::MapType::kBloomFilter, .value_size = 8, .max_entries = 100}, {.extra = 4})
+          .value());
+  ASSERT_TRUE(bloom.set({}, bytes(1, 8)));
+  EXPECT_TRUE(bloom.contains(bytes(1, 8)));
+  EXPECT_TRUE(is_not_exist(bloom.contains(bytes(2, 8)).error()));
+  EXPECT_EQ(bloom.info().value().extra, 4u);
+  Map map = std::move(
+      Map::create({.name = "frozen", .type = ebpf::MapType::kArray, .key_size = 4, .value_size = 4, .max_entries = 9})
+          .value());
+  EXPECT_FALSE(map.info().value().frozen);
+  ASSERT_TRUE(map.freeze());
+  EXPECT_EQ(map.set(bytes(0, 4), bytes(1, 4)).error().system_error, EPERM);
+  const MapInfo info = map.info().value();
+  EXPECT_TRUE(info.frozen);
+  EXPECT_EQ(info.name, "frozen");
+  EXPECT_EQ(info.max_entries, 9u);
+  EXPECT_GT(info.memory, 0u);
+  const std::vector<std::uint32_t> ids = map_ids().value();
+  EXPECT_NE(std::find(ids.begin(), ids.end(), map.id()), ids.end());
+  const std::uint32_t id = map.id();
+  map.close();
+  EXPECT_EQ(map.lookup(bytes(0, 4)).error().system_error, EBADF);
+  // The kernel frees maps some time after the last descriptor is closed.
+  for (int i = 0; i < 200 && Map::open_id(id); ++i) usleep(10000);
+  EXPECT_TRUE(is_not_exist(Map::open_id(id).error()));
+}
+
+TEST(KernelTypes, MapsTellTheTypesOfTheirEntries) {
+  WEIR_REQUIRE_BPF();
+  // Type 1 of a program's smallest table is int.
+  const Result<TypeTable> types = TypeTable::load(types_of(counter()).bytes);
+  ASSERT_TRUE(types) << types.error().message << " " << types.error().hint;
+  EXPECT_EQ(types->bytes().value(), types_of(counter()).bytes);
+  const Map map = std::move(
+      Map::create({.name = "m", .type = ebpf::MapType::kHash, .key_size = 4, .value_size = 4, .max_entries = 1},
+                  {.types = &*types, .key_type = 1, .value_type = 1})
+          .value());
+  const MapInfo info = map.info().value();
+  EXPECT_EQ(info.types_id, types->id().value());
+  EXPECT_EQ(info.key_type, 1u);
+  EXPECT_EQ(TypeTable::open_id(info.types_id).value().bytes().value(), types_of(counter()).bytes);
+  const Bytes bad(30, 1);
+  EXPECT_EQ(TypeTable::load(bad).error().system_error, EINVAL);
+  EXPECT_FALSE(TypeTable::load(bad).error().hint.empty());
+}
+
+TEST(KernelProgram, SourceLinesReachTheVerifier) {
+  WEIR_REQUIRE_BPF();
+  ebpf::Program program = ebpf::assemble(
+                              ".program socket_filter lines\nr1 = 5\ncall double\nexit\n"
+                              "double: r0 = r1\nr0 += r0\nexit")
+                              .value();
+  program.lines = {{.instruction = 0, .line = 10, .column = 3, .file = "a.c", .text = "return twice(5);"},
+                   {.instruction = 4, .line = 20, .column = 5, .file = "a.c", .text = "n += n;"}};
+  std::string log;
+  const Result<Program> loaded = Program::load(program, {.log_level = 2, .log = &log});
+  ASSERT_TRUE(loaded) << loaded.error().message << log;
+  EXPECT_NE(log.find("; return twice(5); @ a.c:10"), std::string::npos) << log;
+  EXPECT_NE(log.find("; n += n; @ a.c:20"), std::string::npos) << log;
+  EXPECT_EQ(loaded->test_run({.input = Bytes(64)}).value().value, 10u);
+  const ProgramInfo info = loaded->info().value();
+  EXPECT_NE(info.types_id, 0u);
+  EXPECT_EQ(info.name, "lines");
+  EXPECT_EQ(info.type, ebpf::ProgramType::kSocketFilter);
+  EXPECT_EQ(info.tag.size(), 16u);
+  EXPECT_NEAR(static_cast<double>(info.loaded_at), static_cast<double>(time(nullptr)), 2);
+  EXPECT_EQ(loaded->translated().value().size(), program.size());
+  const std::vector<std::uint32_t> ids = program_ids().value();
+  EXPECT_NE(std::find(ids.begin(), ids.end(), info.id), ids.end());
+}
+
+TEST(KernelProgram, RunsWithContextAndRepeats) {
+  WEIR_REQUIRE_BPF();
+  const Result<Program> raw =
+      Program::load(ebpf::assemble(".program raw_tracepoint sum\nr0 = *(u64 *)(r1 + 0)\nr2 = *(u64 *)(r1 + 8)\n"
+                                   "r0 += r2\nexit")
+                        .value());
+  ASSERT_TRUE(raw) << raw.error().message << raw.error().hint;
+  Bytes words = bytes(30, 8);
+  const Bytes second = bytes(12, 8);
+  words.insert(words.end(), second.begin(), second.end());
+  EXPECT_EQ(raw->test_run({.context = words}).value().value, 42u);
+  EXPECT_EQ(raw->test_run({.context = words, .processor = 0}).value().value, 42u);
+  const Result<Program> mark =
+      Program::load(ebpf::assemble(".program sched_cls mark\nr2 = *(u32 *)(r1 + 8)\n*(u32 *)(r1 + 8) = 9\n"
+                                   "r0 = r2\nexit")
+                        .value());
+  ASSERT_TRUE(mark) << mark.error().message << mark.error().hint;
+  Bytes context(192);
+  context[8] = 5;  // __sk_buff::mark
+  const TestResult result = mark->test_run({.input = Bytes(64), .context = context}).value();
+  EXPECT_EQ(result.value, 5u);
+  EXPECT_EQ(result.context.at(8), 9u);
+  EXPECT_EQ(result.output.size(), 64u);
+  const TestResult often = mark->test_run({.input = Bytes(64), .repeat = 100000}).value();
+  EXPECT_GT(often.nanoseconds, 0u);
+  EXPECT_EQ(mark->test_run({.input = Bytes(3)}).error().system_error, EINVAL);
 }
 
 TEST(KernelProgram, TestRunsGiveThePacketBack) {

@@ -17,9 +17,9 @@
 namespace weir::kernel {
 namespace {
 
-constexpr std::string_view kLinkTypes[] = {"unspec",     "raw_tracepoint", "tracing", "cgroup",    "iter",
-                                           "netns",      "xdp",            "perf_event", "kprobe_multi", "struct_ops",
-                                           "netfilter",  "tcx",            "uprobe_multi", "netkit",  "sockmap"};
+constexpr std::string_view kLinkTypes[] = {
+    "unspec",       "raw_tracepoint", "tracing",   "cgroup", "iter",         "netns",  "xdp",    "perf_event",
+    "kprobe_multi", "struct_ops",     "netfilter", "tcx",    "uprobe_multi", "netkit", "sockmap"};
 
 struct RawLinkInfo {
   std::uint32_t type;

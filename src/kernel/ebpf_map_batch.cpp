@@ -49,9 +49,9 @@ Result<std::size_t> Map::write_batch(int command, const char* name, ByteSpan key
 Result<std::size_t> Map::set_many(ByteSpan keys, ByteSpan values) {
   const std::size_t key_size = definition_.key_size;
   if (key_size != 0 && values.size() != keys.size() / key_size * value_bytes_)
-    return fail(Error{.code = ErrorCode::kUsage,
-                      .message = fmt::format("{} bytes of values, want {}", values.size(),
-                                             keys.size() / key_size * value_bytes_)});
+    return fail(Error{
+        .code = ErrorCode::kUsage,
+        .message = fmt::format("{} bytes of values, want {}", values.size(), keys.size() / key_size * value_bytes_)});
   Result<std::size_t> done = write_batch(BPF_MAP_UPDATE_BATCH, "BPF_MAP_UPDATE_BATCH", keys, values);
   if (done || done.error().code == ErrorCode::kUsage || !has_no_batch(done.error())) return done;
   for (std::size_t i = 0; i < keys.size() / key_size; ++i)
@@ -107,10 +107,11 @@ Status Map::read_batches(int command, const char* name, std::size_t at_once,
 
 Status Map::iterate_many(const std::function<bool(ByteSpan, ByteSpan)>& use, std::size_t at_once) const {
   bool shown = false;
-  const Status done = read_batches(BPF_MAP_LOOKUP_BATCH, "BPF_MAP_LOOKUP_BATCH", at_once, [&](ByteSpan key, ByteSpan value) {
-    shown = true;
-    return use(key, value);
-  });
+  const Status done =
+      read_batches(BPF_MAP_LOOKUP_BATCH, "BPF_MAP_LOOKUP_BATCH", at_once, [&](ByteSpan key, ByteSpan value) {
+        shown = true;
+        return use(key, value);
+      });
   if (done || shown || !has_no_batch(done.error())) return done;
   return iterate(use);
 }

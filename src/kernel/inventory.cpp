@@ -27,7 +27,8 @@ Result<std::vector<std::uint32_t>> all_ids(int command, const char* name) {
     }
     if (found.error().system_error == ENOENT) return ids;
     Error error = std::move(found).error();
-    if (error.system_error == EPERM) error.hint = "listing what the kernel has loaded needs CAP_SYS_ADMIN (root has it)";
+    if (error.system_error == EPERM)
+      error.hint = "listing what the kernel has loaded needs CAP_SYS_ADMIN (root has it)";
     return fail(std::move(error));
   }
 }

@@ -120,8 +120,8 @@ ProgramTypes types_of(const ebpf::Program& program) {
   ProgramTypes out;
   Strings strings;
   // Types 1 and 2: int, and a function that takes nothing and returns it.
-  std::vector<std::uint32_t> types = {strings.add("int"), BTF_KIND_INT << 24,        4, 32 | BTF_INT_SIGNED << 24,
-                                      0,                  BTF_KIND_FUNC_PROTO << 24, 1};
+  std::vector<std::uint32_t> types = {
+      strings.add("int"), BTF_KIND_INT << 24, 4, 32 | BTF_INT_SIGNED << 24, 0, BTF_KIND_FUNC_PROTO << 24, 1};
   const std::vector<ebpf::Function> functions = functions_of(program);
   std::uint32_t id = 3;
   for (const ebpf::Function& function : functions) {

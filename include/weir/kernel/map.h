@@ -84,9 +84,9 @@ class Map {
   // meanwhile the kernel may begin anew; after max_entries entries that is an error of ErrorCode::kLimit.
   Status iterate(const std::function<bool(ByteSpan key, ByteSpan value)>& use, ByteSpan hint = {}) const;
 
-  // Many entries a call (BPF_MAP_*_BATCH); kinds of maps that cannot take one by one. Keys lie one behind the other, and
-  // so do values. They return how many entries were done; where the kernel stopped before the end, the error says after
-  // how many.
+  // Many entries a call (BPF_MAP_*_BATCH); kinds of maps that cannot take one by one. Keys lie one behind the other,
+  // and so do values. They return how many entries were done; where the kernel stopped before the end, the error says
+  // after how many.
   Result<std::size_t> set_many(ByteSpan keys, ByteSpan values);
   Result<std::size_t> erase_many(ByteSpan keys);
   // Like iterate(), `at_once` entries a call of the kernel; kinds of maps that cannot are read one by one.

@@ -1,8 +1,8 @@
 // Programs of the running kernel: loaded, run once over a packet, attached.
 //
-// A Program owns its descriptor and closes it; what a socket, a control group, a link or a pin holds runs on without it.
-// Errors are of ErrorCode::kSystem, name the command ("BPF_PROG_LOAD") and carry errno. Needs CAP_BPF, CAP_NET_ADMIN
-// for programs on packets, CAP_PERFMON for tracing. Movable, not copyable; const members from any thread.
+// A Program owns its descriptor and closes it; what a socket, a control group, a link or a pin holds runs on without
+// it. Errors are of ErrorCode::kSystem, name the command ("BPF_PROG_LOAD") and carry errno. Needs CAP_BPF,
+// CAP_NET_ADMIN for programs on packets, CAP_PERFMON for tracing. Movable, not copyable; const members from any thread.
 #pragma once
 
 #include <cstdint>
@@ -29,15 +29,16 @@ struct LoadOptions {
   std::string* log = nullptr;   // gets the verifier's log, also when the program is refused
   std::uint32_t kernel_version = 0;   // what old kernels want for kprobes; 0: that of the running kernel
   std::uint32_t interface_index = 0;  // offloaded programs
-  std::uint32_t attach_type_id = 0;   // tracing, lsm: the function's type in the kernel's table (/sys/kernel/btf/vmlinux)
-  const Program* extends = nullptr;   // ext: the program whose function is replaced
+  std::uint32_t attach_type_id =
+      0;  // tracing, lsm: the function's type in the kernel's table (/sys/kernel/btf/vmlinux)
+  const Program* extends = nullptr;  // ext: the program whose function is replaced
 };
 
 struct TestRun {
   ByteSpan input{};    // the packet
   ByteSpan context{};  // what r1 points to, for kinds that take it (struct xdp_md, __sk_buff, raw tracepoints' words)
   std::uint32_t repeat = 1;
-  std::size_t output_bytes = 65536;         // room for the packet afterwards
+  std::size_t output_bytes = 65536;          // room for the packet afterwards
   std::optional<std::uint32_t> processor{};  // raw tracepoints: on this CPU
 };
 struct TestResult {
@@ -52,18 +53,18 @@ struct ProgramInfo {
   std::uint32_t id = 0;
   std::string name{};
   ebpf::ProgramType type = ebpf::ProgramType::kUnspec;
-  std::string tag{};               // 16 hexadecimal digits: a hash of the instructions
-  std::int64_t loaded_at = 0;      // seconds since 1970
-  std::uint32_t user = 0;          // who loaded it
+  std::string tag{};           // 16 hexadecimal digits: a hash of the instructions
+  std::int64_t loaded_at = 0;  // seconds since 1970
+  std::uint32_t user = 0;      // who loaded it
   bool gpl_compatible = false;
-  std::uint32_t bytes = 0;          // of its instructions, as the verifier left them
-  std::uint32_t machine_bytes = 0;  // of its machine code; 0: it is interpreted
-  std::uint64_t memory = 0;         // bytes that the kernel counts for it; 0 when it does not tell
-  std::uint32_t verified = 0;       // instructions that the verifier walked over; 0 when the kernel does not tell
+  std::uint32_t bytes = 0;            // of its instructions, as the verifier left them
+  std::uint32_t machine_bytes = 0;    // of its machine code; 0: it is interpreted
+  std::uint64_t memory = 0;           // bytes that the kernel counts for it; 0 when it does not tell
+  std::uint32_t verified = 0;         // instructions that the verifier walked over; 0 when the kernel does not tell
   std::uint64_t run_nanoseconds = 0;  // with kernel.bpf_stats_enabled=1
   std::uint64_t runs = 0;
   std::uint32_t interface_index = 0;
-  std::uint32_t types_id = 0;  // of the table of types (BTF); 0: none
+  std::uint32_t types_id = 0;         // of the table of types (BTF); 0: none
   std::vector<std::uint32_t> maps{};  // ids
 };
 

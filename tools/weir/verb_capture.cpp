@@ -18,45 +18,19 @@
 #include <weir/base/file.h>
 #include <weir/capture/live.h>
 #include <weir/capture/live_writer.h>
+#include <weir/capture/xdp.h>
 #include <weir/engine/engine.h>
 #include <weir/filter/compile.h>
 #include <weir/kernel/extended_filter.h>
 #include <weir/kernel/privileges.h>
 
-#include "expression.h"
+#include "capture_options.h"
 #include "quantity.h"
 #include "terminal.h"
 #include "verbs.h"
 
 namespace weir::tool {
 namespace {
-
-struct Options {
-  std::vector<std::string> interfaces;
-  std::vector<std::string> expression;
-  std::string expression_file;
-  std::string output;
-  std::string format = "pcapng";
-  std::string direction = "both";
-  std::string fanout = "hash";
-  std::string ring = "8M";
-  std::string rotate_size;
-  std::string rotate_time;
-  std::string duration;
-  std::string user;
-  std::uint32_t snap_length = 262144;
-  std::uint32_t rotate_files = 0;
-  std::uint32_t threads = 1;
-  std::uint64_t count = 0;
-  bool count_only = false;
-  bool no_promiscuous = false;
-  bool in_weir = false;
-  bool keep_privileges = false;
-  bool list = false;
-  bool json = false;
-  bool quiet = false;
-  LanguageFlags language;
-};
 
 using Clock = std::chrono::steady_clock;
 
@@ -81,7 +55,7 @@ struct Tap {
 
 class CaptureRun {
  public:
-  explicit CaptureRun(const Options& options) : options_(options) {}
+  explicit CaptureRun(const CaptureOptions& options) : options_(options) {}
 
   int run() {
     const Status status = prepare();
@@ -145,12 +119,20 @@ class CaptureRun {
     if (rotates && (output_ == "-" || output_.empty())) return fail(usage("only files rotate", "add '-w FILE'"));
     if (options_.rotate_files != 0 && !rotates)
       return fail(usage("--rotate-files needs --rotate-size or --rotate-time"));
+    if (options_.af_xdp) WEIR_CHECK(check_xdp_options());
     writer_.keep_files = options_.rotate_files;
     writer_.format = options_.format == "pcap" ? capture::Format::kPcap : capture::Format::kPcapng;
     return {};
   }
 
+  Status check_xdp_options() const {
+    if (options_.direction == "out") return fail(usage("AF_XDP sees only packets that come in", "leave -Q out"));
+    if (options_.threads > 1) return fail(usage("--af-xdp and --threads contradict each other"));
+    return {};
+  }
+
   Status open_interface(const std::string& name) {
+    if (options_.af_xdp) return open_with_xdp(name);
     capture::LiveOptions live = live_;
     static constexpr std::pair<const char*, capture::Fanout> kModes[] = {{"hash", capture::Fanout::kHash},
                                                                          {"round-robin", capture::Fanout::kRoundRobin},
@@ -172,6 +154,29 @@ class CaptureRun {
     return set_filter(std::span(taps_).subspan(first));
   }
 
+  Status open_with_xdp(const std::string& name) {
+    capture::XdpOptions how{.snap_length = live_.snap_length,
+                            .promiscuous = live_.promiscuous,
+                            .ring_bytes = live_.ring_bytes,
+                            .mode = options_.xdp_mode == "native"    ? capture::XdpMode::kNative
+                                    : options_.xdp_mode == "generic" ? capture::XdpMode::kGeneric
+                                                                     : capture::XdpMode::kAutomatic};
+    auto tap = std::make_unique<Tap>();
+    WEIR_TRY(std::unique_ptr<capture::XdpSource> source, capture::open_xdp(name, how));
+    interfaces_.push_back(source->interfaces().front());
+    tap->interface = static_cast<std::uint32_t>(interfaces_.size() - 1);
+    const capture::XdpSource& opened = *source;
+    tap->source = std::move(source);
+    taps_.push_back(std::move(tap));
+    WEIR_CHECK(set_filter(std::span(taps_).last(1)));
+    if (!options_.quiet)
+      say(fmt::format("weir: {}: {} are taken from the host: it does not get them (AF_XDP, {} mode, {}, {} queue{})\n",
+                      name, expression_.empty() || options_.in_weir ? "all packets" : "packets that match",
+                      opened.native() ? "native" : "generic", opened.zero_copy() ? "no copy" : "copied",
+                      opened.queues(), opened.queues() == 1 ? "" : "s"));
+    return {};
+  }
+
   Result<filter::Compiled> compile(const capture::Interface& interface, filter::Platform platform) {
     filter::CompileOptions compile = compile_;
     compile.bind.link_type = interface.link_type;
@@ -184,10 +189,20 @@ class CaptureRun {
   Status set_filter(std::span<const std::unique_ptr<Tap>> taps) {
     const capture::Interface& interface = interfaces_.back();
     const bool cooked = taps.front()->source->cooked();
-    // What the kernel keeps beside the packet can only be read in the kernel; cooked programs are rewritten for it.
+    // What the kernel keeps beside the packet can only be read in the kernel, behind XDP; cooked programs are rewritten
+    // for it.
     WEIR_TRY(const filter::Compiled compiled,
-             compile(interface, cooked ? filter::Platform::kPortable : filter::Platform::kLinux));
+             compile(interface, cooked || options_.af_xdp ? filter::Platform::kPortable : filter::Platform::kLinux));
     report_all(compiled.warnings, expression_);
+    if (options_.af_xdp && !options_.in_weir) {
+      Status attached = taps.front()->source->attach(compiled.program);
+      // Falling back would take all packets from the host: not without being asked.
+      if (!attached && (attached.error().hint.empty() || attached.error().code == ErrorCode::kLimit))
+        attached.error().hint =
+            "leave --af-xdp out; or take all packets from the host and filter them in weir: add "
+            "--filter-in-weir";
+      return attached;
+    }
     if (!options_.in_weir) {
       const Status taken = filter_in_kernel(taps, compiled.program, cooked);
       if (taken || taken.error().code == ErrorCode::kSystem) return taken;
@@ -361,7 +376,9 @@ class CaptureRun {
                                   {"freezes", all.freezes},
                                   {"files", file_ ? file_->files() : 0},
                                   {"seconds", seconds},
-                                  {"filtered_in", taps_.front()->engine ? "weir" : "kernel"}};
+                                  {"filtered_in", taps_.front()->engine ? "weir"
+                                                  : options_.af_xdp     ? "xdp"
+                                                                        : "kernel"}};
       // The capture itself may be on standard output.
       if (output_ == "-") say(out.dump() + "\n");
       else if (const int printed = print(out.dump() + "\n"); printed != kYes) return printed;
@@ -372,7 +389,7 @@ class CaptureRun {
     return kYes;
   }
 
-  const Options& options_;
+  const CaptureOptions& options_;
   std::string expression_;
   filter::CompileOptions compile_;
   std::string output_;
@@ -385,71 +402,8 @@ class CaptureRun {
   std::atomic<std::uint64_t> claimed_{0};
 };
 
-int list_interfaces(const Options& options) {
-  const Result<std::vector<capture::LiveInterface>> all = capture::live_interfaces();
-  if (!all) return report(all.error());
-  if (options.json) {
-    nlohmann::json list = nlohmann::json::array();
-    for (const capture::LiveInterface& one : *all)
-      list.push_back({{"index", one.index}, {"name", one.name}, {"up", one.up}, {"loopback", one.loopback}});
-    return print(list.dump() + "\n");
-  }
-  std::string out;
-  for (const capture::LiveInterface& one : *all)
-    out += fmt::format("{:<16} {}{}\n", one.name, one.up ? "up" : "down", one.loopback ? ", loopback" : "");
-  out += fmt::format("{:<16} all of them\n", "any");
-  return print(out);
-}
-
-void add_choice_options(CLI::App* verb, const std::shared_ptr<Options>& options) {
-  verb->add_option("-i,--interface", options->interfaces, "the interface, or 'any'; may be given several times");
-  verb->add_option("expression", options->expression, "which packets; all when missing")->expected(0, -1);
-  verb->add_option("-F,--file", options->expression_file, "read the expression from this file");
-  verb->add_option("-s,--snap-length", options->snap_length, "bytes kept of a packet")
-      ->check(CLI::Range(1u, 262144u))
-      ->capture_default_str();
-  verb->add_option("-Q,--direction", options->direction, "in, out or both")
-      ->check(CLI::IsMember({"in", "out", "both"}))
-      ->capture_default_str();
-  verb->add_flag("-p,--no-promiscuous", options->no_promiscuous, "do not set the interface to promiscuous mode");
-  verb->add_option("-c", options->count, "end after this many packets")->check(CLI::PositiveNumber);
-  verb->add_option("--duration", options->duration, "end after this time: 10s, 500ms, 2min");
-  add_language_flags(*verb, options->language);
-}
-
-void add_output_options(CLI::App* verb, const std::shared_ptr<Options>& options) {
-  verb->add_option("-w,--write", options->output, "write packets to this file ('-': standard output)");
-  verb->add_flag("--count", options->count_only, "write nothing, print the number of packets");
-  verb->add_option("--format", options->format, "pcapng or pcap")
-      ->check(CLI::IsMember({"pcap", "pcapng"}))
-      ->capture_default_str();
-  verb->add_option("--rotate-size", options->rotate_size, "begin a new file before one gets larger: 100M");
-  verb->add_option("--rotate-time", options->rotate_time, "begin a new file after this time: 60s");
-  verb->add_option("--rotate-files", options->rotate_files, "keep this many files");
-  verb->add_flag("--json", options->json, "print the summary as JSON");
-  verb->add_flag("-q,--quiet", options->quiet, "no summary");
-}
-
 }  // namespace
 
-void add_capture(CLI::App& app, int& status) {
-  const auto options = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand("capture", "write the packets of an interface that match an expression");
-  add_choice_options(verb, options);
-  add_output_options(verb, options);
-  verb->add_option("--ring", options->ring, "size of the ring that the kernel fills, for each thread")
-      ->capture_default_str();
-  verb->add_option("--threads", options->threads, "read each interface with this many threads")
-      ->check(CLI::Range(1u, 256u));
-  verb->add_option("--fanout", options->fanout, "how threads share packets: hash, round-robin, cpu, queue")
-      ->check(CLI::IsMember({"hash", "round-robin", "cpu", "queue"}))
-      ->capture_default_str();
-  verb->add_flag("--filter-in-weir", options->in_weir, "filter after the ring, not in the kernel");
-  verb->add_option("-Z,--user", options->user, "become this user once all is open");
-  verb->add_flag("--keep-privileges", options->keep_privileges, "do not give up capabilities");
-  verb->add_flag("-D,--list", options->list, "list the interfaces");
-  verb->callback(
-      [options, &status] { status = options->list ? list_interfaces(*options) : CaptureRun(*options).run(); });
-}
+int run_capture(const CaptureOptions& options) { return CaptureRun(options).run(); }
 
 }  // namespace weir::tool

@@ -31,7 +31,7 @@ constexpr Instruction kRetX{0x0e, 0, 0, 0};  // in bpf_asm's language, but no Li
 
 class Assembler {
  public:
-  explicit Assembler(Words words) : words_(std::move(words.words)), errors_(std::move(words.errors)) {}
+  explicit Assembler(Words words) : words_(std::move(words.words)), not_words_(std::move(words.errors)) {}
 
   void run() {
     while (peek().kind != WordKind::kEnd && errors_.size() < kMostErrors) {
@@ -39,9 +39,11 @@ class Assembler {
       const std::size_t start = at_;
       statement();
       if (errors_.size() == errors_before) continue;
+      if (lacks_words(start)) errors_.resize(errors_before);  // what is no word is said already
       if (at_ == start) ++at_;
       skip_line();
     }
+    errors_.insert(errors_.end(), not_words_.begin(), not_words_.end());
     resolve();
     if (program_.empty() && errors_.empty()) complain("the text holds no instruction", peek().span);
     if (program_.size() > kUserMaximumLength && errors_.empty())
@@ -107,6 +109,14 @@ class Assembler {
     return false;
   }
 
+  // Whether something that is no word stood between this word and the one that is to be read next.
+  bool lacks_words(std::size_t start) const {
+    const auto inside = [&](const Error& error) {
+      const auto* span = std::get_if<Span>(&error.place);
+      return span != nullptr && span->begin >= words_[start].span.begin && span->begin < peek().span.end;
+    };
+    return std::any_of(not_words_.begin(), not_words_.end(), inside);
+  }
   void skip_line() {
     while (peek().kind != WordKind::kEnd && !peek().first_on_line) ++at_;
   }
@@ -371,6 +381,7 @@ class Assembler {
   std::vector<Span> places_;
   std::map<std::string_view, std::size_t> labels_;
   std::vector<Use> uses_;
+  const std::vector<Error> not_words_;  // what the lexer left out
   std::vector<Error> errors_;
 };
 

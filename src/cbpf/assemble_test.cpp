@@ -36,6 +36,12 @@ TEST(Assemble, Numbers) {
   EXPECT_EQ(bytecode("ret #0x"), "1:6: '0x' is not a number");
 }
 
+TEST(Assemble, WhatIsNoWordIsToldOnceAndTheRestIsReadOn) {
+  EXPECT_EQ(messages("ld #0xfffffffff\nl1: ret #1\n"), "1:5: the number 0xfffffffff does not fit into 32 bits\n");
+  EXPECT_EQ(messages("ld [$\nfoo\nl1: ret #1\njmp l1 $"),
+            "1:5: unexpected character '$'\n2:1: unknown instruction 'foo'\n4:8: unexpected character '$'\n");
+}
+
 TEST(Assemble, CommentsOfBothKinds) {
   EXPECT_EQ(bytecode("; first\n/* a **/ ret #1 /* b */\n# whole line\nret #2 ; ret #3\n/****/ret #4/* */"),
             "3,6 0 0 1,6 0 0 2,6 0 0 4,\n");

@@ -2,10 +2,11 @@
 //
 // The vector code runs groups from a given one on, and returns where it stopped: at a group with a packet shorter than
 // what the code takes for granted, or at the last few packets. Those are run by scalar code, and the vector code goes
-// on behind them.
+// on behind them. Verdicts are stored as words, or as one bit a packet.
 #include "engine/batch_x86.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <utility>
 
@@ -23,8 +24,10 @@ namespace x86 = asmjit::x86;
 
 constexpr std::size_t kLanes = 8;
 
-// Returns the first packet that it did not run.
-using GroupsFunction = std::uint64_t (*)(const packet::Columns* columns, std::uint32_t* verdicts, std::uint64_t begin);
+// Returns the first packet that it did not run. Stores a byte of bits for each group where `bits` is not null, else
+// verdicts. begin: a multiple of eight.
+using GroupsFunction = std::uint64_t (*)(const packet::Columns* columns, std::uint32_t* verdicts, std::uint64_t begin,
+                                         std::uint8_t* bits);
 
 struct GroupsCode {
   CodeMemory memory;
@@ -52,7 +55,8 @@ class Function {
 
  private:
   void emit() {
-    asmjit::FuncNode* function = c_.addFunc(asmjit::FuncSignatureT<std::uint64_t, const void*, void*, std::uint64_t>());
+    asmjit::FuncNode* function =
+        c_.addFunc(asmjit::FuncSignatureT<std::uint64_t, const void*, void*, std::uint64_t, void*>());
     function->frame().setAvxEnabled();
     function->frame().setAvxCleanup();
     const x86::Gp columns = c_.newUIntPtr();
@@ -61,6 +65,8 @@ class Function {
     function->setArg(0, columns);
     function->setArg(1, verdicts);
     function->setArg(2, index);
+    const x86::Gp bits = c_.newUIntPtr();
+    function->setArg(3, bits);
     Avx2Body body(c_, plan_, code_.tables, length_, options_.fast_gather);
     if (options_.marks) body.keep_marks();
     const auto column = [&](std::size_t offset) {
@@ -87,7 +93,15 @@ class Function {
     c_.vmovdqu(group.lengths, x86::ymmword_ptr(lengths, index, 2));
     if (length_ != 0) leave_short_groups(group, done);
     const x86::Ymm out = body.emit(group);
+    const asmjit::Label as_bits = c_.newLabel();
+    const asmjit::Label stored = c_.newLabel();
+    c_.test(bits, bits);
+    c_.jnz(as_bits);
     c_.vmovdqu(x86::ymmword_ptr(verdicts, index, 2), out);
+    c_.jmp(stored);
+    c_.bind(as_bits);
+    store_bits(out, bits, index);
+    c_.bind(stored);
     c_.add(index, kLanes);
     c_.cmp(index, last);
     c_.jbe(loop);
@@ -97,6 +111,19 @@ class Function {
     body.embed_constants();
     marks_ = body.marks();
     end_ = body.constants();
+  }
+
+  void store_bits(const x86::Ymm& out, const x86::Gp& bits, const x86::Gp& index) {
+    const x86::Ymm zero = c_.newYmm();
+    const x86::Gp rejected = c_.newUInt32();
+    const x86::Gp at = c_.newUInt64();
+    c_.vpxor(zero, zero, zero);
+    c_.vpcmpeqd(zero, zero, out);
+    c_.vmovmskps(rejected, zero);
+    c_.not_(rejected);
+    c_.mov(at, index);
+    c_.shr(at, std::countr_zero(kLanes));
+    c_.mov(x86::byte_ptr(bits, at), rejected.r8());
   }
 
   void leave_short_groups(const Avx2Group& group, const asmjit::Label& done) {
@@ -160,19 +187,43 @@ class BatchEngine final : public Engine {
     run_columns(columns, verdicts.data());
   }
 
+  std::size_t match(const packet::Columns& columns, std::span<std::uint64_t> bits) const override {
+    if (groups_.run == nullptr) return scalar_->match(columns, bits);
+    static_assert(std::endian::native == std::endian::little);  // byte i of bits is that of group i
+    if (!bits.empty()) bits.back() = 0;
+    auto* const bytes = reinterpret_cast<std::uint8_t*>(bits.data());
+    for (std::size_t at = 0; at < columns.count; at += kLanes) {
+      at = groups_.run(&columns, nullptr, at, bytes);
+      if (at >= columns.count) break;
+      const packet::Columns rest = from(columns, at, std::min(columns.count - at, kLanes));
+      std::uint32_t verdicts[kLanes] = {};
+      scalar_->run(rest, std::span(verdicts, rest.count));
+      std::uint8_t byte = 0;
+      for (std::size_t i = 0; i < kLanes; ++i) byte = static_cast<std::uint8_t>(byte | (verdicts[i] != 0) << i);
+      bytes[at / kLanes] = byte;
+    }
+    std::size_t matched = 0;
+    for (const std::uint64_t word : bits) matched += static_cast<std::size_t>(std::popcount(word));
+    return matched;
+  }
+
  private:
+  static packet::Columns from(packet::Columns columns, std::size_t begin, std::size_t count) {
+    columns.offsets += begin;
+    columns.lengths += begin;
+    if (columns.wire_lengths != nullptr) columns.wire_lengths += begin;
+    if (columns.metadata != nullptr) columns.metadata += begin;
+    columns.count = count;
+    return columns;
+  }
+
   void run_columns(const packet::Columns& columns, std::uint32_t* verdicts) const {
     std::size_t at = 0;
     while (at < columns.count) {
-      if (groups_.run != nullptr) at = groups_.run(&columns, verdicts, at);
+      if (groups_.run != nullptr) at = groups_.run(&columns, verdicts, at, nullptr);
       const std::size_t left = columns.count - at;
       if (left == 0) return;
-      packet::Columns rest = columns;
-      rest.offsets += at;
-      rest.lengths += at;
-      if (rest.wire_lengths != nullptr) rest.wire_lengths += at;
-      if (rest.metadata != nullptr) rest.metadata += at;
-      rest.count = groups_.run != nullptr ? std::min(left, kLanes) : left;
+      const packet::Columns rest = from(columns, at, groups_.run != nullptr ? std::min(left, kLanes) : left);
       scalar_->run(rest, std::span(verdicts + at, rest.count));
       at += rest.count;
     }

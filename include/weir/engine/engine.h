@@ -85,7 +85,7 @@ class Engine {
 
   // One bit a packet: bit i % 64 of bits[i / 64] says whether packet i's verdict is not 0; bits beyond the count are 0.
   // bits.size() == (columns.count + 63) / 64. Returns how many packets match.
-  std::size_t match(const packet::Columns& columns, std::span<std::uint64_t> bits) const;
+  virtual std::size_t match(const packet::Columns& columns, std::span<std::uint64_t> bits) const;
 };
 
 // Fails with kUnsupported when options.kind asks for what the processor (options.features) cannot do; kAutomatic falls

@@ -101,8 +101,10 @@ int main(int argc, char** argv) {
     return 1;
   }
   const std::uint64_t wanted = std::strtoull(argv[2], nullptr, 10) * 1000000;
-  // Long writes: the file's memory then is in large pieces, as that of a copied file.
-  std::setvbuf(out, nullptr, _IOFBF, 4u << 20);
+  // Long writes: the file's memory then is in large pieces, as that of a file which was copied or read from a disk.
+  // (Without a buffer of its own, stdio writes 4 KiB at a time, and the system keeps the file in such pieces.)
+  static char buffer[4u << 20];
+  std::setvbuf(out, buffer, _IOFBF, sizeof buffer);
   const std::uint32_t header[] = {0xa1b2c3d4, 0x00040002, 0, 0, 262144, 1};
   std::fwrite(header, sizeof header, 1, out);
   std::vector<std::uint8_t> packet;

@@ -19,6 +19,7 @@ class Mapping {
   ~Mapping();
 
   ByteSpan bytes() const { return bytes_; }
+  int descriptor() const { return descriptor_; }
   // False once the file is shorter than it was: bytes behind its new end read as zero. Thread-safe.
   bool is_intact() const;
 

@@ -83,6 +83,7 @@ class PcapSource final : public Source {
     if (failure_ || !as_is_ || changes) return std::nullopt;
     if (window_->mapping() == nullptr && !has_whole_record() && !window_->more()) return std::nullopt;
     Region region{window_->region(), window_->offset(), {}, window_->mapping() != nullptr};
+    if (region.mapped) region.descriptor = window_->mapping()->descriptor();
     if (region.bytes.size() < kRecordHeader) return std::nullopt;
     const Interface& interface = interfaces_.front();
     region.layout = {.format = Format::kPcap,

@@ -42,6 +42,7 @@ class PcapngSource final : public Source {
     if (failure_ || !leading_.blocks.empty() || first_interface_ == interfaces_.size()) return std::nullopt;
     if (window_->mapping() == nullptr && !has_whole_block() && !window_->more()) return std::nullopt;
     Region region{window_->region(), window_->offset(), {}, window_->mapping() != nullptr};
+    if (region.mapped) region.descriptor = window_->mapping()->descriptor();
     if (region.bytes.empty()) return std::nullopt;
     region.layout = {.format = Format::kPcapng,
                      .swapped = byte_order_ != std::endian::native,

@@ -2,7 +2,9 @@
 //
 // The inner loop takes one step of each cursor in turn: the loads of a step depend on the step before of the same
 // cursor only, so a core has as many cache misses under way as there are cursors. The next record's header is also
-// prefetched, and the packet's second cache line, which filters read.
+// prefetched, and the packet's second cache line, which filters read. Nearly all steps end before their cursor's limit
+// and so need no look at the end of the file: those are taken by a loop without anything else in it (walk_fast), which
+// hands over to one that looks at everything.
 //
 // A guess asks of kChain records in a row what records of real captures have: a captured length above 0 and within the
 // limit, a length on the wire not below it but within it too, a fraction below a second (pcap); a known block type and
@@ -12,7 +14,9 @@
 #include <algorithm>
 #include <cassert>
 
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "capture/pcapng_blocks.h"
@@ -54,6 +58,13 @@ struct PcapStep {
     entry.size = kPcapHeader + entry.captured;
     return entry.captured > limit || entry.size > left ? Found::kStop : Found::kPacket;
   }
+  // Whether a packet's record stands here and ends before `before`; the header is known to lie inside of the file.
+  bool ends_before(const std::uint8_t* at, const std::uint8_t* before, Entry& entry) const {
+    entry.captured = number<swapped>(at + 8);
+    entry.wire = number<swapped>(at + 12);
+    entry.size = kPcapHeader + std::size_t{entry.captured};
+    return entry.captured <= limit && at + entry.size < before;
+  }
 };
 
 // Whether a block may stand among plain packets: everything but what changes the meaning of others, or needs a Source.
@@ -83,6 +94,9 @@ struct PcapngStep {
     entry.wire = number<swapped>(at + 24);
     if (entry.interface >= limits.size() || entry.captured > limits[entry.interface]) return Found::kStop;
     return entry.captured > entry.size - kShortestEnhanced ? Found::kStop : Found::kPacket;
+  }
+  bool ends_before(const std::uint8_t* at, const std::uint8_t* before, Entry& entry) const {
+    return (*this)(at, static_cast<std::size_t>(before - at), entry) == Found::kPacket && at + entry.size < before;
   }
 };
 
@@ -141,63 +155,119 @@ void Walker::release(std::size_t index) {
   stripes_[index].count = 0;
 }
 
+// The cursors that are under way, side by side.
+struct Walker::Lanes {
+  std::size_t count = 0;
+  std::size_t index[kCursors];  // of the cursor
+  const std::uint8_t* at[kCursors];
+  const std::uint8_t* limit[kCursors];
+  Stripe* stripe[kCursors];
+  std::size_t rows[kCursors];  // records found so far
+};
+
+// Steps while every cursor's next record is a packet that ends before the cursor's limit. Returns the number of whole
+// rows; lanes.rows has what each cursor found.
+template <typename Step>
+std::size_t Walker::walk_fast(const Step& step, Lanes& lanes) {
+  const std::uint8_t* const base = region_.bytes.data() + base_;
+  const std::uint8_t* const last_header = region_.bytes.data() + region_.bytes.size() - Step::kHeader;
+  const std::uint8_t* before[kCursors];
+  for (std::size_t i = 0; i < lanes.count; ++i) {
+    before[i] = std::min(lanes.limit[i], last_header);
+    if (lanes.at[i] > last_header) return 0;
+  }
+  for (std::size_t row = 0; row < Stripe::kRecords; ++row) {
+    for (std::size_t i = 0; i < lanes.count; ++i) {
+      const std::uint8_t* const here = lanes.at[i];
+      Entry entry;
+      if (!step.ends_before(here, before[i], entry)) [[unlikely]] {
+        for (std::size_t j = 0; j < lanes.count; ++j) lanes.rows[j] = row + (j < i ? 1 : 0);
+        return row;
+      }
+      const std::uint8_t* const next = here + entry.size;
+      __builtin_prefetch(next);
+      __builtin_prefetch(next + 64);
+      Stripe& stripe = *lanes.stripe[i];
+      stripe.offsets[row] = static_cast<std::uint32_t>(here - base + static_cast<std::ptrdiff_t>(Step::kHeader));
+      stripe.lengths[row] = entry.captured;
+      stripe.wire_lengths[row] = entry.wire;
+      if constexpr (Step::kHeader == kEnhancedHeader) {
+        stripe.ends[row] = static_cast<std::uint32_t>(next - base);
+        stripe.interfaces[row] = entry.interface;
+      }
+      lanes.at[i] = next;
+    }
+  }
+  for (std::size_t i = 0; i < lanes.count; ++i) lanes.rows[i] = Stripe::kRecords;
+  return Stripe::kRecords;
+}
+
 template <typename Step>
 void Walker::walk_all(const Step& step) {
   const std::uint8_t* const base = region_.bytes.data() + base_;
   const std::uint8_t* const end = region_.bytes.data() + region_.bytes.size();
-  const std::uint8_t* at[kCursors];
-  const std::uint8_t* limit[kCursors];
-  std::size_t active[kCursors];
-  std::size_t count = 0;
+  Lanes lanes;
   for (std::size_t i = 0; i < kCursors; ++i) {
     stripes_[i].count = 0;
     if (!taken_[i] || !cursors_[i].running) continue;
-    at[i] = region_.bytes.data() + cursors_[i].position;
-    limit[i] = region_.bytes.data() + cursors_[i].limit;
-    active[count++] = i;
-    if (region_.layout.format == Format::kPcapng)
-      std::fill(std::begin(stripes_[i].others), std::end(stripes_[i].others), 0);
+    const std::size_t lane = lanes.count++;
+    lanes.index[lane] = i;
+    lanes.at[lane] = region_.bytes.data() + cursors_[i].position;
+    lanes.limit[lane] = region_.bytes.data() + cursors_[i].limit;
+    lanes.stripe[lane] = &stripes_[i];
+    lanes.rows[lane] = 0;
+    stripes_[i].others = 0;
   }
-  const auto finish = [&](std::size_t index, std::size_t filled) {
-    stripes_[index].count = filled;
-    cursors_[index].position = static_cast<std::uint64_t>(at[index] - region_.bytes.data());
+  // Lane i ends here, and the last one takes its place.
+  const auto finish = [&](std::size_t i) {
+    lanes.stripe[i]->count = lanes.rows[i];
+    cursors_[lanes.index[i]].position = static_cast<std::uint64_t>(lanes.at[i] - region_.bytes.data());
+    const std::size_t last = --lanes.count;
+    lanes.index[i] = lanes.index[last];
+    lanes.at[i] = lanes.at[last];
+    lanes.limit[i] = lanes.limit[last];
+    lanes.stripe[i] = lanes.stripe[last];
+    lanes.rows[i] = lanes.rows[last];
   };
-  for (std::size_t row = 0; row < Stripe::kRecords; ++row) {
-    for (std::size_t i = 0; i < count;) {
-      const std::size_t index = active[i];
-      Stripe& stripe = stripes_[index];
-      const std::uint8_t* const here = at[index];
+  walk_fast(step, lanes);
+  while (lanes.count > 0) {
+    for (std::size_t i = 0; i < lanes.count;) {
+      if (lanes.rows[i] == Stripe::kRecords) {
+        finish(i);
+        continue;
+      }
+      Cursor& cursor = cursors_[lanes.index[i]];
+      const std::uint8_t* const here = lanes.at[i];
       Entry entry;
       const Found found = step(here, static_cast<std::size_t>(end - here), entry);
       if (found == Found::kStop) [[unlikely]] {
-        cursors_[index].running = false;
-        cursors_[index].stopped = true;
-        finish(index, row);
-        active[i] = active[--count];
+        cursor.running = false;
+        cursor.stopped = true;
+        finish(i);
         continue;
       }
       const std::uint8_t* const next = here + entry.size;
       __builtin_prefetch(next);
       __builtin_prefetch(next + 64);
+      Stripe& stripe = *lanes.stripe[i];
+      const std::size_t row = lanes.rows[i]++;
       stripe.offsets[row] = static_cast<std::uint32_t>(here - base + static_cast<std::ptrdiff_t>(Step::kHeader));
       stripe.lengths[row] = entry.captured;
       stripe.wire_lengths[row] = entry.wire;
-      stripe.ends[row] = static_cast<std::uint32_t>(next - base);
       if constexpr (Step::kHeader == kEnhancedHeader) {
+        stripe.ends[row] = static_cast<std::uint32_t>(next - base);
         stripe.interfaces[row] = entry.interface;
-        if (found == Found::kOther) stripe.others[row / 64] |= std::uint64_t{1} << row % 64;
+        if (found == Found::kOther) stripe.others |= std::uint64_t{1} << row;
       }
-      at[index] = next;
-      if (next >= limit[index]) [[unlikely]] {
-        cursors_[index].running = false;
-        finish(index, row + 1);
-        active[i] = active[--count];
+      lanes.at[i] = next;
+      if (next >= lanes.limit[i]) [[unlikely]] {
+        cursor.running = false;
+        finish(i);
         continue;
       }
       ++i;
     }
   }
-  for (std::size_t i = 0; i < count; ++i) finish(active[i], Stripe::kRecords);
 }
 
 void Walker::walk() {
@@ -206,6 +276,15 @@ void Walker::walk() {
 
 void fetch(const Region& region, std::uint64_t from, std::uint64_t to) {
   if (!region.mapped) return;
+  constexpr std::uint64_t kProbeEvery = 2u << 20;
+  const auto in_memory = [&](std::uint64_t at) {
+    std::uint8_t byte = 0;
+    iovec into{&byte, 1};
+    return ::preadv2(region.descriptor, &into, 1, static_cast<off_t>(region.offset + at), RWF_NOWAIT) == 1;
+  };
+  std::uint64_t at = from;
+  while (at < to && in_memory(at)) at += kProbeEvery;
+  if (at >= to && in_memory(to - 1)) return;
   static const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
   const auto begin = reinterpret_cast<std::uintptr_t>(region.bytes.data() + from) & ~(page - 1);
   const auto end = reinterpret_cast<std::uintptr_t>(region.bytes.data() + to);

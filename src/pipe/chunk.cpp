@@ -7,72 +7,73 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 
 namespace weir::pipe {
 namespace {
 
 using capture::Stripe;
 
-constexpr std::size_t kWords = Stripe::kRecords / 64;
-using Bits = std::uint64_t[kWords];
+static_assert(Stripe::kRecords == 64);  // one word of bits
 
 packet::Columns columns_of(const capture::Region& region, std::uint64_t base, const Stripe& stripe) {
   return {region.bytes.data() + base, stripe.offsets, stripe.lengths, stripe.wire_lengths, nullptr, stripe.count};
 }
 
-// Judges packets of several interfaces, those of each engine together.
-std::size_t match_mixed(const ChunkJob& job, const packet::Columns& columns, const Stripe& stripe, Bits& bits) {
-  std::fill(std::begin(bits), std::end(bits), 0);
-  Bits done{};
-  std::size_t all = 0;
+// Judges packets of several interfaces, those of each engine together; gives a bit a packet.
+std::uint64_t match_mixed(const ChunkJob& job, const packet::Columns& columns, const Stripe& stripe) {
+  std::uint64_t bits = 0;
+  std::uint64_t done = 0;
   for (std::size_t first = 0; first < stripe.count; ++first) {
-    if ((done[first / 64] >> first % 64 & 1) != 0) continue;
+    if ((done >> first & 1) != 0) continue;
     const engine::Engine* const engine = job.engines[stripe.interfaces[first]];
     std::uint32_t offsets[Stripe::kRecords];
     std::uint32_t lengths[Stripe::kRecords];
     std::uint32_t wire_lengths[Stripe::kRecords];
     std::uint8_t places[Stripe::kRecords];
-    static_assert(Stripe::kRecords <= 256);
     std::size_t count = 0;
     for (std::size_t i = first; i < stripe.count; ++i) {
       if (job.engines[stripe.interfaces[i]] != engine) continue;
-      done[i / 64] |= std::uint64_t{1} << i % 64;
+      done |= std::uint64_t{1} << i;
       offsets[count] = columns.offsets[i];
       lengths[count] = columns.lengths[i];
       wire_lengths[count] = columns.wire_lengths[i];
       places[count++] = static_cast<std::uint8_t>(i);
     }
-    Bits found{};
-    all += engine->match({columns.base, offsets, lengths, wire_lengths, nullptr, count},
-                         std::span(found).first((count + 63) / 64));
-    for (std::size_t i = 0; i < count; ++i)
-      if ((found[i / 64] >> i % 64 & 1) != 0) bits[places[i] / 64] |= std::uint64_t{1} << places[i] % 64;
+    std::uint64_t found = 0;
+    engine->match({columns.base, offsets, lengths, wire_lengths, nullptr, count}, std::span(&found, 1));
+    for (; found != 0; found &= found - 1) bits |= std::uint64_t{1} << places[std::countr_zero(found)];
   }
-  return all;
+  return bits;
 }
 
-std::uint64_t sum_of_lengths(const Stripe& stripe, const Bits& bits) {
-  std::uint64_t sum = 0;
-  for (std::size_t i = 0; i < stripe.count; ++i)
-    sum += stripe.lengths[i] & (0 - static_cast<std::uint32_t>(bits[i / 64] >> i % 64 & 1));
-  return sum;
+// The lengths of the packets whose bits are set. In vectors of four: a loop over single bits costs more than the
+// filter.
+std::uint64_t sum_of_lengths(const Stripe& stripe, std::uint64_t bits) {
+  using Four = std::uint32_t __attribute__((vector_size(16)));
+  constexpr Four kBits = {1, 2, 4, 8};
+  Four sum = {};  // cannot wrap: all packets of a stripe lie within 2^32 bytes
+  for (std::size_t i = 0; i < Stripe::kRecords; i += 4) {
+    const auto four = static_cast<std::uint32_t>(bits >> i & 15);
+    Four lengths;
+    std::memcpy(&lengths, stripe.lengths + i, sizeof lengths);
+    // A comparison gives all bits of an element, or none.
+    sum += lengths & reinterpret_cast<Four>((Four{four, four, four, four} & kBits) == kBits);
+  }
+  return std::uint64_t{sum[0]} + sum[1] + sum[2] + sum[3];
 }
 
-void add_ranges(const Stripe& stripe, const Bits& bits, bool pcap, std::vector<capture::Range>& ranges) {
+void add_ranges(const Stripe& stripe, std::uint64_t bits, bool pcap, std::vector<capture::Range>& ranges) {
   const std::uint32_t header = pcap ? 16 : 28;
-  for (std::size_t word = 0; word * 64 < stripe.count; ++word) {
-    std::uint64_t rest = bits[word];
-    while (rest != 0) {
-      const auto from = static_cast<unsigned>(std::countr_zero(rest));
-      const auto length = static_cast<unsigned>(std::countr_one(rest >> from));
-      const std::size_t first = word * 64 + from;
-      const std::size_t last = first + length - 1;
-      const std::uint32_t begin = stripe.offsets[first] - header;
-      const std::uint32_t end = pcap ? stripe.offsets[last] + stripe.lengths[last] : stripe.ends[last];
-      if (!ranges.empty() && ranges.back().end == begin) ranges.back().end = end;
-      else ranges.push_back({begin, end});
-      rest = from + length == 64 ? 0 : rest >> (from + length) << (from + length);
-    }
+  while (bits != 0) {
+    const auto first = static_cast<unsigned>(std::countr_zero(bits));
+    const auto length = static_cast<unsigned>(std::countr_one(bits >> first));
+    const std::size_t last = first + length - 1;
+    const std::uint32_t begin = stripe.offsets[first] - header;
+    const std::uint32_t end = pcap ? stripe.offsets[last] + stripe.lengths[last] : stripe.ends[last];
+    if (!ranges.empty() && ranges.back().end == begin) ranges.back().end = end;
+    else ranges.push_back({begin, end});
+    bits = first + length == 64 ? 0 : bits >> (first + length) << (first + length);
   }
 }
 
@@ -92,27 +93,28 @@ void Chunk::reset(SegmentResult& segment, const ChunkWork& work) {
 void Chunk::take(const ChunkWork& work, const Stripe& stripe, SegmentResult& segment) {
   const bool pcap = work.region->layout.format == capture::Format::kPcap;
   const packet::Columns columns = columns_of(*work.region, base_, stripe);
-  const std::size_t words = (stripe.count + 63) / 64;
   segment.packets += stripe.count;
   if (!pcap) {
     for (std::size_t i = 0; i < stripe.count; ++i) segment.bytes += stripe.lengths[i];
-    for (std::size_t i = 0; i < words; ++i) segment.packets -= static_cast<unsigned>(std::popcount(stripe.others[i]));
+    segment.packets -= static_cast<unsigned>(std::popcount(stripe.others));
   }
   for (std::size_t j = 0; j < work.jobs.size(); ++j) {
     const ChunkJob& job = work.jobs[j];
     JobResult& result = segment.jobs[j];
-    Bits bits;
-    std::uint64_t found = job.uniform ? job.engines.front()->match(columns, std::span(bits).first(words))
-                                      : match_mixed(job, columns, stripe, bits);
-    for (std::size_t i = 0; !pcap && i < words; ++i) {
-      found -= static_cast<unsigned>(std::popcount(bits[i] & stripe.others[i]));
-      bits[i] &= ~stripe.others[i];
+    std::uint64_t bits = 0;
+    std::size_t found = 0;
+    if (job.uniform) {
+      found = job.engines.front()->match(columns, std::span(&bits, 1));
+    } else {
+      bits = match_mixed(job, columns, stripe);
     }
-    if (found > 0) result.bytes += sum_of_lengths(stripe, bits);
+    if (!pcap) {
+      bits &= ~stripe.others;
+      found = static_cast<unsigned>(std::popcount(bits));
+    }
+    if (bits != 0) result.bytes += sum_of_lengths(stripe, bits);
     result.packets += found;
-    if (!job.writes) continue;
-    for (std::size_t i = 0; !pcap && i < words; ++i) bits[i] |= stripe.others[i];
-    add_ranges(stripe, bits, pcap, result.ranges);
+    if (job.writes) add_ranges(stripe, pcap ? bits : bits | stripe.others, pcap, result.ranges);
   }
 }
 

@@ -97,6 +97,7 @@ struct Region {
   std::uint64_t offset = 0;  // of the front, in the capture
   Layout layout;
   bool mapped = false;  // all the rest of a file; else what has been read so far
+  int descriptor = -1;  // of the file that is mapped
 };
 
 class Source {

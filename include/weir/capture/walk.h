@@ -33,15 +33,16 @@ struct Segment {
 
 // The records that a cursor found last, in order. Columns are relative to the walker's base.
 struct Stripe {
-  static constexpr std::size_t kRecords = 128;
+  static constexpr std::size_t kRecords = 64;  // as many as a word has bits
 
-  std::uint32_t offsets[kRecords];       // of the packets' bytes
-  std::uint32_t lengths[kRecords];       // captured bytes
-  std::uint32_t wire_lengths[kRecords];  // bytes on the wire
-  std::uint32_t ends[kRecords];          // where the record ends
-  std::uint32_t interfaces[kRecords];    // pcapng: index into Layout::limits; pcap: not set
-  std::uint64_t others[kRecords / 64];   // pcapng: bits of the entries that are blocks without a packet
+  alignas(32) std::uint32_t offsets[kRecords];  // of the packets' bytes
+  std::uint32_t lengths[kRecords];              // captured bytes
+  std::uint32_t wire_lengths[kRecords];         // bytes on the wire
   std::size_t count = 0;
+  // pcapng only; in pcap nothing stands between a packet's end and the next record.
+  std::uint64_t others;                // bits of the entries that are blocks without a packet
+  std::uint32_t ends[kRecords];        // where the record ends
+  std::uint32_t interfaces[kRecords];  // index into Layout::limits
 };
 
 class Walker {
@@ -72,6 +73,9 @@ class Walker {
   void release(std::size_t index);
 
  private:
+  struct Lanes;
+  template <typename Step>
+  std::size_t walk_fast(const Step& step, Lanes& lanes);
   template <typename Step>
   void walk_all(const Step& step);
 
@@ -83,7 +87,9 @@ class Walker {
   Stripe stripes_[kCursors];
 };
 
-// Lets the system bring [from, to) of a mapped region into memory now, in one call instead of a fault a page.
+// Lets the system read [from, to) of a mapped region from the disk now, in order: cursors would ask for it in pieces
+// from all over. What is in the page cache already is left alone, since single faults map sixteen pages (or one large
+// one) at a time, which is faster than mapping all in one call.
 void fetch(const Region& region, std::uint64_t from, std::uint64_t to);
 
 // Where a record probably starts in [from, to): the first place at which a chain of plausible records begins.

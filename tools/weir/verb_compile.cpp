@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <arpa/inet.h>
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <weir/cbpf/text.h>
@@ -72,6 +73,16 @@ std::string as_json(const cbpf::Program& program, const std::string& text, const
   return out.dump() + "\n";
 }
 
+// Programs that no kernel takes as classic ones, and what can hold them.
+void warn_of_length(const cbpf::Program& program) {
+  if (program.size() <= cbpf::kMaximumLength) return;
+  report_all({{.severity = Severity::kWarning,
+               .message = fmt::format("the program has {} instructions, the kernel takes at most {}", program.size(),
+                                      cbpf::kMaximumLength),
+               .hint = "--to ebpf-elf makes an extended program of it, which may have a million; weir capture loads one"
+                       " by itself, and weir filter runs any"}});
+}
+
 int run(const Options& options) {
   const Result<std::string> read = expression_text(options.words, options.expression_file);
   if (!read) return report(read.error());
@@ -86,8 +97,10 @@ int run(const Options& options) {
   if (!compiled) return report(compiled.error(), text);
   report_all(compiled->warnings, text);
   const cbpf::Program& program = compiled->program.program();
+  const bool extended = options.to == "ebpf-asm" || options.to == "ebpf-elf";
+  if (!extended) warn_of_length(program);
   if (options.json) return print(as_json(program, text, options));
-  if (options.to == "ebpf-asm" || options.to == "ebpf-elf") {
+  if (extended) {
     const Result<std::string> converted = write_converted(compiled->program, options.to, options.where);
     return converted ? print(*converted) : report(converted.error());
   }

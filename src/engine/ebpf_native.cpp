@@ -13,10 +13,20 @@
 namespace weir::engine {
 namespace {
 
+const void* const kHostFunctions[] = {
+    reinterpret_cast<const void*>(&native_access), reinterpret_cast<const void*>(&native_helper),
+    reinterpret_cast<const void*>(&native_packet_load), reinterpret_cast<const void*>(&native_fault)};
+
 class ExtendedNative final : public ExtendedEngine {
  public:
   ExtendedNative(std::shared_ptr<const Code> code, std::unique_ptr<NativeCode> native)
-      : code_(std::move(code)), native_(std::move(native)) {}
+      : code_(std::move(code)), native_(std::move(native)) {
+    const Facts facts = find_facts(*code_);
+    frame_size_ = facts.frame_size;
+    has_checked_ = facts.has_checked;
+    for (std::size_t i = 0; i < code_->steps.size(); ++i)
+      if (ebpf::is_wide(ebpf::info(code_->steps[i].operation).shape)) constants_.push_back(code_->steps[i].constant);
+  }
   std::string_view name() const override { return "native"; }
   const ebpf::Program& program() const override { return code_->program; }
   const std::vector<std::shared_ptr<runtime::Map>>& maps() const override { return code_->maps; }
@@ -25,36 +35,38 @@ class ExtendedNative final : public ExtendedEngine {
 
   Outcome run(runtime::Invocation& invocation) const override {
     const std::uint64_t budget = code_->options.budget;
-    const Outcome outcome =
-        start(invocation, budget == 0 || budget > INT64_MAX ? INT64_MAX : static_cast<std::int64_t>(budget), 0);
-    invocation.may_access = nullptr;
-    return outcome;
+    return start(invocation, budget == 0 || budget > INT64_MAX ? INT64_MAX : static_cast<std::int64_t>(budget), 0);
   }
 
   Outcome start(runtime::Invocation& invocation, std::int64_t budget, std::uint32_t tail_calls) const {
     alignas(16) std::uint8_t stack[ebpf::kMaximumCallDepth * ebpf::kStackSize];
     NativeState state;
     Memory memory(*code_, invocation);
-    std::memcpy(&state.registers[1], invocation.arguments.data(), sizeof invocation.arguments);
+    for (std::size_t i = 0; i < 5; ++i) state.registers[i + 1] = invocation.arguments[i];
     state.stack_top = reinterpret_cast<std::uint64_t>(stack + sizeof stack);
-    state.stack_begin = state.stack_top - ebpf::kStackSize;
-    std::memset(stack + sizeof stack - ebpf::kStackSize, 0, ebpf::kStackSize);
+    state.stack_begin = state.stack_top - frame_size_;
     state.budget = budget;
     state.calls_left = ebpf::kMaximumCallDepth - 1;
     state.tail_calls = tail_calls;
     state.code = code_.get();
     state.run = &invocation;
+    state.cpu = invocation.cpu;
     state.memory = &memory;
+    state.host = kHostFunctions;
+    state.constants = constants_.data();
     memory.stack_end = state.stack_top;
     memory.stack_begin = state.stack_begin;
-    invocation.may_access = [&memory](std::uint64_t address, std::uint64_t size, bool write) {
-      return memory.allows(address, size, write);
-    };
-    if (invocation.packet != nullptr)
-      state.set_window(reinterpret_cast<std::uint64_t>(invocation.packet->data()), invocation.packet->size(), true);
-    else if (!invocation.regions.empty())
-      state.set_window(invocation.regions[0].begin, invocation.regions[0].size, invocation.regions[0].writable);
-    const std::uint64_t value = native_->run(state);
+    std::uint64_t value = 0;
+    if (has_checked_) {
+      invocation.may_access = [&memory](std::uint64_t address, std::uint64_t size, bool write) {
+        return memory.allows(address, size, write);
+      };
+      state.look_at_run();
+      value = native_->run(state);
+      invocation.may_access = nullptr;
+    } else {
+      value = native_->run(state);
+    }
     if (state.fault == Fault::kNone) return {value};
     return {0, state.fault, state.slot, state.detail, 0, state.faulted != nullptr ? state.faulted : &code_->program};
   }
@@ -62,6 +74,9 @@ class ExtendedNative final : public ExtendedEngine {
  private:
   std::shared_ptr<const Code> code_;
   std::unique_ptr<NativeCode> native_;
+  std::vector<std::uint64_t> constants_;
+  std::uint32_t frame_size_ = 0;
+  bool has_checked_ = false;
 };
 
 std::uint32_t stop(NativeState* state, Fault fault, std::uint32_t slot, std::uint64_t detail) {
@@ -107,12 +122,27 @@ const Code* native_code_of(const ExtendedEngine& engine) {
 }
 
 void NativeState::set_window(std::uint64_t begin, std::uint64_t size, bool writable) {
-  window = begin;
+  minus_window = 0 - begin;
   for (unsigned i = 0; i < 4; ++i) {
     const std::uint64_t width = 1u << i;
     fits_read[i] = size >= width ? size - width + 1 : 0;
     fits_write[i] = writable ? fits_read[i] : 0;
   }
+}
+
+void NativeState::look_at_run() {
+  context_read = context_write = 0;
+  for (const runtime::Region& region : run->regions) {
+    const std::uint64_t offset = run->arguments[0] - region.begin;
+    if (offset > region.size) continue;
+    context_read = region.size - offset;
+    if (region.writable) context_write = context_read;
+    break;
+  }
+  if (run->packet != nullptr)
+    set_window(reinterpret_cast<std::uint64_t>(run->packet->data()), run->packet->size(), true);
+  else if (!run->regions.empty()) set_window(run->regions[0].begin, run->regions[0].size, run->regions[0].writable);
+  else set_window(0, 0, false);
 }
 
 std::uint32_t native_access(NativeState* state, std::uint32_t slot, std::uint32_t size_and_write) {
@@ -129,8 +159,7 @@ std::uint32_t native_helper(NativeState* state, std::uint32_t slot, std::int32_t
   const HelperResult result = call_helper(*state->code, *state->memory, *state->run, number, state->registers);
   if (result.fault != Fault::kNone) return stop(state, result.fault, slot, result.detail);
   state->registers[0] = result.value;
-  if (state->run->packet != nullptr && entry != nullptr && entry->prototype.changes_packet)
-    state->set_window(reinterpret_cast<std::uint64_t>(state->run->packet->data()), state->run->packet->size(), true);
+  state->look_at_run();  // the helper may have moved the packet
   return number == state->code->options.unwind_helper && result.value == 0 ? kStop : kGoOn;
 }
 
@@ -169,8 +198,12 @@ bool NativeCode::seal(std::size_t used) {
 }
 
 Result<ExtendedEnginePointer> make_extended_native(std::shared_ptr<const Code> code) {
-  WEIR_TRY(std::unique_ptr<NativeCode> native, emit_native(*code));
-  return ExtendedEnginePointer(std::make_shared<ExtendedNative>(std::move(code), std::move(native)));
+  WEIR_TRY(std::unique_ptr<NativeCode> native, emit_native(*code, find_facts(*code)));
+  return wrap_native(std::move(code), std::move(native));
+}
+
+ExtendedEnginePointer wrap_native(std::shared_ptr<const Code> code, std::unique_ptr<NativeCode> native) {
+  return std::make_shared<ExtendedNative>(std::move(code), std::move(native));
 }
 
 }  // namespace weir::engine

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "engine/ebpf_code.h"
+#include "engine/ebpf_facts.h"
 #include "engine/ebpf_memory.h"
 
 namespace weir::engine {
@@ -19,30 +20,35 @@ struct NativeState {
   std::int64_t budget = 0;
   std::int64_t calls_left = 0;
   std::uint64_t address = 0;  // kept while an access is looked up
-  // The part of memory that accesses are compared with first; others are looked up. `fits[n]` is how many addresses
-  // from `window` on may start an access of 2^n bytes; 0: none.
-  std::uint64_t window = 0;
-  std::uint64_t fits_read[4] = {};
-  std::uint64_t fits_write[4] = {};
-
+  std::uint64_t scratch = 0;
+  std::uint64_t cpu = 0;
+  runtime::Invocation* run = nullptr;
   Fault fault = Fault::kNone;
   std::uint32_t slot = 0;
   std::uint64_t detail = 0;
   std::uint32_t tail_calls = 0;
   const ebpf::Program* faulted = nullptr;
   const Code* code = nullptr;
-  runtime::Invocation* run = nullptr;
   Memory* memory = nullptr;
 
+  // What follows is set only for programs with checks. How many bytes there are from the first argument on.
+  std::uint64_t context_read;
+  std::uint64_t context_write;
+  // The part of memory that other accesses are compared with first; what lies elsewhere is looked up. `fits[n]` is how
+  // many addresses from the window's start on may start an access of 2^n bytes; 0: none.
+  std::uint64_t minus_window;  // 0 - the window's address
+  std::uint64_t fits_read[4];
+  std::uint64_t fits_write[4];
+  // The functions below and the addresses of maps, for code that is not bound to a place.
+  const void* const* host;
+  const std::uint64_t* constants;
+
   void set_window(std::uint64_t begin, std::uint64_t size, bool writable);
+  void look_at_run();  // sets the context and the window from `run`
 };
 
-// What a C++ function tells the code that called it.
-enum NativeStatus : std::uint32_t {
-  kGoOn = 0,
-  kStop = 1,
-  kReturn = 2
-};  // kStop: the run ends; kReturn: the function does
+// What a C++ function tells the code that called it. kStop: the run ends; kReturn: the function does.
+enum NativeStatus : std::uint32_t { kGoOn = 0, kStop = 1, kReturn = 2 };
 
 // Called by generated code.
 std::uint32_t native_access(NativeState* state, std::uint32_t slot, std::uint32_t size_and_write);
@@ -70,9 +76,11 @@ class NativeCode {
 };
 
 // Machine code of this processor; kUnsupported where there is no generator for it.
-Result<std::unique_ptr<NativeCode>> emit_native(const Code& code);
+Result<std::unique_ptr<NativeCode>> emit_native(const Code& code, const Facts& facts);
 
 Result<ExtendedEnginePointer> make_extended_native(std::shared_ptr<const Code> code);
+// With code that was made elsewhere, for this processor and this program.
+ExtendedEnginePointer wrap_native(std::shared_ptr<const Code> code, std::unique_ptr<NativeCode> native);
 
 // The code of a native engine; null for others.
 const Code* native_code_of(const ExtendedEngine& engine);

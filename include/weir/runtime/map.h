@@ -53,6 +53,11 @@ class Map {
   // How many entries there are.
   virtual std::uint32_t size() const = 0;
 
+  // A function that does what lookup() does, for maps to which the CPU does not matter; null: there is none. Machine
+  // code calls it: lookup() without the detour through the object's type.
+  using LookupFunction = void* (*)(Map* map, const void* key);
+  virtual LookupFunction fast_lookup() const { return nullptr; }
+
  protected:
   ebpf::MapDefinition definition_;
 };

@@ -1,6 +1,6 @@
 // Extended programs: machine code and interpreter beside the same C compiled by clang -O2 and the kernel's own code.
 //
-//   ebpf_bench [ROUNDS]
+//   ebpf_bench [ROUNDS [PROGRAM]]
 //
 // Each of ebpf_programs.c is run over the same packets by all four, in turns; the figure is the least time of many
 // rounds, in nanoseconds a packet. The kernel's is its test run's own figure, with `repeat`: a little of it is the
@@ -198,10 +198,10 @@ void bench_program(const Compiled& compiled, const ebpf::Program& program, int r
     has_kernel = run_in_kernel(descriptor, packet, static_cast<unsigned>(calls) * 20, kernel);
   if (descriptor >= 0) close(descriptor);
   volatile std::uint64_t sink = 0;
-  const auto times = least_times({[&] { sink = sink + static_cast<std::uint64_t>(c(buffer->xdp_context())); },
-                                  [&] { sink = sink + native->run(run).value; },
-                                  [&] { sink = sink + interpreter->run(run).value; }},
-                                 rounds, calls);
+  const auto times =
+      least_times({[&] { sink = sink + static_cast<std::uint64_t>(c(buffer->xdp_context())); },
+                   [&] { sink = sink + native->run(run).value; }, [&] { sink = sink + interpreter->run(run).value; }},
+                  rounds, calls);
   std::printf("%-12s %9.1f %9.1f %11.1f", program.name.c_str(), times[0], times[1], times[2]);
   if (has_kernel) std::printf(" %9.0f", kernel.ns);
   else std::printf(" %9s", "-");
@@ -211,12 +211,10 @@ void bench_program(const Compiled& compiled, const ebpf::Program& program, int r
 
 #ifdef WEIR_HAVE_ABSL
 void bench_map(std::uint32_t entries, int rounds) {
-  const auto map = runtime::make_map({.name = "m",
-                                      .type = ebpf::MapType::kHash,
-                                      .key_size = 8,
-                                      .value_size = 8,
-                                      .max_entries = entries})
-                       .value();
+  const auto map =
+      runtime::make_map(
+          {.name = "m", .type = ebpf::MapType::kHash, .key_size = 8, .value_size = 8, .max_entries = entries})
+          .value();
   absl::flat_hash_map<std::uint64_t, std::uint64_t> other;
   std::mt19937_64 random(3);
   std::vector<std::uint64_t> keys(entries);
@@ -257,7 +255,9 @@ int main(int argc, char** argv) {
   const Compiled compiled = compile();
   std::printf("%-12s %9s %9s %11s %9s   %8s %8s %11s\n", "program, ns", "clang -O2", "native", "interpreter", "kernel",
               "n/clang", "n/kernel", "interp/n");
-  for (const ebpf::Program& program : compiled.object.programs) bench_program(compiled, program, rounds);
+  for (const ebpf::Program& program : compiled.object.programs)
+    if (argc < 3 || program.name == argv[2]) bench_program(compiled, program, rounds);
+  if (argc > 2) return 0;
 #ifdef WEIR_HAVE_ABSL
   std::printf("\n%-12s %9s %9s   %8s\n", "map, entries", "absl", "weir", "ratio");
   for (const std::uint32_t entries : {100u, 1000u, 10000u, 100000u, 1000000u}) bench_map(entries, rounds);

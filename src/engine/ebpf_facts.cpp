@@ -237,7 +237,8 @@ class Analysis {
       }
       case OperandShape::kNegate:
       case OperandShape::kByteOrder:
-      case OperandShape::kSignExtend: lose(state.registers[info.shape == OperandShape::kSignExtend ? step.src : step.dst]);
+      case OperandShape::kSignExtend:
+        lose(state.registers[info.shape == OperandShape::kSignExtend ? step.src : step.dst]);
         [[fallthrough]];
       default: forget(registers_of(code_, step).writes, state);
     }

@@ -42,9 +42,9 @@ struct Facts {
   std::uint16_t used = 0;  // registers that occur
   std::uint32_t frame_size = ebpf::kStackSize;
   bool has_local_calls = false;
-  bool counts_steps = false;   // control may go back: the budget must be counted
-  bool has_checked = false;    // some access or call is checked at run time
-  bool uses_context = false;   // some access is kContext
+  bool counts_steps = false;  // control may go back: the budget must be counted
+  bool has_checked = false;   // some access or call is checked at run time
+  bool uses_context = false;  // some access is kContext
 };
 
 Facts find_facts(const Code& code);

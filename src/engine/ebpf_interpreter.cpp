@@ -1,9 +1,9 @@
 // The interpreter of extended programs. Exports make_extended_interpreter.
 //
-// A switch over decoded steps; every load, store and atomic asks Memory first. Each function has 512 bytes of stack,
-// the first one at the top; r6 to r9 and the place to return to are kept beside it, out of the program's reach.
-// Arithmetic as RFC 9669: division by zero gives 0, remainder by zero the dividend, shifts are masked, 32-bit results
-// have a zero upper half, the least number divided by -1 is itself.
+// A jump from decoded step to decoded step; every load, store and atomic asks Memory first. Each function has 512 bytes
+// of stack, the first one at the top; r6 to r9 and the place to return to are kept beside it, out of the program's
+// reach. Arithmetic as RFC 9669: division by zero gives 0, remainder by zero the dividend, shifts are masked, 32-bit
+// results have a zero upper half, the least number divided by -1 is itself.
 #include <atomic>
 #include <cstring>
 
@@ -43,11 +43,9 @@ class Interpretation {
     for (std::size_t i = 0; i < 5; ++i) registers_[i + 1] = run.arguments[i];
     enter(0);
     budget_ = budget != 0 ? budget : UINT64_MAX;
-    run_.may_access = [this](std::uint64_t address, std::uint64_t size, bool write) {
-      return memory_.allows(address, size, write);
-    };
+    run_.access = &memory_;
   }
-  ~Interpretation() { run_.may_access = nullptr; }
+  ~Interpretation() { run_.access = nullptr; }
 
   Outcome go();
 
@@ -212,230 +210,272 @@ bool Interpretation::packet_load(std::uint64_t offset) {
   return true;
 }
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic"  // places of labels as values
 Outcome Interpretation::go() {
-  std::uint32_t at = 0;
   std::uint64_t left = budget_;
   std::uint64_t* const r = registers_;
   const Step* steps = code_->steps.data();
-  const auto stop = [&](Fault fault) { return Outcome{0, fault, at, detail_, budget_ - left, &code_->program}; };
-  const auto finish = [&](std::uint64_t value) { return Outcome{value, Fault::kNone, at, 0, budget_ - left, nullptr}; };
-  for (;;) {
-    if (left == 0) return stop(Fault::kBudget);
-    --left;
-    const Step& step = steps[at];
-    std::uint64_t& dst = r[step.dst];
-    const std::uint64_t src = r[step.src];
-    const std::uint64_t k = step.constant;
-    const auto dst32 = static_cast<std::uint32_t>(dst);
-    const auto src32 = static_cast<std::uint32_t>(src);
-    const auto k32 = static_cast<std::uint32_t>(k);
-    const auto s64 = [](std::uint64_t value) { return static_cast<std::int64_t>(value); };
-    const auto s32 = [](std::uint32_t value) { return static_cast<std::int32_t>(value); };
-    const auto u32 = [](std::int32_t value) { return static_cast<std::uint32_t>(value); };
-    const auto u64 = [](std::int64_t value) { return static_cast<std::uint64_t>(value); };
-    switch (step.operation) {
-#define WEIR_ALU(name, in64, in32)            \
-  case Operation::k##name##64K: {             \
-    const std::uint64_t a = dst, b = k;       \
-    dst = in64;                               \
-    break;                                    \
-  }                                           \
-  case Operation::k##name##64X: {             \
-    const std::uint64_t a = dst, b = src;     \
-    dst = in64;                               \
-    break;                                    \
-  }                                           \
-  case Operation::k##name##32K: {             \
-    const std::uint32_t a = dst32, b = k32;   \
-    dst = in32;                               \
-    break;                                    \
-  }                                           \
-  case Operation::k##name##32X: {             \
-    const std::uint32_t a = dst32, b = src32; \
-    dst = in32;                               \
-    break;                                    \
+  const Step* next = steps;  // in a register: no address of it is taken
+  const auto place = [&] { return static_cast<std::uint32_t>(next - steps); };
+  const auto stop = [&](Fault fault) { return Outcome{0, fault, place(), detail_, budget_ - left, &code_->program}; };
+  const auto finish = [&](std::uint64_t value) {
+    return Outcome{value, Fault::kNone, place(), 0, budget_ - left, nullptr};
+  };
+  const auto s64 = [](std::uint64_t value) { return static_cast<std::int64_t>(value); };
+  const auto s32 = [](std::uint32_t value) { return static_cast<std::int32_t>(value); };
+  const auto u32 = [](std::int32_t value) { return static_cast<std::uint32_t>(value); };
+  const auto u64 = [](std::int64_t value) { return static_cast<std::uint64_t>(value); };
+  static const void* const kPlaces[] = {
+#define WEIR_EBPF_OPCODE(name, code, field, value, width, shape, mnemonic, sign, version) &&name,
+#include <weir/ebpf/opcodes.def>
+#undef WEIR_EBPF_OPCODE
+  };
+// Each step ends with a jump of its own to the next: processors predict many such jumps better than one.
+#define WEIR_GO()                                              \
+  do {                                                         \
+    if (left == 0) return stop(Fault::kBudget);                \
+    --left;                                                    \
+    goto* kPlaces[static_cast<std::uint8_t>(next->operation)]; \
+  } while (false)
+#define WEIR_NEXT() \
+  do {              \
+    ++next;         \
+    WEIR_GO();      \
+  } while (false)
+#define WEIR_DST r[next->dst]
+#define WEIR_SRC r[next->src]
+#define WEIR_K next->constant
+#define WEIR_DST32 static_cast<std::uint32_t>(WEIR_DST)
+#define WEIR_SRC32 static_cast<std::uint32_t>(WEIR_SRC)
+#define WEIR_K32 static_cast<std::uint32_t>(WEIR_K)
+  WEIR_GO();
+#define WEIR_ALU(name, in64, in32)                      \
+  k##name##64K : {                                      \
+    const std::uint64_t a = WEIR_DST, b = WEIR_K;       \
+    WEIR_DST = in64;                                    \
+    WEIR_NEXT();                                        \
+  }                                                     \
+  k##name##64X : {                                      \
+    const std::uint64_t a = WEIR_DST, b = WEIR_SRC;     \
+    WEIR_DST = in64;                                    \
+    WEIR_NEXT();                                        \
+  }                                                     \
+  k##name##32K : {                                      \
+    const std::uint32_t a = WEIR_DST32, b = WEIR_K32;   \
+    WEIR_DST = in32;                                    \
+    WEIR_NEXT();                                        \
+  }                                                     \
+  k##name##32X : {                                      \
+    const std::uint32_t a = WEIR_DST32, b = WEIR_SRC32; \
+    WEIR_DST = in32;                                    \
+    WEIR_NEXT();                                        \
   }
-      WEIR_ALU(Add, a + b, a + b)
-      WEIR_ALU(Sub, a - b, a - b)
-      WEIR_ALU(Mul, a * b, a * b)
-      WEIR_ALU(Div, b != 0 ? a / b : 0, b != 0 ? a / b : 0)
-      WEIR_ALU(Mod, b != 0 ? a % b : a, b != 0 ? a % b : a)
-      WEIR_ALU(Sdiv, u64(signed_divide(s64(a), s64(b))), u32(signed_divide(s32(a), s32(b))))
-      WEIR_ALU(Smod, u64(signed_remainder(s64(a), s64(b))), u32(signed_remainder(s32(a), s32(b))))
-      WEIR_ALU(Or, a | b, a | b)
-      WEIR_ALU(And, a & b, a & b)
-      WEIR_ALU(Xor, a ^ b, a ^ b)
-      WEIR_ALU(Lsh, a << (b & 63), a << (b & 31))
-      WEIR_ALU(Rsh, a >> (b & 63), a >> (b & 31))
-      WEIR_ALU(Arsh, u64(s64(a) >> (b & 63)), u32(s32(a) >> (b & 31)))
+  WEIR_ALU(Add, a + b, a + b)
+  WEIR_ALU(Sub, a - b, a - b)
+  WEIR_ALU(Mul, a * b, a * b)
+  WEIR_ALU(Div, b != 0 ? a / b : 0, b != 0 ? a / b : 0)
+  WEIR_ALU(Mod, b != 0 ? a % b : a, b != 0 ? a % b : a)
+  WEIR_ALU(Sdiv, u64(signed_divide(s64(a), s64(b))), u32(signed_divide(s32(a), s32(b))))
+  WEIR_ALU(Smod, u64(signed_remainder(s64(a), s64(b))), u32(signed_remainder(s32(a), s32(b))))
+  WEIR_ALU(Or, a | b, a | b)
+  WEIR_ALU(And, a & b, a & b)
+  WEIR_ALU(Xor, a ^ b, a ^ b)
+  WEIR_ALU(Lsh, a << (b & 63), a << (b & 31))
+  WEIR_ALU(Rsh, a >> (b & 63), a >> (b & 31))
+  WEIR_ALU(Arsh, u64(s64(a) >> (b & 63)), u32(s32(a) >> (b & 31)))
 #undef WEIR_ALU
-      case Operation::kMov64K: dst = k; break;
-      case Operation::kMov64X: dst = src; break;
-      case Operation::kMov32K: dst = k32; break;
-      case Operation::kMov32X: dst = src32; break;
-      case Operation::kNeg64: dst = 0 - dst; break;
-      case Operation::kNeg32: dst = 0u - dst32; break;
-      case Operation::kMovSx8To64: dst = u64(static_cast<std::int8_t>(src)); break;
-      case Operation::kMovSx16To64: dst = u64(static_cast<std::int16_t>(src)); break;
-      case Operation::kMovSx32To64: dst = u64(static_cast<std::int32_t>(src)); break;
-      case Operation::kMovSx8To32: dst = u32(static_cast<std::int8_t>(src)); break;
-      case Operation::kMovSx16To32: dst = u32(static_cast<std::int16_t>(src)); break;
-#define WEIR_ORDER(bits, type)                                                                                     \
-  case Operation::kLe##bits:                                                                                       \
-    dst = std::endian::native == std::endian::little ? static_cast<type>(dst) : byte_swap(static_cast<type>(dst)); \
-    break;                                                                                                         \
-  case Operation::kBe##bits:                                                                                       \
-    dst = std::endian::native == std::endian::big ? static_cast<type>(dst) : byte_swap(static_cast<type>(dst));    \
-    break;                                                                                                         \
-  case Operation::kSwap##bits: dst = byte_swap(static_cast<type>(dst)); break;
-        WEIR_ORDER(16, std::uint16_t)
-        WEIR_ORDER(32, std::uint32_t)
-        WEIR_ORDER(64, std::uint64_t)
+kMov64K:
+  WEIR_DST = WEIR_K;
+  WEIR_NEXT();
+kMov64X:
+  WEIR_DST = WEIR_SRC;
+  WEIR_NEXT();
+kMov32K:
+  WEIR_DST = WEIR_K32;
+  WEIR_NEXT();
+kMov32X:
+  WEIR_DST = WEIR_SRC32;
+  WEIR_NEXT();
+kNeg64:
+  WEIR_DST = 0 - WEIR_DST;
+  WEIR_NEXT();
+kNeg32:
+  WEIR_DST = 0u - WEIR_DST32;
+  WEIR_NEXT();
+kMovSx8To64:
+  WEIR_DST = u64(static_cast<std::int8_t>(WEIR_SRC));
+  WEIR_NEXT();
+kMovSx16To64:
+  WEIR_DST = u64(static_cast<std::int16_t>(WEIR_SRC));
+  WEIR_NEXT();
+kMovSx32To64:
+  WEIR_DST = u64(static_cast<std::int32_t>(WEIR_SRC));
+  WEIR_NEXT();
+kMovSx8To32:
+  WEIR_DST = u32(static_cast<std::int8_t>(WEIR_SRC));
+  WEIR_NEXT();
+kMovSx16To32:
+  WEIR_DST = u32(static_cast<std::int16_t>(WEIR_SRC));
+  WEIR_NEXT();
+#define WEIR_ORDER(bits, type)                                                                                \
+  kLe##bits : WEIR_DST = std::endian::native == std::endian::little ? static_cast<type>(WEIR_DST)             \
+                                                                    : byte_swap(static_cast<type>(WEIR_DST)); \
+  WEIR_NEXT();                                                                                                \
+  kBe##bits : WEIR_DST = std::endian::native == std::endian::big ? static_cast<type>(WEIR_DST)                \
+                                                                 : byte_swap(static_cast<type>(WEIR_DST));    \
+  WEIR_NEXT();                                                                                                \
+  kSwap##bits : WEIR_DST = byte_swap(static_cast<type>(WEIR_DST));                                            \
+  WEIR_NEXT();
+  WEIR_ORDER(16, std::uint16_t)
+  WEIR_ORDER(32, std::uint32_t)
+  WEIR_ORDER(64, std::uint64_t)
 #undef WEIR_ORDER
-      case Operation::kJa:
-      case Operation::kJaLong: at = static_cast<std::uint32_t>(step.offset); continue;
-#define WEIR_JUMP(name, in64, in32)                 \
-  case Operation::kJ##name##64K: {                  \
-    const std::uint64_t a = dst, b = k;             \
-    if (in64) {                                     \
-      at = static_cast<std::uint32_t>(step.offset); \
-      continue;                                     \
-    }                                               \
-    break;                                          \
-  }                                                 \
-  case Operation::kJ##name##64X: {                  \
-    const std::uint64_t a = dst, b = src;           \
-    if (in64) {                                     \
-      at = static_cast<std::uint32_t>(step.offset); \
-      continue;                                     \
-    }                                               \
-    break;                                          \
-  }                                                 \
-  case Operation::kJ##name##32K: {                  \
-    const std::uint32_t a = dst32, b = k32;         \
-    if (in32) {                                     \
-      at = static_cast<std::uint32_t>(step.offset); \
-      continue;                                     \
-    }                                               \
-    break;                                          \
-  }                                                 \
-  case Operation::kJ##name##32X: {                  \
-    const std::uint32_t a = dst32, b = src32;       \
-    if (in32) {                                     \
-      at = static_cast<std::uint32_t>(step.offset); \
-      continue;                                     \
-    }                                               \
-    break;                                          \
+kJa:
+kJaLong:
+  next = steps + next->offset;
+  WEIR_GO();
+#define WEIR_JUMP(name, in64, in32)                     \
+  kJ##name##64K : {                                     \
+    const std::uint64_t a = WEIR_DST, b = WEIR_K;       \
+    if (in64) {                                         \
+      next = steps + next->offset;                      \
+      WEIR_GO();                                        \
+    }                                                   \
+    WEIR_NEXT();                                        \
+  }                                                     \
+  kJ##name##64X : {                                     \
+    const std::uint64_t a = WEIR_DST, b = WEIR_SRC;     \
+    if (in64) {                                         \
+      next = steps + next->offset;                      \
+      WEIR_GO();                                        \
+    }                                                   \
+    WEIR_NEXT();                                        \
+  }                                                     \
+  kJ##name##32K : {                                     \
+    const std::uint32_t a = WEIR_DST32, b = WEIR_K32;   \
+    if (in32) {                                         \
+      next = steps + next->offset;                      \
+      WEIR_GO();                                        \
+    }                                                   \
+    WEIR_NEXT();                                        \
+  }                                                     \
+  kJ##name##32X : {                                     \
+    const std::uint32_t a = WEIR_DST32, b = WEIR_SRC32; \
+    if (in32) {                                         \
+      next = steps + next->offset;                      \
+      WEIR_GO();                                        \
+    }                                                   \
+    WEIR_NEXT();                                        \
   }
-        WEIR_JUMP(Eq, a == b, a == b)
-        WEIR_JUMP(Ne, a != b, a != b)
-        WEIR_JUMP(Gt, a > b, a > b)
-        WEIR_JUMP(Ge, a >= b, a >= b)
-        WEIR_JUMP(Lt, a < b, a < b)
-        WEIR_JUMP(Le, a <= b, a <= b)
-        WEIR_JUMP(Set, (a & b) != 0, (a & b) != 0)
-        WEIR_JUMP(Sgt, s64(a) > s64(b), s32(a) > s32(b))
-        WEIR_JUMP(Sge, s64(a) >= s64(b), s32(a) >= s32(b))
-        WEIR_JUMP(Slt, s64(a) < s64(b), s32(a) < s32(b))
-        WEIR_JUMP(Sle, s64(a) <= s64(b), s32(a) <= s32(b))
+  WEIR_JUMP(Eq, a == b, a == b)
+  WEIR_JUMP(Ne, a != b, a != b)
+  WEIR_JUMP(Gt, a > b, a > b)
+  WEIR_JUMP(Ge, a >= b, a >= b)
+  WEIR_JUMP(Lt, a < b, a < b)
+  WEIR_JUMP(Le, a <= b, a <= b)
+  WEIR_JUMP(Set, (a & b) != 0, (a & b) != 0)
+  WEIR_JUMP(Sgt, s64(a) > s64(b), s32(a) > s32(b))
+  WEIR_JUMP(Sge, s64(a) >= s64(b), s32(a) >= s32(b))
+  WEIR_JUMP(Slt, s64(a) < s64(b), s32(a) < s32(b))
+  WEIR_JUMP(Sle, s64(a) <= s64(b), s32(a) <= s32(b))
 #undef WEIR_JUMP
-      case Operation::kCallRegister:
-      case Operation::kCallHelper: {
-        const bool by_register = step.operation == Operation::kCallRegister;
-        if (by_register && !code_->options.register_calls) {
-          detail_ = dst;
-          return stop(Fault::kHelper);
-        }
-        bool ended = false;
-        const std::uint32_t from = at;
-        if (!helper(s32(static_cast<std::uint32_t>(by_register ? dst : k)), at, ended)) {
-          at = from;
-          return stop(fault_);
-        }
-        if (ended) return finish(r[0]);
-        steps = code_->steps.data();  // after a tail call: of another program
-        continue;
-      }
-      case Operation::kCallLocal:
-        if (!call(step, at)) return stop(fault_);
-        continue;
-      case Operation::kCallKernel: detail_ = k; return stop(Fault::kHelper);
-      case Operation::kExit:
-        if (!leave(at)) return finish(r[0]);
-        steps = code_->steps.data();
-        continue;
-      case Operation::kLoadConstant:
-      case Operation::kLoadMapDescriptor:
-      case Operation::kLoadMapValue:
-      case Operation::kLoadVariable:
-      case Operation::kLoadFunction:
-      case Operation::kLoadMapIndex:
-      case Operation::kLoadMapIndexValue:
-        dst = k;
-        at += 2;
-        continue;
-      case Operation::kLoadPacketAbsolute32:
-        if (!packet_load<std::uint32_t>(k)) return finish(0);
-        break;
-      case Operation::kLoadPacketAbsolute16:
-        if (!packet_load<std::uint16_t>(k)) return finish(0);
-        break;
-      case Operation::kLoadPacketAbsolute8:
-        if (!packet_load<std::uint8_t>(k)) return finish(0);
-        break;
-      case Operation::kLoadPacketIndirect32:
-        if (!packet_load<std::uint32_t>(src + k)) return finish(0);
-        break;
-      case Operation::kLoadPacketIndirect16:
-        if (!packet_load<std::uint16_t>(src + k)) return finish(0);
-        break;
-      case Operation::kLoadPacketIndirect8:
-        if (!packet_load<std::uint8_t>(src + k)) return finish(0);
-        break;
-#define WEIR_MEMORY(bits)                                            \
-  case Operation::kLoad##bits:                                       \
-    if (!load_to<std::uint##bits##_t>(step)) return stop(fault_);    \
-    break;                                                           \
-  case Operation::kStoreConstant##bits:                              \
-    if (!store<std::uint##bits##_t>(step, k)) return stop(fault_);   \
-    break;                                                           \
-  case Operation::kStore##bits:                                      \
-    if (!store<std::uint##bits##_t>(step, src)) return stop(fault_); \
-    break;
-        WEIR_MEMORY(8)
-        WEIR_MEMORY(16)
-        WEIR_MEMORY(32)
-        WEIR_MEMORY(64)
-#undef WEIR_MEMORY
-      case Operation::kLoadSigned8:
-        if (!load_to<std::int8_t>(step)) return stop(fault_);
-        break;
-      case Operation::kLoadSigned16:
-        if (!load_to<std::int16_t>(step)) return stop(fault_);
-        break;
-      case Operation::kLoadSigned32:
-        if (!load_to<std::int32_t>(step)) return stop(fault_);
-        break;
-#define WEIR_ATOMIC(bits)                                        \
-  case Operation::kAtomicAdd##bits:                              \
-  case Operation::kAtomicOr##bits:                               \
-  case Operation::kAtomicAnd##bits:                              \
-  case Operation::kAtomicXor##bits:                              \
-  case Operation::kAtomicFetchAdd##bits:                         \
-  case Operation::kAtomicFetchOr##bits:                          \
-  case Operation::kAtomicFetchAnd##bits:                         \
-  case Operation::kAtomicFetchXor##bits:                         \
-  case Operation::kAtomicExchange##bits:                         \
-  case Operation::kAtomicCompareExchange##bits:                  \
-    if (!atomic<std::uint##bits##_t>(step)) return stop(fault_); \
-    break;
-        WEIR_ATOMIC(32)
-        WEIR_ATOMIC(64)
-#undef WEIR_ATOMIC
-    }
-    ++at;
+kCallRegister:
+kCallHelper : {
+  const bool by_register = next->operation == Operation::kCallRegister;
+  if (by_register && !code_->options.register_calls) {
+    detail_ = WEIR_DST;
+    return stop(Fault::kHelper);
   }
+  bool ended = false;
+  std::uint32_t at = place();
+  if (!helper(s32(static_cast<std::uint32_t>(by_register ? WEIR_DST : WEIR_K)), at, ended)) return stop(fault_);
+  if (ended) return finish(r[0]);
+  steps = code_->steps.data();  // after a tail call: of another program
+  next = steps + at;
+  WEIR_GO();
 }
+kCallLocal:
+  if (std::uint32_t at = place(); !call(*next, at)) return stop(fault_);
+  next = steps + next->offset;
+  WEIR_GO();
+kCallKernel:
+  detail_ = WEIR_K;
+  return stop(Fault::kHelper);
+kExit : {
+  std::uint32_t at = 0;
+  if (!leave(at)) return finish(r[0]);
+  steps = code_->steps.data();
+  next = steps + at;
+  WEIR_GO();
+}
+kLoadConstant:
+kLoadMapDescriptor:
+kLoadMapValue:
+kLoadVariable:
+kLoadFunction:
+kLoadMapIndex:
+kLoadMapIndexValue:
+  WEIR_DST = WEIR_K;
+  next += 2;
+  WEIR_GO();
+kLoadPacketAbsolute32:
+  if (!packet_load<std::uint32_t>(WEIR_K)) return finish(0);
+  WEIR_NEXT();
+kLoadPacketAbsolute16:
+  if (!packet_load<std::uint16_t>(WEIR_K)) return finish(0);
+  WEIR_NEXT();
+kLoadPacketAbsolute8:
+  if (!packet_load<std::uint8_t>(WEIR_K)) return finish(0);
+  WEIR_NEXT();
+kLoadPacketIndirect32:
+  if (!packet_load<std::uint32_t>(WEIR_SRC + WEIR_K)) return finish(0);
+  WEIR_NEXT();
+kLoadPacketIndirect16:
+  if (!packet_load<std::uint16_t>(WEIR_SRC + WEIR_K)) return finish(0);
+  WEIR_NEXT();
+kLoadPacketIndirect8:
+  if (!packet_load<std::uint8_t>(WEIR_SRC + WEIR_K)) return finish(0);
+  WEIR_NEXT();
+#define WEIR_MEMORY(bits)                                                                     \
+  kLoad##bits : if (!load_to<std::uint##bits##_t>(*next)) return stop(fault_);                \
+  WEIR_NEXT();                                                                                \
+  kStoreConstant##bits : if (!store<std::uint##bits##_t>(*next, WEIR_K)) return stop(fault_); \
+  WEIR_NEXT();                                                                                \
+  kStore##bits : if (!store<std::uint##bits##_t>(*next, WEIR_SRC)) return stop(fault_);       \
+  WEIR_NEXT();
+  WEIR_MEMORY(8)
+  WEIR_MEMORY(16)
+  WEIR_MEMORY(32)
+  WEIR_MEMORY(64)
+#undef WEIR_MEMORY
+kLoadSigned8:
+  if (!load_to<std::int8_t>(*next)) return stop(fault_);
+  WEIR_NEXT();
+kLoadSigned16:
+  if (!load_to<std::int16_t>(*next)) return stop(fault_);
+  WEIR_NEXT();
+kLoadSigned32:
+  if (!load_to<std::int32_t>(*next)) return stop(fault_);
+  WEIR_NEXT();
+#define WEIR_ATOMIC(bits)                                                                            \
+  kAtomicAdd##bits : kAtomicOr##bits : kAtomicAnd##bits : kAtomicXor##bits : kAtomicFetchAdd##bits   \
+      : kAtomicFetchOr##bits : kAtomicFetchAnd##bits : kAtomicFetchXor##bits : kAtomicExchange##bits \
+      : kAtomicCompareExchange##bits : if (!atomic<std::uint##bits##_t>(*next)) return stop(fault_); \
+  WEIR_NEXT();
+  WEIR_ATOMIC(32)
+  WEIR_ATOMIC(64)
+#undef WEIR_ATOMIC
+}
+#undef WEIR_GO
+#undef WEIR_NEXT
+#undef WEIR_DST
+#undef WEIR_SRC
+#undef WEIR_K
+#undef WEIR_DST32
+#undef WEIR_SRC32
+#undef WEIR_K32
+#pragma GCC diagnostic pop
 
 class ExtendedInterpreter final : public ExtendedEngine {
  public:

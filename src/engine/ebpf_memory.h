@@ -12,13 +12,13 @@
 
 namespace weir::engine {
 
-class Memory {
+class Memory final : public runtime::AccessRule {
  public:
-  Memory(const Code& code, const runtime::Invocation& run) : code_(&code), run_(&run) {}
+  Memory(const Code& code, const runtime::Invocation& run) : stack_begin(0), stack_end(0), code_(&code), run_(&run) {}
 
   // The stack that may be touched now.
-  std::uint64_t stack_begin = 0;
-  std::uint64_t stack_end = 0;
+  std::uint64_t stack_begin;
+  std::uint64_t stack_end;
 
   void use(const Code& code) { code_ = &code; }
 
@@ -27,7 +27,7 @@ class Memory {
       return Fault::kNone;
     return check_others(address, size, write);
   }
-  bool allows(std::uint64_t address, std::uint64_t size, bool write) const {
+  bool allows(std::uint64_t address, std::uint64_t size, bool write) const override {
     return check(address, size, write) == Fault::kNone;
   }
 

@@ -47,6 +47,8 @@ class ExtendedNative final : public ExtendedEngine {
     state.stack_begin = state.stack_top - frame_size_;
     state.budget = budget;
     state.calls_left = ebpf::kMaximumCallDepth - 1;
+    state.fault = Fault::kNone;
+    state.faulted = nullptr;
     state.tail_calls = tail_calls;
     state.code = code_.get();
     state.run = &invocation;
@@ -58,12 +60,10 @@ class ExtendedNative final : public ExtendedEngine {
     memory.stack_begin = state.stack_begin;
     std::uint64_t value = 0;
     if (has_checked_) {
-      invocation.may_access = [&memory](std::uint64_t address, std::uint64_t size, bool write) {
-        return memory.allows(address, size, write);
-      };
+      invocation.access = &memory;
       state.look_at_run();
       value = native_->run(state);
-      invocation.may_access = nullptr;
+      invocation.access = nullptr;
     } else {
       value = native_->run(state);
     }
@@ -98,14 +98,14 @@ std::uint32_t tail_call(NativeState* state, std::uint32_t slot) {
   const auto held = static_cast<const runtime::ReferenceMap&>(*map).reference(&index);
   if (held == nullptr) return kGoOn;
   const auto* engine = static_cast<const ExtendedEngine*>(held.get());
-  const auto saved = state->run->may_access;
+  const runtime::AccessRule* const saved = state->run->access;
   Outcome outcome;
   if (const auto* native = dynamic_cast<const ExtendedNative*>(engine))
     outcome = native->start(*state->run, state->budget, state->tail_calls + 1);
   else
     outcome = interpret_nested(*code_of(*engine), *state->run, static_cast<std::uint64_t>(state->budget),
                                state->tail_calls + 1);
-  state->run->may_access = saved;
+  state->run->access = saved;
   if (outcome.fault != Fault::kNone) {
     state->faulted = outcome.program;
     return stop(state, outcome.fault, outcome.instruction, outcome.address);

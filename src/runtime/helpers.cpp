@@ -65,7 +65,7 @@ Word processor(Invocation& run, Word, Word, Word, Word, Word) { return run.cpu; 
 Word zero(Invocation&, Word, Word, Word, Word, Word) { return 0; }
 
 Word probe_read(Invocation& run, Word to, Word size, Word from, Word, Word) {
-  if (!run.may_access || !run.may_access(from, size, false)) {
+  if (!run.may_access(from, size, false)) {
     std::memset(at(to), 0, size);
     return number(-EFAULT);
   }
@@ -82,7 +82,7 @@ Word trace_print(Invocation& run, Word format, Word size, Word a, Word b, Word c
 
 Word compare_text(Invocation& run, Word s1, Word size, Word s2, Word, Word) {
   for (Word i = 0; i < size; ++i) {
-    if (!run.may_access || !run.may_access(s2 + i, 1, false)) return number(-EFAULT);
+    if (!run.may_access(s2 + i, 1, false)) return number(-EFAULT);
     const int difference = at<const unsigned char>(s1)[i] - at<const unsigned char>(s2)[i];
     if (difference != 0) return number(difference);
     if (at<const char>(s1)[i] == '\0') return 0;

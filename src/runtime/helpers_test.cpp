@@ -19,7 +19,10 @@ std::uint64_t address(const void* at) { return reinterpret_cast<std::uint64_t>(a
 
 TEST(Print, Formats) {
   Invocation run;
-  run.may_access = [](std::uint64_t, std::uint64_t, bool) { return true; };
+  struct Everything final : AccessRule {
+    bool allows(std::uint64_t, std::uint64_t, bool) const override { return true; }
+  } everything;
+  run.access = &everything;
   const auto text = [&](std::string_view format, std::array<std::uint64_t, 3> values) {
     return print_format(std::string(format) + '\0', values, run).value_or("(bad)");
   };
@@ -30,7 +33,7 @@ TEST(Print, Formats) {
   EXPECT_EQ(text("%q", {}), "(bad)");
   EXPECT_EQ(text("%d%d%d%d", {}), "(bad)");
   EXPECT_FALSE(print_format("no end", {}, run));
-  run.may_access = nullptr;
+  run.access = nullptr;
   EXPECT_EQ(text("%s", {1, 0, 0}), "(fault)");
 }
 

@@ -59,8 +59,7 @@ std::optional<std::string> write(const Directive& directive, std::uint64_t value
     case 's': {
       std::string text;
       for (std::uint64_t at = value; text.size() < 512; ++at) {
-        if (!run.may_access || !run.may_access(at, 1, false))
-          return padded(directive, "", text.empty() ? "(fault)" : text);
+        if (!run.may_access(at, 1, false)) return padded(directive, "", text.empty() ? "(fault)" : text);
         const char c = *reinterpret_cast<const char*>(at);
         if (c == '\0') break;
         text += c;

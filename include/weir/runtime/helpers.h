@@ -49,6 +49,15 @@ struct Prototype {
   bool changes_packet = false;  // pointers into the packet are void after the call
 };
 
+// What memory the program that runs may touch.
+class AccessRule {
+ public:
+  virtual bool allows(std::uint64_t address, std::uint64_t size, bool write) const = 0;
+
+ protected:
+  ~AccessRule() = default;
+};
+
 // What a run has, beside registers. Whoever starts a run fills it; helpers use it. One for each run at a time.
 struct Invocation {
   std::array<std::uint64_t, 5> arguments{};  // r1 to r5
@@ -60,9 +69,13 @@ struct Invocation {
   std::function<void(Map&, std::uint64_t, ByteSpan)> perf_output{};  // map, flags, data
   std::uint64_t random = 0x853c49e6748fea9bull;                      // the state of bpf_get_prandom_u32
   std::uint64_t redirect = 0;                                        // the interface that bpf_redirect named
-  // Whether `size` bytes at an address may be read (or written): set by the engine for helpers that follow pointers.
-  std::function<bool(std::uint64_t, std::uint64_t, bool)> may_access{};
-  void* user = nullptr;  // for your own helpers
+  const AccessRule* access = nullptr;  // set by the engine, for helpers that follow pointers
+  void* user = nullptr;                // for your own helpers
+
+  // Whether `size` bytes at an address may be read (or written) by the program that runs.
+  bool may_access(std::uint64_t address, std::uint64_t size, bool write) const {
+    return access != nullptr && access->allows(address, size, write);
+  }
 };
 
 using HelperFunction = std::uint64_t (*)(Invocation&, std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t,

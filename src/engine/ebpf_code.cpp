@@ -110,10 +110,6 @@ runtime::Map* Code::map_at(std::uint64_t address) const {
 }
 
 Fault Memory::check_others(std::uint64_t address, std::uint64_t size, bool write) const {
-  if (run_->packet != nullptr) {
-    const std::uint64_t offset = address - reinterpret_cast<std::uint64_t>(run_->packet->data());
-    if (offset <= run_->packet->size() && size <= run_->packet->size() - offset) return Fault::kNone;
-  }
   for (const runtime::Region& region : run_->regions) {
     const std::uint64_t offset = address - region.begin;
     if (offset <= region.size && size <= region.size - offset)

@@ -88,6 +88,13 @@ class Interpretation {
   bool leave(std::uint32_t& at);
   bool helper(std::int32_t number, std::uint32_t& at, bool& ended);
   bool tail_call(std::uint32_t& at);
+  // Not lambdas of go(): what is captured by reference lives in memory, and that loop must not.
+  Outcome stop(Fault fault, std::uint32_t at, std::uint64_t left) const {
+    return {0, fault, at, detail_, budget_ - left, &code_->program};
+  }
+  Outcome finish(std::uint64_t value, std::uint32_t at, std::uint64_t left) const {
+    return {value, Fault::kNone, at, 0, budget_ - left, nullptr};
+  }
   bool stopped(Fault fault, std::uint64_t detail) {
     fault_ = fault;
     detail_ = detail;
@@ -217,11 +224,6 @@ Outcome Interpretation::go() {
   std::uint64_t* const r = registers_;
   const Step* steps = code_->steps.data();
   const Step* next = steps;  // in a register: no address of it is taken
-  const auto place = [&] { return static_cast<std::uint32_t>(next - steps); };
-  const auto stop = [&](Fault fault) { return Outcome{0, fault, place(), detail_, budget_ - left, &code_->program}; };
-  const auto finish = [&](std::uint64_t value) {
-    return Outcome{value, Fault::kNone, place(), 0, budget_ - left, nullptr};
-  };
   const auto s64 = [](std::uint64_t value) { return static_cast<std::int64_t>(value); };
   const auto s32 = [](std::uint32_t value) { return static_cast<std::int32_t>(value); };
   const auto u32 = [](std::int32_t value) { return static_cast<std::uint32_t>(value); };
@@ -234,7 +236,7 @@ Outcome Interpretation::go() {
 // Each step ends with a jump of its own to the next: processors predict many such jumps better than one.
 #define WEIR_GO()                                              \
   do {                                                         \
-    if (left == 0) return stop(Fault::kBudget);                \
+    if (left == 0) WEIR_STOP(Fault::kBudget);                  \
     --left;                                                    \
     goto* kPlaces[static_cast<std::uint8_t>(next->operation)]; \
   } while (false)
@@ -243,6 +245,8 @@ Outcome Interpretation::go() {
     ++next;         \
     WEIR_GO();      \
   } while (false)
+#define WEIR_STOP(why) return stop(why, static_cast<std::uint32_t>(next - steps), left)
+#define WEIR_FINISH(value) return finish(value, static_cast<std::uint32_t>(next - steps), left)
 #define WEIR_DST r[next->dst]
 #define WEIR_SRC r[next->src]
 #define WEIR_K next->constant
@@ -385,26 +389,26 @@ kCallHelper : {
   const bool by_register = next->operation == Operation::kCallRegister;
   if (by_register && !code_->options.register_calls) {
     detail_ = WEIR_DST;
-    return stop(Fault::kHelper);
+    WEIR_STOP(Fault::kHelper);
   }
   bool ended = false;
-  std::uint32_t at = place();
-  if (!helper(s32(static_cast<std::uint32_t>(by_register ? WEIR_DST : WEIR_K)), at, ended)) return stop(fault_);
-  if (ended) return finish(r[0]);
+  std::uint32_t at = static_cast<std::uint32_t>(next - steps);
+  if (!helper(s32(static_cast<std::uint32_t>(by_register ? WEIR_DST : WEIR_K)), at, ended)) WEIR_STOP(fault_);
+  if (ended) WEIR_FINISH(r[0]);
   steps = code_->steps.data();  // after a tail call: of another program
   next = steps + at;
   WEIR_GO();
 }
 kCallLocal:
-  if (std::uint32_t at = place(); !call(*next, at)) return stop(fault_);
+  if (std::uint32_t at = static_cast<std::uint32_t>(next - steps); !call(*next, at)) WEIR_STOP(fault_);
   next = steps + next->offset;
   WEIR_GO();
 kCallKernel:
   detail_ = WEIR_K;
-  return stop(Fault::kHelper);
+  WEIR_STOP(Fault::kHelper);
 kExit : {
   std::uint32_t at = 0;
-  if (!leave(at)) return finish(r[0]);
+  if (!leave(at)) WEIR_FINISH(r[0]);
   steps = code_->steps.data();
   next = steps + at;
   WEIR_GO();
@@ -420,29 +424,29 @@ kLoadMapIndexValue:
   next += 2;
   WEIR_GO();
 kLoadPacketAbsolute32:
-  if (!packet_load<std::uint32_t>(WEIR_K)) return finish(0);
+  if (!packet_load<std::uint32_t>(WEIR_K)) WEIR_FINISH(0);
   WEIR_NEXT();
 kLoadPacketAbsolute16:
-  if (!packet_load<std::uint16_t>(WEIR_K)) return finish(0);
+  if (!packet_load<std::uint16_t>(WEIR_K)) WEIR_FINISH(0);
   WEIR_NEXT();
 kLoadPacketAbsolute8:
-  if (!packet_load<std::uint8_t>(WEIR_K)) return finish(0);
+  if (!packet_load<std::uint8_t>(WEIR_K)) WEIR_FINISH(0);
   WEIR_NEXT();
 kLoadPacketIndirect32:
-  if (!packet_load<std::uint32_t>(WEIR_SRC + WEIR_K)) return finish(0);
+  if (!packet_load<std::uint32_t>(WEIR_SRC + WEIR_K)) WEIR_FINISH(0);
   WEIR_NEXT();
 kLoadPacketIndirect16:
-  if (!packet_load<std::uint16_t>(WEIR_SRC + WEIR_K)) return finish(0);
+  if (!packet_load<std::uint16_t>(WEIR_SRC + WEIR_K)) WEIR_FINISH(0);
   WEIR_NEXT();
 kLoadPacketIndirect8:
-  if (!packet_load<std::uint8_t>(WEIR_SRC + WEIR_K)) return finish(0);
+  if (!packet_load<std::uint8_t>(WEIR_SRC + WEIR_K)) WEIR_FINISH(0);
   WEIR_NEXT();
-#define WEIR_MEMORY(bits)                                                                     \
-  kLoad##bits : if (!load_to<std::uint##bits##_t>(*next)) return stop(fault_);                \
-  WEIR_NEXT();                                                                                \
-  kStoreConstant##bits : if (!store<std::uint##bits##_t>(*next, WEIR_K)) return stop(fault_); \
-  WEIR_NEXT();                                                                                \
-  kStore##bits : if (!store<std::uint##bits##_t>(*next, WEIR_SRC)) return stop(fault_);       \
+#define WEIR_MEMORY(bits)                                                                   \
+  kLoad##bits : if (!load_to<std::uint##bits##_t>(*next)) WEIR_STOP(fault_);                \
+  WEIR_NEXT();                                                                              \
+  kStoreConstant##bits : if (!store<std::uint##bits##_t>(*next, WEIR_K)) WEIR_STOP(fault_); \
+  WEIR_NEXT();                                                                              \
+  kStore##bits : if (!store<std::uint##bits##_t>(*next, WEIR_SRC)) WEIR_STOP(fault_);       \
   WEIR_NEXT();
   WEIR_MEMORY(8)
   WEIR_MEMORY(16)
@@ -450,18 +454,18 @@ kLoadPacketIndirect8:
   WEIR_MEMORY(64)
 #undef WEIR_MEMORY
 kLoadSigned8:
-  if (!load_to<std::int8_t>(*next)) return stop(fault_);
+  if (!load_to<std::int8_t>(*next)) WEIR_STOP(fault_);
   WEIR_NEXT();
 kLoadSigned16:
-  if (!load_to<std::int16_t>(*next)) return stop(fault_);
+  if (!load_to<std::int16_t>(*next)) WEIR_STOP(fault_);
   WEIR_NEXT();
 kLoadSigned32:
-  if (!load_to<std::int32_t>(*next)) return stop(fault_);
+  if (!load_to<std::int32_t>(*next)) WEIR_STOP(fault_);
   WEIR_NEXT();
 #define WEIR_ATOMIC(bits)                                                                            \
   kAtomicAdd##bits : kAtomicOr##bits : kAtomicAnd##bits : kAtomicXor##bits : kAtomicFetchAdd##bits   \
       : kAtomicFetchOr##bits : kAtomicFetchAnd##bits : kAtomicFetchXor##bits : kAtomicExchange##bits \
-      : kAtomicCompareExchange##bits : if (!atomic<std::uint##bits##_t>(*next)) return stop(fault_); \
+      : kAtomicCompareExchange##bits : if (!atomic<std::uint##bits##_t>(*next)) WEIR_STOP(fault_);   \
   WEIR_NEXT();
   WEIR_ATOMIC(32)
   WEIR_ATOMIC(64)
@@ -469,6 +473,8 @@ kLoadSigned32:
 }
 #undef WEIR_GO
 #undef WEIR_NEXT
+#undef WEIR_STOP
+#undef WEIR_FINISH
 #undef WEIR_DST
 #undef WEIR_SRC
 #undef WEIR_K

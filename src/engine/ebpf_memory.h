@@ -25,6 +25,10 @@ class Memory final : public runtime::AccessRule {
   Fault check(std::uint64_t address, std::uint64_t size, bool write) const {
     if (address - stack_begin <= stack_end - stack_begin && size <= stack_end - address && address >= stack_begin)
       return Fault::kNone;
+    if (run_->packet != nullptr) {
+      const std::uint64_t offset = address - reinterpret_cast<std::uint64_t>(run_->packet->data());
+      if (offset <= run_->packet->size() && size <= run_->packet->size() - offset) return Fault::kNone;
+    }
     return check_others(address, size, write);
   }
   bool allows(std::uint64_t address, std::uint64_t size, bool write) const override {

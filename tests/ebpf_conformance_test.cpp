@@ -1,5 +1,4 @@
 // The public bpf_conformance suite: our assembler makes its programs, our engines run them.
-#include <fstream>
 #include <sstream>
 
 #include <gtest/gtest.h>
@@ -7,43 +6,16 @@
 #include <weir/base/render.h>
 #include <weir/ebpf/text.h>
 
-#include "conformance/helpers.h"
-#include "shared_data.h"
+#include "conformance/cases.h"
 
 namespace weir {
 namespace {
 
-struct Case {
-  std::string assembly, memory, result, raw;
-};
-
-Case read_case(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  Case out;
-  std::string* section = nullptr;
-  for (std::string line; std::getline(file, line);) {
-    if (line.substr(0, 3) == "-- ") {
-      section = line == "-- asm"      ? &out.assembly
-                : line == "-- mem"    ? &out.memory
-                : line == "-- result" ? &out.result
-                : line == "-- raw"    ? &out.raw
-                                      : nullptr;
-      continue;
-    }
-    if (section == &out.memory || section == &out.result) line = line.substr(0, line.find('#'));
-    if (section != nullptr) *section += line + "\n";
-  }
-  return out;
-}
-
 void run_all(engine::ExtendedKind kind) {
-  const std::filesystem::path folder = tests::shared_folder() / "data" / "bpf_conformance";
-  WEIR_REQUIRE_SHARED(folder);
+  WEIR_REQUIRE_SHARED(tests::conformance_folder());
   int count = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    if (entry.path().extension() != ".data") continue;
-    SCOPED_TRACE(entry.path().filename().string());
-    const Case test = read_case(entry.path());
+  for (const tests::ConformanceCase& test : tests::conformance_cases()) {
+    SCOPED_TRACE(test.name);
     Result<ebpf::Program> program = ebpf::assemble(test.assembly);
     ASSERT_TRUE(program) << render(program.error(), test.assembly);
     if (!test.raw.empty()) {  // 64-bit numbers, a slot each

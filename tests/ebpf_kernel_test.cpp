@@ -1,7 +1,5 @@
 // Extended programs in the running kernel and here: the same results. Random programs that its verifier takes, with its
 // test run as the judge of both engines; objects that we write, loaded by libbpf.
-#include <random>
-
 #include <gtest/gtest.h>
 #ifdef WEIR_HAVE_LIBBPF
 #include <bpf/bpf.h>
@@ -10,95 +8,24 @@
 
 #include <weir/cbpf/text.h>
 #include <weir/convert/convert.h>
-#include <weir/ebpf/opcode_info.h>
 #include <weir/ebpf/text.h>
 #include <weir/engine/ebpf.h>
 #include <weir/object/object.h>
 
 #include "bpf_syscall.h"
+#include "random_extended.h"
 #include "rounds.h"
 
 namespace weir {
 namespace {
 
-// Arithmetic, branches forward, the stack, atomics and functions: what needs no context.
-class ProgramMaker {
- public:
-  explicit ProgramMaker(std::uint64_t seed) : random_(seed) {}
-
-  ebpf::Program next() {
-    ebpf::Program program;
-    for (unsigned reg = 0; reg < 10; ++reg) {
-      if (random_() % 3 == 0) {
-        push(program, ebpf::Operation::kLoadConstant, reg, 0, 0, constant());
-        program.instructions.push_back(ebpf::make(std::uint8_t{0}, 0, 0, 0, constant()));
-      } else {
-        push(program, ebpf::Operation::kMov64K, reg, 0, 0, constant());
-      }
-    }
-    for (int i = 1; i <= 4; ++i)
-      push(program, ebpf::Operation::kStore64, 10, static_cast<unsigned>(random_() % 10), -8 * i, 0);
-    const std::size_t size = program.size() + 2 + random_() % 40;
-    while (program.size() < size) one(program, size);
-    program.instructions.push_back(ebpf::make(ebpf::Operation::kExit));
-    return program;
-  }
-
- private:
-  unsigned reg() { return static_cast<unsigned>(random_() % 10); }
-  std::int32_t constant() {
-    constexpr std::int32_t kOften[] = {0, 1, -1, 2, 7, 31, 32, 63, 255, 256, 65535, INT32_MAX, INT32_MIN, -2};
-    return random_() % 2 == 0 ? kOften[random_() % std::size(kOften)] : static_cast<std::int32_t>(random_());
-  }
-  static void push(ebpf::Program& program, ebpf::Operation operation, unsigned dst, unsigned src, int offset,
-                   std::int32_t k) {
-    ebpf::Instruction slot = ebpf::make(operation);
-    const ebpf::OpcodeInfo& row = ebpf::info(operation);
-    slot.dst = dst & 15;
-    if (row.selector != ebpf::Selector::kSource) slot.src = src & 15;
-    if (row.selector != ebpf::Selector::kOffset) slot.offset = static_cast<std::int16_t>(offset);
-    if (row.selector != ebpf::Selector::kImmediate) slot.immediate = k;
-    program.instructions.push_back(slot);
-  }
-  void one(ebpf::Program& program, std::size_t size) {
-    const ebpf::OpcodeInfo& row = ebpf::opcodes()[random_() % ebpf::opcodes().size()];
-    using S = ebpf::OperandShape;
-    const int place = -8 * static_cast<int>(1 + random_() % 4);
-    const auto left = static_cast<unsigned>(size - program.size());
-    switch (row.shape) {
-      case S::kAluConstant: {
-        std::int32_t k = constant();
-        const unsigned operation = row.code & 0xf0u;
-        if (operation == 0x60 || operation == 0x70 || operation == 0xc0) k &= row.width == 8 ? 63 : 31;
-        if ((operation == 0x30 || operation == 0x90) && k == 0) k = 3;
-        return push(program, row.operation, reg(), 0, 0, k);
-      }
-      case S::kAluRegister:
-      case S::kSignExtend: return push(program, row.operation, reg(), reg(), 0, 0);
-      case S::kNegate:
-      case S::kByteOrder: return push(program, row.operation, reg(), 0, 0, 0);
-      case S::kBranchConstant:
-        return push(program, row.operation, reg(), 0, static_cast<int>(random_() % left), constant());
-      case S::kBranchRegister: return push(program, row.operation, reg(), reg(), static_cast<int>(random_() % left), 0);
-      case S::kLoad: return push(program, row.operation, reg(), 10, place, 0);
-      case S::kStoreConstant: return push(program, row.operation, 10, 0, place, constant());
-      case S::kStoreRegister:
-      case S::kAtomic:
-      case S::kAtomicFetch:
-      case S::kAtomicCompare: return push(program, row.operation, 10, reg(), place, 0);
-      default: return;
-    }
-  }
-  std::mt19937_64 random_;
-};
-
 TEST(KernelAgreement, RandomProgramsInBothEngines) {
   WEIR_REQUIRE_KERNEL_BPF();
-  ProgramMaker maker(51);
+  tests::ExtendedProgramMaker maker(51);
   const std::vector<std::uint8_t> packet(64, 1);
   int compared = 0;
   for (int round = 0; round < tests::rounds(1500); ++round) {
-    const ebpf::Program program = maker.next();
+    const ebpf::Program program = maker.next_for_kernel();
     const auto checked = ebpf::check(program);
     ASSERT_TRUE(checked) << checked.error().message << write(program, ebpf::Format::kListing);
     const int descriptor = tests::load_kernel_program(BPF_PROG_TYPE_XDP, program.instructions.data(),

@@ -447,7 +447,7 @@ Result<std::unique_ptr<NativeCode>> emit_native(const Code& code, const Facts& f
 
 }  // namespace weir::engine
 
-#else
+#elif !defined(__aarch64__)
 
 #include "engine/ebpf_native.h"
 

@@ -1,4 +1,5 @@
-// AArch64 code of extended programs, run by qemu-user: the conformance suite, and random programs beside the interpreter.
+// AArch64 code of extended programs, run by qemu-user: the conformance suite, and random programs beside the
+// interpreter.
 #include <unistd.h>
 
 #include <cstdio>

@@ -195,8 +195,8 @@ class Emitter {
       const unsigned index = size == 1 ? 0 : size == 2 ? 1 : size == 4 ? 2 : 3;
       must(a_.ldr(kOperand, WEIR_FIELD(minus_window)));
       must(a_.add(kOperand, kOperand, kAddress));
-      must(a_.ldr(kOther, field((write ? offsetof(NativeState, fits_write) : offsetof(NativeState, fits_read)) +
-                                index * 8)));
+      must(a_.ldr(kOther,
+                  field((write ? offsetof(NativeState, fits_write) : offsetof(NativeState, fits_read)) + index * 8)));
       must(a_.cmp(kOperand, kOther));
       must(a_.b(CondCode::kHS, lookup.from));
     }

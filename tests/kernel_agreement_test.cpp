@@ -152,9 +152,11 @@ cbpf::Program long_run(tests::ProgramMaker& maker, std::uint32_t tests) {
     const std::uint32_t kind = maker.below(300);
     const Opcode opcode = kind == 0 ? Opcode::kJgtK : kind == 1 ? Opcode::kJgeK : Opcode::kJeqK;
     const std::uint32_t constant = kind < 2 ? 200 + maker.below(100) : maker.below(wide);
-    // True leaves for one of three ends behind the run, by a jump in reach; false goes on.
+    // True leaves for one of three ends behind the run, by a jump in reach, or for a copy of one; false goes on.
     code.push_back(cbpf::make_jump(opcode, constant, 0, 1));
-    code.push_back(cbpf::make(Opcode::kJa, 2 * (tests - i - 1) + 1 + maker.below(3)));
+    const std::uint32_t end = maker.below(12);
+    if (end < 3) code.push_back(cbpf::make(Opcode::kRetK, end));
+    else code.push_back(cbpf::make(Opcode::kJa, 2 * (tests - i - 1) + 1 + end % 3));
   }
   code.push_back(cbpf::make(Opcode::kRetK, 1));
   code.push_back(cbpf::make(Opcode::kRetK, 0));

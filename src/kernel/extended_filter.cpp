@@ -13,6 +13,8 @@
 #include <linux/bpf.h>
 #include <map>
 #include <optional>
+#include <tuple>
+#include <unordered_map>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -55,9 +57,33 @@ bool compares(const Instruction& i) {
   return i.opcode() == Opcode::kJeqK || i.opcode() == Opcode::kJgtK || i.opcode() == Opcode::kJgeK;
 }
 
+// For each instruction the last one from which the same happens: jumps are followed, and places with the same
+// instruction before the same continuations are one. Compilers copy returns to keep jumps short.
+std::vector<std::uint32_t> alike(const cbpf::Program& program) {
+  const auto size = static_cast<std::uint32_t>(program.size());
+  std::vector<std::uint32_t> same(size);
+  std::map<std::tuple<std::uint16_t, std::uint32_t, std::uint32_t, std::uint32_t>, std::uint32_t> known;
+  for (std::uint32_t at = size; at-- > 0;) {
+    const Instruction& i = program[at];
+    if (i.opcode() == Opcode::kJa) {
+      same[at] = same[at + 1 + i.k];
+      continue;
+    }
+    std::uint32_t next[2] = {0, 0};
+    if (i.opcode() != Opcode::kRetK && i.opcode() != Opcode::kRetA) {
+      const bool jumps = (i.code & 0x07) == BPF_JMP;
+      next[0] = same[at + 1 + (jumps ? i.jt : 0)];
+      next[1] = jumps ? same[at + 1 + i.jf] : 0;
+    }
+    same[at] = known.try_emplace({i.code, i.k, next[0], next[1]}, at).first->second;
+  }
+  return same;
+}
+
 class RunFinder {
  public:
-  explicit RunFinder(const cbpf::Program& program) : program_(program), hopeless_(program.size(), false) {}
+  explicit RunFinder(const cbpf::Program& program)
+      : program_(program), same_(alike(program)), hopeless_(program.size(), false), seen_(program.size(), 0) {}
 
   std::optional<Run> at(std::uint32_t start) {
     if (hopeless_[start]) return std::nullopt;
@@ -79,19 +105,18 @@ class RunFinder {
     }
     std::sort(edges.begin(), edges.end());
     edges.erase(std::unique(edges.begin(), edges.end()), edges.end());
-    if (std::uint64_t{edges.size()} * members.size() > kMostWork) return std::nullopt;
     return runs_of(start, edges);
   }
 
-  std::vector<std::uint32_t> members_of(std::uint32_t start) const {
+  std::vector<std::uint32_t> members_of(std::uint32_t start) {
     std::vector<std::uint32_t> open = {start};
     std::vector<std::uint32_t> members;
-    std::map<std::uint32_t, bool> seen;
+    ++search_;
     while (!open.empty()) {
       const std::uint32_t at = open.back();
       open.pop_back();
       if (!compares(program_[at]) && program_[at].opcode() != Opcode::kJa) continue;
-      if (std::exchange(seen[at], true)) continue;
+      if (std::exchange(seen_[at], search_) == search_) continue;
       const Instruction& i = program_[at];
       if (i.opcode() == Opcode::kJa) {
         open.push_back(at + 1 + i.k);
@@ -104,27 +129,29 @@ class RunFinder {
     return members;
   }
 
-  std::uint32_t end_of(std::uint32_t at, std::uint32_t a) const {
-    for (;;) {
+  std::uint32_t end_of(std::uint32_t at, std::uint32_t a, std::uint64_t& steps) const {
+    for (;; ++steps) {
       const Instruction& i = program_[at];
       switch (i.opcode()) {
         case Opcode::kJa: at += 1 + i.k; break;
         case Opcode::kJeqK: at += 1u + (a == i.k ? i.jt : i.jf); break;
         case Opcode::kJgtK: at += 1u + (a > i.k ? i.jt : i.jf); break;
         case Opcode::kJgeK: at += 1u + (a >= i.k ? i.jt : i.jf); break;
-        default: return at;
+        default: return same_[at];
       }
     }
   }
 
   std::optional<Run> runs_of(std::uint32_t start, const std::vector<std::uint32_t>& edges) const {
     std::vector<std::uint32_t> ends;
-    std::map<std::uint32_t, std::uint64_t> width;
+    std::unordered_map<std::uint32_t, std::uint64_t> width;
+    std::uint64_t steps = 0;
     const auto width_of = [&](std::size_t i) {
       return (i + 1 < edges.size() ? std::uint64_t{edges[i + 1]} : std::uint64_t{1} << 32) - edges[i];
     };
     for (std::size_t i = 0; i < edges.size(); ++i) {
-      ends.push_back(end_of(start, edges[i]));
+      ends.push_back(end_of(start, edges[i], steps));
+      if (steps > kMostWork) return std::nullopt;
       width[ends.back()] += width_of(i);
     }
     Run run;
@@ -141,7 +168,10 @@ class RunFinder {
   }
 
   const cbpf::Program& program_;
+  std::vector<std::uint32_t> same_;
   std::vector<bool> hopeless_;
+  std::vector<std::uint32_t> seen_;  // the last search that met an instruction
+  std::uint32_t search_ = 0;
 };
 
 class Converter {

@@ -27,10 +27,11 @@ def skip(reason):
     sys.exit(77)
 
 
-def udp_frame(number, port=53, vlan=None, size=64):
+def udp_frame(number, port=53, vlan=None, size=64, source="10.99.0.1", destination="10.99.0.2"):
     body = struct.pack("!I", number).ljust(size - 42, b"x")
     udp = struct.pack("!HHHH", 1000, port, 8 + len(body), 0) + body
-    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, b"\x0a\x63\0\1", b"\x0a\x63\0\2")
+    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, socket.inet_aton(source),
+                     socket.inet_aton(destination))
     tag = b"" if vlan is None else struct.pack("!HH", 0x8100, vlan)
     return ETHERNET + tag + b"\x08\x00" + ip + udp
 
@@ -53,9 +54,12 @@ def pcap_of(path, frames, gap=1000):
 class Capture:
     """weir capture in the background, ready when the kernel lists its packet socket with a running hook."""
 
-    def __init__(self, *arguments, interface="v1"):
+    def __init__(self, *arguments, interface="v1", without=None):
+        """`without`: capabilities that it does not get."""
         before = self.sockets()
-        self.process = subprocess.Popen([WEIR, "capture", "-i", interface, *map(str, arguments)],
+        lowered = "" if without is None else ",".join("-" + name for name in without.split(","))
+        prefix = ["setpriv", "--bounding-set", lowered, "--inh-caps", lowered, "--"] if lowered else []
+        self.process = subprocess.Popen([*prefix, WEIR, "capture", "-i", interface, *map(str, arguments)],
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(1000):
             there = "--af-xdp" in arguments or len(self.sockets() - before) > 0
@@ -208,15 +212,40 @@ def test_filter_in_weir_gives_the_same():
     check((told["captured"], told["filtered_in"]), (500, "weir"), "summary")
 
 
-def test_long_filters_run_somewhere_and_exactly():
-    """More instructions than the kernel takes of classic programs: announced, and exact."""
+def test_long_filters_run_in_the_kernel_and_say_so():
+    """More instructions than the kernel takes of classic programs: an extended program with maps, announced and exact."""
     hosts = " or ".join(f"src host 10.{i // 200}.{i % 200}.7" for i in range(6000))
     pathlib.Path("long").write_text(f"udp and ({hosts} or src host 10.99.0.1) and udp dst port 53")
-    capture = Capture("-F", "long", "--count")
+    capture = Capture("-F", "long", "--count", "--json")
     send(udp_frame(i, port=53 + i % 2) for i in range(1000))
     status, out, err = capture.end()
-    check((status, out), (0, "500\n"), err)
-    assert "instructions" in err, err
+    check((summary(out)["captured"], summary(out)["filtered_in"]), (500, "kernel"), err)
+    assert "runs there as an extended program" in err and "values in maps" in err, err
+
+
+def test_lists_of_hosts_run_in_the_kernel():
+    """10,000 hosts of a file, in and out, on one interface and on `any`; without CAP_BPF the same in user space."""
+    listed = scattered_hosts(10000)
+    pathlib.Path("hosts").write_text("# a list\n" + "\n".join(listed) + "\n")
+    frames = []
+    for i in range(600):
+        # In turns: the source is listed, the destination is, none is (an address beside a listed one).
+        one, two = listed[(i * 97) % 10000], listed[(i * 61 + 5000) % 10000]
+        beside = socket.inet_ntoa(struct.pack("!I", struct.unpack("!I", socket.inet_aton(one))[0] ^ 2))
+        frames.append(udp_frame(i, source=(one, "10.99.0.1", beside)[i % 3], destination=("10.99.0.2", two, "10.99.0.2")[i % 3]))
+    assert not any(host in listed for host in ("10.99.0.1", "10.99.0.2"))
+    for interface, wanted in (("v1", 400), ("any", 800)):
+        capture = Capture("--count", "--json", "host @hosts", interface=interface)
+        send(frames)
+        status, out, err = capture.end()
+        check((summary(out)["captured"], summary(out)["received"], summary(out)["filtered_in"]),
+              (wanted, wanted, "kernel"), f"{interface}: {err}")
+        assert "runs there as an extended program" in err, err
+    capture = Capture("--count", "--json", "host @hosts", without="bpf,sys_admin")
+    send(frames)
+    status, out, err = capture.end()
+    check((summary(out)["captured"], summary(out)["received"], summary(out)["filtered_in"]), (400, 600, "weir"), err)
+    assert "packets are filtered in weir" in err, err
 
 
 def test_rotation_by_size_keeps_whole_files():

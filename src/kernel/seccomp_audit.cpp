@@ -22,6 +22,14 @@ bool may_permit(const Outcome& outcome) {
   return !outcome.complete || std::any_of(outcome.actions.begin(), outcome.actions.end(), permits);
 }
 bool always_denies(const Outcome& outcome) { return !may_permit(outcome); }
+// Some arguments are denied, others may pass.
+bool restricts(const Outcome& outcome) {
+  return outcome.arguments != 0 && may_permit(outcome) &&
+         !std::all_of(outcome.actions.begin(), outcome.actions.end(), permits);
+}
+bool never_denies(const Outcome& outcome) {
+  return outcome.complete && std::all_of(outcome.actions.begin(), outcome.actions.end(), permits);
+}
 
 std::uint32_t unnamed_number(Architecture architecture) { return kNoSuchCall | info(architecture).number_bits; }
 
@@ -30,10 +38,10 @@ Outcome outcome_of_call(const cbpf::Checked& program, const Syscall& call, Archi
 }
 
 // "open, execve and 12 more"
-std::string some_of(const std::vector<std::string_view>& names) {
+std::string some_of(const std::vector<std::string>& names) {
   constexpr std::size_t kShown = 5;
-  std::vector<std::string_view> shown(names.begin(),
-                                      names.begin() + static_cast<std::ptrdiff_t>(std::min(kShown, names.size())));
+  const std::vector<std::string> shown(names.begin(),
+                                       names.begin() + static_cast<std::ptrdiff_t>(std::min(kShown, names.size())));
   std::string text = fmt::format("{}", fmt::join(shown, ", "));
   if (names.size() > kShown) text += fmt::format(" and {} more", names.size() - kShown);
   return text;
@@ -59,10 +67,14 @@ class Auditor {
     findings_.push_back({hole, std::move(kind), std::move(message)});
   }
 
-  bool denied(std::string_view name) const {
+  // The name, with a note when only some arguments are denied; empty when none are.
+  std::string denied(std::string_view name) const {
     const Syscall* call = find_syscall(name);
-    return call != nullptr && number_of(*call, own_) && always_denies(outcome_of_call(program_, *call, own_));
+    if (call == nullptr || !number_of(*call, own_)) return {};
+    const Outcome outcome = outcome_of_call(program_, *call, own_);
+    return always_denies(outcome) ? std::string(name) : restricts(outcome) ? by_argument(name) : std::string();
   }
+  static std::string by_argument(std::string_view name) { return std::string(name) + " (by argument)"; }
   bool permitted(std::string_view name) const {
     const Syscall* call = find_syscall(name);
     return call != nullptr && number_of(*call, own_) && may_permit(outcome_of_call(program_, *call, own_));
@@ -71,12 +83,13 @@ class Auditor {
   // Calls that are denied here and pass under the number of a sibling.
   void other_architectures() {
     for (const Architecture sibling : siblings(own_)) {
-      std::vector<std::string_view> through;
+      std::vector<std::string> through;
       for (const Syscall& call : syscalls()) {
         if (!number_of(call, own_) || !number_of(call, sibling)) continue;
-        if (always_denies(outcome_of_call(program_, call, own_)) &&
-            may_permit(outcome_of_call(program_, call, sibling)))
-          through.push_back(call.name);
+        const Outcome here = outcome_of_call(program_, call, own_);
+        const Outcome there = outcome_of_call(program_, call, sibling);
+        if (always_denies(here) && may_permit(there)) through.emplace_back(call.name);
+        else if (restricts(here) && never_denies(there)) through.push_back(by_argument(call.name));
       }
       if (through.empty()) continue;
       const bool x32 = sibling == Architecture::kX32;
@@ -99,15 +112,14 @@ class Auditor {
   }
 
   void ways_around() {
-    std::vector<std::string_view> denied_calls;
+    std::vector<std::string> denied_calls;
     for (const char* name : {"openat", "open", "connect", "socket", "sendmsg", "unlinkat", "renameat"})
-      if (denied(name)) denied_calls.push_back(name);
+      if (std::string found = denied(name); !found.empty()) denied_calls.push_back(std::move(found));
     if (!denied_calls.empty() && permitted("io_uring_setup") && permitted("io_uring_enter"))
       note(true, "io_uring",
            fmt::format("io_uring is let through, and does without a call what is denied: {}", some_of(denied_calls)));
     const Syscall* clone = find_syscall("clone");
-    if (number_of(*clone, own_) && permitted("clone3") &&
-        (denied("clone") || outcome_of_call(program_, *clone, own_).arguments != 0))
+    if (number_of(*clone, own_) && permitted("clone3") && !denied("clone").empty())
       note(true, "clone3", "clone is restricted, but clone3 is let through: its flags are in memory, out of reach");
   }
 

@@ -142,13 +142,11 @@ class PolicyReader {
   Status architectures(const Word& first) {
     if (next_ == words_.size())
       return fail("the name of an architecture is missing", Span{first.span().end, line_end_});
-    std::vector<std::string_view> names;
-    for (const ArchitectureInfo& one : kernel::architectures()) names.push_back(one.name);
     for (; next_ < words_.size(); ++next_) {
       const std::optional<Architecture> found = architecture_named(words_[next_].text);
       if (!found)
         return fail(fmt::format("unknown architecture '{}'", words_[next_].text), words_[next_].span(),
-                    fmt::format("there are: {}", fmt::join(names, ", ")));
+                    architecture_hint(words_[next_].text));
       for (const Architecture known : policy_.architectures)
         if (known == *found) return fail(fmt::format("'{}' stands twice", words_[next_].text), words_[next_].span());
       policy_.architectures.push_back(*found);

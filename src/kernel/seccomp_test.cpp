@@ -296,6 +296,23 @@ TEST(Audit, OurOwnPoliciesHaveNoHoles) {
     for (const Finding& finding : findings(compiled(text))) EXPECT_FALSE(finding.hole) << text << finding.message;
 }
 
+TEST(Audit, FindsWhatIsDeniedByArgumentOnly) {
+  const auto found = findings(compiled("arch x86_64\ndefault allow\nerrno(EACCES) openat if arg2 & 3 != 0"));
+  EXPECT_THAT(found, Contains(testing::AllOf(Field(&Finding::kind, "io_uring"),
+                                             Field(&Finding::message, HasSubstr("openat (by argument)")))));
+  // ioctl is restricted under its own number; x32's is 514, and lets everything through.
+  const auto checked = cbpf::check(
+      cbpf::Program{cbpf::make(cbpf::Opcode::kLdWordAbsolute, 4), cbpf::make_jump(cbpf::Opcode::kJeqK, kX86Audit, 1, 0),
+                    cbpf::make(cbpf::Opcode::kRetK, 0x80000000), cbpf::make(cbpf::Opcode::kLdWordAbsolute, 0),
+                    cbpf::make_jump(cbpf::Opcode::kJeqK, 16, 0, 3), cbpf::make(cbpf::Opcode::kLdWordAbsolute, 24),
+                    cbpf::make_jump(cbpf::Opcode::kJeqK, 0x5412, 0, 1), cbpf::make(cbpf::Opcode::kRetK, 0x00050001),
+                    cbpf::make(cbpf::Opcode::kRetK, 0x7fff0000)},
+      {.target = cbpf::Target::kSeccomp});
+  ASSERT_TRUE(checked);
+  EXPECT_THAT(findings(*checked), Contains(testing::AllOf(Field(&Finding::kind, "x32"),
+                                                          Field(&Finding::message, HasSubstr("ioctl (by argument)")))));
+}
+
 TEST(Audit, FindsWaysAround) {
   const auto found = findings(compiled("arch x86_64\ndefault allow\nerrno(EPERM) openat clone"));
   EXPECT_THAT(found, Contains(Field(&Finding::kind, "io_uring")));

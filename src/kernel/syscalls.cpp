@@ -1,6 +1,12 @@
 // The table of system calls. Exports syscalls, find_syscall, syscall_name and the architectures.
 #include <weir/kernel/syscalls.h>
 
+#include <vector>
+
+#include <fmt/format.h>
+
+#include <weir/base/suggest.h>
+
 #include <algorithm>
 
 namespace weir::kernel {
@@ -33,6 +39,13 @@ std::optional<Architecture> architecture_named(std::string_view name) {
   for (const ArchitectureInfo& one : kArchitectures)
     if (one.name == name) return one.architecture;
   return std::nullopt;
+}
+
+std::string architecture_hint(std::string_view name) {
+  std::vector<std::string_view> names;
+  for (const ArchitectureInfo& one : architectures()) names.push_back(one.name);
+  std::string hint = did_you_mean(name, names);
+  return hint.empty() ? fmt::format("there are: {}", fmt::join(names, ", ")) : hint;
 }
 
 Architecture native_architecture() {

@@ -99,7 +99,7 @@ Result<kernel::Policy> policy_from_json(const std::string& text) {
     for (const json& one : whole["architectures"]) {
       WEIR_TRY(const std::string name, text_of(one, "an architecture"));
       const auto found = kernel::architecture_named(name);
-      if (!found) return fail(fmt::format("unknown architecture '{}'", name));
+      if (!found) return fail(fmt::format("unknown architecture '{}'", name), {}, kernel::architecture_hint(name));
       policy.architectures.push_back(*found);
     }
   }

@@ -14,7 +14,9 @@
 #include <weir/cbpf/text.h>
 #include <weir/kernel/seccomp.h>
 #include <weir/kernel/seccomp_analysis.h>
+#include <weir/kernel/syscalls.h>
 
+#include "program_output.h"
 #include "seccomp_json.h"
 #include "terminal.h"
 #include "verbs.h"
@@ -37,6 +39,12 @@ struct Options {
 Error in_file(Error error, const std::string& file) {
   if (error.source.empty()) error.source = file == "-" ? "standard input" : file;
   return error;
+}
+
+Error no_such_architecture(const std::string& name) {
+  return Error{.code = ErrorCode::kUsage,
+               .message = "unknown architecture '" + name + "'",
+               .hint = kernel::architecture_hint(name)};
 }
 
 // The policy of a file: JSON when it starts with a brace. Reports what is wrong.
@@ -84,6 +92,17 @@ Result<cbpf::Program> read_any_program(const std::string& text) {
   return cbpf::Program(std::move(code));
 }
 
+// What the file says is a policy, not a program: its filter.
+std::optional<cbpf::Program> program_of_policy(const std::string& text) {
+  const std::size_t first = text.find_first_not_of(" \t\r\n");
+  const bool json = first != std::string::npos && text[first] == '{';
+  const Result<kernel::Policy> policy = json ? policy_from_json(text) : kernel::parse_policy(text);
+  if (!policy) return std::nullopt;
+  Result<kernel::CompiledPolicy> compiled = kernel::compile_policy(*policy);
+  if (!compiled) return std::nullopt;
+  return compiled->program.program();
+}
+
 // Filters to look at: of a file, or all of a process.
 std::optional<std::vector<cbpf::Checked>> read_filters(const Options& options, int& status) {
   std::vector<cbpf::Program> programs;
@@ -106,6 +125,8 @@ std::optional<std::vector<cbpf::Checked>> read_filters(const Options& options, i
       return std::nullopt;
     }
     Result<cbpf::Program> program = read_any_program(*text);
+    if (!program)
+      if (std::optional<cbpf::Program> made = program_of_policy(*text)) program = std::move(*made);
     if (!program) {
       status = report(in_file(program.error(), options.file), *text);
       return std::nullopt;
@@ -135,15 +156,10 @@ int run_compile(const Options& options) {
     const std::optional<kernel::CompiledPolicy> compiled = compile(options.file, status);
     if (!compiled) return status;
     const cbpf::Program& program = compiled->program.program();
-    out = options.to == "raw" ? raw_bytes(program) : cbpf::write(program, *format_named(options.to));
+    if (options.to != "raw") return write_program(program, *format_named(options.to), options.output);
+    out = raw_bytes(program);
   }
-  if (options.output == "-") return print(out);
-  Result<ReplacingFile> file = ReplacingFile::create(options.output);
-  if (!file) return report(file.error());
-  const ByteSpan bytes{reinterpret_cast<const std::uint8_t*>(out.data()), out.size()};
-  if (const Status done = write_all(file->descriptor(), bytes, options.output); !done) return report(done.error());
-  if (const Status done = file->commit(); !done) return report(done.error());
-  return kYes;
+  return write_text(out, options.output);
 }
 
 // A command that may not be started is better told before than after.
@@ -246,8 +262,7 @@ int run_audit(const Options& options) {
   kernel::Architecture architecture = kernel::native_architecture();
   if (!options.architecture.empty()) {
     const auto named = kernel::architecture_named(options.architecture);
-    if (!named)
-      return report(Error{.code = ErrorCode::kUsage, .message = "unknown architecture '" + options.architecture + "'"});
+    if (!named) return report(no_such_architecture(options.architecture));
     architecture = *named;
   }
   int status = kYes;
@@ -283,8 +298,7 @@ int run_syscalls(const Options& options) {
     return print(out);
   }
   const auto named = kernel::architecture_named(options.architecture);
-  if (!named)
-    return report(Error{.code = ErrorCode::kUsage, .message = "unknown architecture '" + options.architecture + "'"});
+  if (!named) return report(no_such_architecture(options.architecture));
   for (const kernel::Syscall& call : kernel::syscalls())
     if (const auto number = kernel::number_of(call, *named)) out += fmt::format("{} {}\n", call.name, *number);
   return print(out);
@@ -303,9 +317,8 @@ void add_seccomp(CLI::App& app, int& status) {
   };
   CLI::App* compile_verb = add("compile", "compile a policy", run_compile);
   compile_verb->add_option("policy", options->file, "the policy, text or JSON ('-': standard input)")->required();
-  compile_verb->add_option("--to", options->to, "text, c, decimal, asm, bytecode, raw, policy or json")
-      ->check(CLI::IsMember({"text", "c", "decimal", "asm", "bytecode", "raw", "policy", "json"}))
-      ->capture_default_str();
+  // Its json is the policy's.
+  add_format_option(*compile_verb, options->to, {"raw", "policy"});
   compile_verb->add_option("-o,--output", options->output, "write to this file");
   CLI::App* run_verb = add("run", "run a command under a policy", run_command);
   run_verb->add_option("policy", options->file, "the policy, text or JSON")->required();
@@ -315,7 +328,7 @@ void add_seccomp(CLI::App& app, int& status) {
   CLI::App* explain_verb = add("explain", "tell what a filter does with each call", run_explain);
   CLI::App* audit_verb = add("audit", "look for holes in a filter", run_audit);
   for (CLI::App* one : {explain_verb, audit_verb}) {
-    one->add_option("file", options->file, "the filter, in any form or raw ('-': standard input)");
+    one->add_option("file", options->file, "the filter, in any form or raw, or a policy ('-': standard input)");
     one->add_option("--pid", options->process, "the filters of this process")->check(CLI::PositiveNumber);
     one->add_flag("--json", options->json, "print JSON");
   }

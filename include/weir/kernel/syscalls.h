@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace weir::kernel {
@@ -24,6 +25,7 @@ struct ArchitectureInfo {
 std::span<const ArchitectureInfo> architectures();
 const ArchitectureInfo& info(Architecture architecture);
 std::optional<Architecture> architecture_named(std::string_view name);
+std::string architecture_hint(std::string_view name);  // for a name that is none: the one that was meant, or all
 Architecture native_architecture();
 // The architectures whose programs this one's kernel may run too: i386 and x32 beside x86_64.
 std::span<const Architecture> siblings(Architecture architecture);

@@ -1,16 +1,21 @@
 // Hash tables: plain, least recently used, and the per-CPU forms of both. Exports make_hash.
 //
-// Entries lie in a slab and never move; buckets are chains of entry numbers. Lookups take no lock: a chain ends with a
-// mark that names its bucket, so that a reader whom a reused entry led into another chain notices and starts again (the
-// idea of the kernel's hlist_nulls). Whoever changes a chain locks its stripe of buckets; free entries form a list of
-// their own under its own lock. When an LRU table is full, a clock hand takes the first entry that was not looked up
-// since it last came by: the kernel's is approximate in other ways. Source for results and errors:
-// kernel/bpf/hashtab.c. An extra entry a CPU lets full tables replace values in place.
+// Open addressing in chunks of 14 places, after F14 (Bronson and Shi 2019): a chunk has a byte of the hash for each
+// place, compared all at once, and a count of the entries that went on to a later chunk because this one was full, so
+// that nothing is left behind where an entry is deleted. The number of places is fixed when the table is made: an entry
+// never moves, and key and value lie in its place. Lookups take no lock. Whoever changes an entry locks the stripe of
+// its first chunk, and for a moment the chunk where it takes a place.
+//
+// When an LRU table is full, a clock hand takes the first entry that was not looked up since it last came by: the
+// kernel's is approximate in other ways. Source for results and errors: kernel/bpf/hashtab.c.
 #include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <mutex>
 #include <vector>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 #include "runtime/makers.h"
 #include "runtime/slab.h"
@@ -18,83 +23,134 @@
 namespace weir::runtime {
 namespace {
 
-constexpr std::uint32_t kEndMark = 0x80000000;  // the end of the chain of bucket (link & ~kEndMark)
+constexpr std::uint64_t kPlaces = 14;  // of a chunk
+constexpr std::uint64_t kFilled = 12;  // on average, at most
+constexpr unsigned kOverflow = 14;     // the byte that counts entries that went on; 255 stays
+constexpr unsigned kLock = 15;         // the byte that is 1 while a place is taken
+constexpr std::uint8_t kEmpty = 0;
+constexpr std::uint8_t kBusy = 1;     // taken, not filled yet
+constexpr std::uint8_t kUsed = 0x80;  // and seven bits of the hash
 constexpr std::size_t kStripes = 64;
-
-struct Head {  // of an entry; key and values follow
-  std::atomic<std::uint32_t> next;
-  std::atomic<std::uint32_t> hash;
-  std::atomic<std::uint8_t> used;      // in a chain
-  std::atomic<std::uint8_t> referred;  // looked up since the clock's hand came by
-};
+constexpr std::uint64_t kNowhere = ~std::uint64_t{0};
 
 __extension__ using Wide = unsigned __int128;
+using Word __attribute__((may_alias)) = std::uint64_t;
+using HalfWord __attribute__((may_alias)) = std::uint32_t;
 
-std::uint32_t hash_of(const void* key, std::uint32_t size) {
-  const auto* at = static_cast<const std::uint8_t*>(key);
-  std::uint64_t state = 0x9e3779b97f4a7c15ull ^ size;
-  const auto mix = [&state](std::uint64_t word) {
-    const auto product = static_cast<Wide>(state ^ word) * 0xd6e8feb86659fd93ull;
-    state = static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-  };
-  for (; size >= 8; size -= 8, at += 8) mix(load<std::uint64_t>(at, std::endian::native));
-  if (size >= 4) {
-    mix(load<std::uint32_t>(at, std::endian::native));
-    at += 4;
-    size -= 4;
-  }
-  std::uint64_t rest = 1;
-  for (; size > 0; --size) rest = rest << 8 | *at++;
-  mix(rest);
-  return static_cast<std::uint32_t>(state ^ (state >> 32));
+// Keys and values are read while others write them: a word at a time, so that words are never torn.
+std::uint64_t read_word(const void* at) { return __atomic_load_n(static_cast<const Word*>(at), __ATOMIC_RELAXED); }
+void write_word(void* at, std::uint64_t word) { __atomic_store_n(static_cast<Word*>(at), word, __ATOMIC_RELAXED); }
+std::uint64_t partial_word(const std::uint8_t* from, std::uint32_t bytes) {
+  std::uint64_t word = 0;
+  std::memcpy(&word, from, bytes);
+  return word;
+}
+// `to` has room for whole words.
+void write_words(std::uint8_t* to, const void* from, std::uint32_t size) {
+  const auto* bytes = static_cast<const std::uint8_t*>(from);
+  for (; size >= 8; size -= 8, to += 8, bytes += 8) write_word(to, load<std::uint64_t>(bytes, std::endian::native));
+  if (size != 0) write_word(to, partial_word(bytes, size));
 }
 
-class HashMap : public Map {
+std::uint64_t mix(std::uint64_t state, std::uint64_t word) {
+  const auto product = static_cast<Wide>(state ^ word) * 0xd6e8feb86659fd93ull;
+  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+}
+constexpr std::uint64_t kSeed = 0x9e3779b97f4a7c15ull;
+
+// Keys by their size: 4 and 8 bytes known at compile time, 0 for any.
+template <std::uint32_t kSize>
+std::uint64_t hash_of(const void* key, std::uint32_t size) {
+  const auto* at = static_cast<const std::uint8_t*>(key);
+  if constexpr (kSize == 4) return mix(kSeed, load<std::uint32_t>(at, std::endian::native));
+  if constexpr (kSize == 8) return mix(kSeed, load<std::uint64_t>(at, std::endian::native));
+  std::uint64_t state = kSeed;
+  for (; size >= 8; size -= 8, at += 8) state = mix(state, load<std::uint64_t>(at, std::endian::native));
+  return size == 0 ? state : mix(state, partial_word(at, size));
+}
+
+// Whether a place holds the key.
+template <std::uint32_t kSize>
+bool is_key(const std::uint8_t* place, const void* key, std::uint32_t size) {
+  const auto* at = static_cast<const std::uint8_t*>(key);
+  if constexpr (kSize == 4)
+    return __atomic_load_n(reinterpret_cast<const HalfWord*>(place), __ATOMIC_RELAXED) ==
+           load<std::uint32_t>(at, std::endian::native);
+  if constexpr (kSize == 8) return read_word(place) == load<std::uint64_t>(at, std::endian::native);
+  for (; size >= 8; size -= 8, at += 8, place += 8)
+    if (read_word(place) != load<std::uint64_t>(at, std::endian::native)) return false;
+  return size == 0 || read_word(place) == partial_word(at, size);
+}
+
+// A bit for each place whose byte is `tag`.
+std::uint32_t places_with(const std::uint8_t* chunk, std::uint8_t tag) {
+#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)  // the bytes of a vector are read whole, one by one
+  const __m128i bytes = _mm_load_si128(reinterpret_cast<const __m128i*>(chunk));
+  const __m128i same = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(static_cast<char>(tag)));
+  std::atomic_thread_fence(std::memory_order_acquire);
+  return static_cast<std::uint32_t>(_mm_movemask_epi8(same)) & ((1u << kPlaces) - 1);
+#else
+  const std::uint64_t low = __atomic_load_n(reinterpret_cast<const Word*>(chunk), __ATOMIC_ACQUIRE);
+  const std::uint64_t high = __atomic_load_n(reinterpret_cast<const Word*>(chunk + 8), __ATOMIC_ACQUIRE);
+  std::uint32_t found = 0;
+  for (unsigned i = 0; i < kPlaces; ++i)
+    if (static_cast<std::uint8_t>((i < 8 ? low >> (8 * i) : high >> (8 * (i - 8)))) == tag) found |= 1u << i;
+  return found;
+#endif
+}
+
+std::uint64_t chunks_for(std::uint64_t entries) {
+  std::uint64_t chunks = 1;
+  while (chunks * kFilled < entries) chunks *= 2;
+  return chunks;
+}
+
+template <std::uint32_t kSize>
+class HashMap final : public Map {
  public:
   HashMap(const ebpf::MapDefinition& definition, unsigned cpus)
       : Map(definition),
+        key_size_(definition.key_size),
         lru_(definition.type == ebpf::MapType::kLruHash || definition.type == ebpf::MapType::kLruPercpuHash),
         cpus_(definition.type == ebpf::MapType::kPercpuHash || definition.type == ebpf::MapType::kLruPercpuHash ? cpus
                                                                                                                 : 1),
-        key_at_(sizeof(Head)),
-        value_at_(round_up(key_at_ + definition.key_size, 8)),
+        value_at_(round_up(definition.key_size, 8)),
         value_stride_(round_up(definition.value_size, 8)),
-        entries_(definition.max_entries, value_at_ + value_stride_ * cpus_) {
-    std::uint32_t buckets = 1;
-    while (buckets < definition.max_entries && buckets < (1u << 30)) buckets *= 2;
-    mask_ = buckets - 1;
-    buckets_ = std::vector<std::atomic<std::uint32_t>>(buckets);
-    for (std::uint32_t i = 0; i < buckets; ++i) buckets_[i].store(kEndMark | i, std::memory_order_relaxed);
-  }
+        chunk_count_(chunks_for(definition.max_entries)),
+        chunks_(chunk_count_, 16),
+        entries_(chunk_count_ * kPlaces, value_at_ + value_stride_ * cpus_),
+        stride_(entries_.stride()),
+        chunk_stride_(stride_ * kPlaces),
+        mask_(chunk_count_ - 1),
+        is_plain_(!lru_ && cpus_ == 1),
+        referred_(lru_ ? chunk_count_ * kPlaces : 0) {}
 
-  bool good() const { return entries_.data() != nullptr; }
+  bool good() const { return entries_.data() != nullptr && chunks_.data() != nullptr; }
 
   void* lookup(const void* key, unsigned cpu) override {
-    const std::uint32_t entry = find(key, hash_of(key, definition_.key_size));
-    if (entry == kEndMark) return nullptr;
-    if (lru_) head(entry).referred.store(1, std::memory_order_relaxed);
-    return value(entry, cpu);
+    return is_plain_ ? lookup_plain(this, key) : lookup_any(key, cpu);
   }
+  LookupFunction fast_lookup() const override { return is_plain_ ? &lookup_plain : nullptr; }
 
   int update(const void* key, const void* from, std::uint64_t flags, unsigned cpu) override {
     if (flags > kExist) return -EINVAL;
-    const std::uint32_t hash = hash_of(key, definition_.key_size);
+    const std::uint64_t hash = hash_key(key);
     for (;;) {
       {
         const std::lock_guard lock(stripe(hash));
-        const std::uint32_t entry = find(key, hash);
-        if (entry != kEndMark) {
+        const std::uint64_t place = find(key);
+        if (place != kNowhere) {
           if (flags == kNoExist) return -EEXIST;
-          std::memcpy(value(entry, cpu), from, definition_.value_size);
-          if (lru_) head(entry).referred.store(1, std::memory_order_relaxed);
+          write_words(value(place, cpu), from, definition_.value_size);
+          if (lru_) referred_[place].store(1, std::memory_order_relaxed);
           return 0;
         }
         if (flags == kExist) return -ENOENT;
-        const std::uint32_t fresh = take_free();
-        if (fresh != kEndMark) {
-          fill(fresh, key, from, hash, cpu);
+        if (count_.fetch_add(1, std::memory_order_relaxed) < definition_.max_entries) {
+          fill(take_place(hash), key, from, hash, cpu);
           return 0;
         }
+        count_.fetch_sub(1, std::memory_order_relaxed);
       }
       // The stripe is not held here: the victim may lie in any.
       if (!lru_) return -E2BIG;
@@ -103,26 +159,25 @@ class HashMap : public Map {
   }
 
   int erase(const void* key) override {
-    const std::uint32_t hash = hash_of(key, definition_.key_size);
+    const std::uint64_t hash = hash_key(key);
     const std::lock_guard lock(stripe(hash));
-    const std::uint32_t entry = find(key, hash);
-    if (entry == kEndMark) return -ENOENT;
-    unlink(entry, hash);
-    give_free(entry);
+    const std::uint64_t place = find(key);
+    if (place == kNowhere) return -ENOENT;
+    remove(place, hash);
     return 0;
   }
 
   int next_key(const void* key, void* next) const override {
-    std::uint32_t from = 0;
+    std::uint64_t from = 0;
     if (key != nullptr) {
-      const std::uint32_t entry = find(key, hash_of(key, definition_.key_size));
-      if (entry != kEndMark) from = entry + 1;
+      const std::uint64_t place = find(key);
+      if (place != kNowhere) from = place + 1;
     }
-    for (std::uint32_t i = from; i < definition_.max_entries; ++i)
-      if (head(i).used.load(std::memory_order_acquire) != 0) {
-        std::memcpy(next, entries_.at(i) + key_at_, definition_.key_size);
-        return 0;
-      }
+    for (std::uint64_t i = from; i < chunk_count_ * kPlaces; ++i) {
+      if (__atomic_load_n(tag(i), __ATOMIC_ACQUIRE) < kUsed) continue;
+      copy_key(i, next);
+      return 0;
+    }
     return -ENOENT;
   }
 
@@ -135,117 +190,167 @@ class HashMap : public Map {
   std::uint32_t size() const override { return count_.load(std::memory_order_relaxed); }
 
  private:
-  Head& head(std::uint32_t entry) const { return *reinterpret_cast<Head*>(entries_.at(entry)); }
-  std::uint8_t* value(std::uint32_t entry, unsigned cpu) const {
-    return entries_.at(entry) + value_at_ + (cpus_ > 1 ? (cpu % cpus_) * value_stride_ : 0);
+  std::uint8_t* place_at(std::uint64_t place) const { return entries_.data() + place * stride_; }
+  std::uint8_t* value(std::uint64_t place, unsigned cpu) const {
+    return place_at(place) + value_at_ + (cpus_ > 1 ? (cpu % cpus_) * value_stride_ : 0);
   }
-  std::mutex& stripe(std::uint32_t hash) const { return stripes_[hash & mask_ & (kStripes - 1)]; }
+  std::uint8_t* chunk(std::uint64_t index) const { return chunks_.data() + index * 16; }
+  std::uint8_t* tag(std::uint64_t place) const { return chunk(place / kPlaces) + place % kPlaces; }
+  std::mutex& stripe(std::uint64_t hash) const { return stripes_[hash & mask_ & (kStripes - 1)]; }
+  static std::uint8_t tag_of(std::uint64_t hash) { return static_cast<std::uint8_t>(hash >> 57 | kUsed); }
+  // From chunk to chunk by an odd distance: all are visited.
+  static std::uint64_t step_of(std::uint64_t hash) { return 2 * (hash >> 57) + 1; }
 
-  bool same_key(std::uint32_t entry, const void* key) const {
-    const std::uint8_t* mine = entries_.at(entry) + key_at_;
-    if (definition_.key_size == 4)
-      return load<std::uint32_t>(mine, std::endian::native) ==
-             load<std::uint32_t>(static_cast<const std::uint8_t*>(key), std::endian::native);
-    if (definition_.key_size == 8)
-      return load<std::uint64_t>(mine, std::endian::native) ==
-             load<std::uint64_t>(static_cast<const std::uint8_t*>(key), std::endian::native);
-    return std::memcmp(mine, key, definition_.key_size) == 0;
-  }
+  std::uint64_t hash_key(const void* key) const { return hash_of<kSize>(key, key_size_); }
 
-  // The entry that holds the key, or kEndMark.
-  std::uint32_t find(const void* key, std::uint32_t hash) const {
-    const std::uint32_t bucket = hash & mask_;
-    for (;;) {
-      std::uint32_t at = buckets_[bucket].load(std::memory_order_acquire);
-      while ((at & kEndMark) == 0) {
-        const Head& entry = head(at);
-        if (entry.hash.load(std::memory_order_relaxed) == hash && same_key(at, key)) return at;
-        at = entry.next.load(std::memory_order_acquire);
+  // The place that holds the key, or kNowhere.
+  std::uint64_t find(const void* key) const {
+    const std::uint64_t hash = hash_key(key);
+    std::uint64_t index = hash & mask_;
+    for (std::uint64_t turn = 0; turn <= mask_; ++turn) {
+      const std::uint8_t* at = chunk(index);
+      for (std::uint32_t found = places_with(at, tag_of(hash)); found != 0; found &= found - 1) {
+        const std::uint64_t place = index * kPlaces + static_cast<unsigned>(__builtin_ctz(found));
+        if (is_key<kSize>(place_at(place), key, key_size_)) return place;
       }
-      if (at == (kEndMark | bucket)) return kEndMark;
+      if (__atomic_load_n(at + kOverflow, __ATOMIC_ACQUIRE) == 0) break;
+      index = (index + step_of(hash)) & mask_;
+    }
+    return kNowhere;
+  }
+  // find() without numbers of places, for what is called most.
+  static void* lookup_plain(Map* map, const void* key) {
+    const auto& self = static_cast<const HashMap&>(*map);
+    const std::uint64_t hash = self.hash_key(key);
+    std::uint64_t index = hash & self.mask_;
+    for (std::uint64_t turn = 0; turn <= self.mask_; ++turn) {
+      const std::uint8_t* at = self.chunk(index);
+      std::uint8_t* const places = self.entries_.data() + index * self.chunk_stride_;
+      for (std::uint32_t found = places_with(at, tag_of(hash)); found != 0; found &= found - 1) {
+        std::uint8_t* const place = places + static_cast<unsigned>(__builtin_ctz(found)) * self.stride_;
+        if (is_key<kSize>(place, key, self.key_size_)) return place + self.value_at_;
+      }
+      if (__atomic_load_n(at + kOverflow, __ATOMIC_ACQUIRE) == 0) break;
+      index = (index + step_of(hash)) & self.mask_;
+    }
+    return nullptr;
+  }
+  __attribute__((noinline)) void* lookup_any(const void* key, unsigned cpu) {
+    const std::uint64_t place = find(key);
+    if (place == kNowhere) return nullptr;
+    if (lru_) referred_[place].store(1, std::memory_order_relaxed);
+    return value(place, cpu);
+  }
+
+  void copy_key(std::uint64_t place, void* to) const {
+    const std::uint8_t* from = place_at(place);
+    auto* out = static_cast<std::uint8_t*>(to);
+    std::uint32_t left = key_size_;
+    for (; left >= 8; left -= 8, from += 8, out += 8) {
+      const std::uint64_t word = read_word(from);
+      std::memcpy(out, &word, 8);
+    }
+    const std::uint64_t word = left != 0 ? read_word(from) : 0;
+    std::memcpy(out, &word, left);
+  }
+
+  static void lock_chunk(std::uint8_t* at) {
+    while (__atomic_exchange_n(at + kLock, std::uint8_t{1}, __ATOMIC_ACQUIRE) != 0) {}
+  }
+  static void unlock_chunk(std::uint8_t* at) { __atomic_store_n(at + kLock, std::uint8_t{0}, __ATOMIC_RELEASE); }
+
+  // A free place for an entry; there is one: count_ was raised before. Chunks that are full count that it went on.
+  std::uint64_t take_place(std::uint64_t hash) {
+    for (std::uint64_t index = hash & mask_;; index = (index + step_of(hash)) & mask_) {
+      std::uint8_t* at = chunk(index);
+      lock_chunk(at);
+      const std::uint32_t free = places_with(at, kEmpty);
+      if (free != 0) {
+        const auto i = static_cast<unsigned>(__builtin_ctz(free));
+        __atomic_store_n(at + i, kBusy, __ATOMIC_RELAXED);
+        unlock_chunk(at);
+        return index * kPlaces + i;
+      }
+      const std::uint8_t gone_on = __atomic_load_n(at + kOverflow, __ATOMIC_RELAXED);
+      if (gone_on != 255) __atomic_store_n(at + kOverflow, static_cast<std::uint8_t>(gone_on + 1), __ATOMIC_RELEASE);
+      unlock_chunk(at);
     }
   }
 
-  void fill(std::uint32_t entry, const void* key, const void* from, std::uint32_t hash, unsigned cpu) {
-    Head& fresh = head(entry);
-    std::memcpy(entries_.at(entry) + key_at_, key, definition_.key_size);
-    if (cpus_ > 1) std::memset(entries_.at(entry) + value_at_, 0, value_stride_ * cpus_);
-    std::memcpy(value(entry, cpu), from, definition_.value_size);
-    fresh.hash.store(hash, std::memory_order_relaxed);
-    fresh.referred.store(0, std::memory_order_relaxed);
-    std::atomic<std::uint32_t>& bucket = buckets_[hash & mask_];
-    fresh.next.store(bucket.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    bucket.store(entry, std::memory_order_release);
-    fresh.used.store(1, std::memory_order_release);
-    count_.fetch_add(1, std::memory_order_relaxed);
+  void fill(std::uint64_t place, const void* key, const void* from, std::uint64_t hash, unsigned cpu) {
+    write_words(place_at(place), key, key_size_);
+    if (cpus_ > 1)
+      for (std::uint64_t i = 0; i < value_stride_ * cpus_; i += 8) write_word(place_at(place) + value_at_ + i, 0);
+    write_words(value(place, cpu), from, definition_.value_size);
+    if (lru_) referred_[place].store(0, std::memory_order_relaxed);
+    __atomic_store_n(tag(place), tag_of(hash), __ATOMIC_RELEASE);
   }
 
   // The stripe of `hash` is held.
-  void unlink(std::uint32_t entry, std::uint32_t hash) {
-    head(entry).used.store(0, std::memory_order_relaxed);
-    std::atomic<std::uint32_t>* link = &buckets_[hash & mask_];
-    while (link->load(std::memory_order_relaxed) != entry) link = &head(link->load(std::memory_order_relaxed)).next;
-    link->store(head(entry).next.load(std::memory_order_relaxed), std::memory_order_release);
+  void remove(std::uint64_t place, std::uint64_t hash) {
+    __atomic_store_n(tag(place), kEmpty, __ATOMIC_RELEASE);
+    for (std::uint64_t index = hash & mask_; index != place / kPlaces; index = (index + step_of(hash)) & mask_) {
+      std::uint8_t* at = chunk(index);
+      lock_chunk(at);
+      const std::uint8_t gone_on = __atomic_load_n(at + kOverflow, __ATOMIC_RELAXED);
+      if (gone_on != 255) __atomic_store_n(at + kOverflow, static_cast<std::uint8_t>(gone_on - 1), __ATOMIC_RELEASE);
+      unlock_chunk(at);
+    }
     count_.fetch_sub(1, std::memory_order_relaxed);
   }
 
-  std::uint32_t take_free() {
-    const std::lock_guard lock(free_lock_);
-    if (!free_.empty()) {
-      const std::uint32_t entry = free_.back();
-      free_.pop_back();
-      return entry;
-    }
-    return untouched_ < definition_.max_entries ? untouched_++ : kEndMark;
-  }
-  void give_free(std::uint32_t entry) {
-    const std::lock_guard lock(free_lock_);
-    free_.push_back(entry);
-  }
-
-  // Frees the entry that the clock's hand stops at. Another thread may have freed one meanwhile: then nothing is lost.
+  // Removes the entry that the clock's hand stops at. Where another thread removed one meanwhile, nothing is lost.
   void evict() {
     const std::lock_guard clock(clock_lock_);
-    for (std::uint64_t turn = 0; turn < 2ull * definition_.max_entries + 1; ++turn) {
-      const std::uint32_t entry = hand_;
-      hand_ = hand_ + 1 == definition_.max_entries ? 0 : hand_ + 1;
-      Head& candidate = head(entry);
-      if (candidate.used.load(std::memory_order_acquire) == 0) continue;
-      if (candidate.referred.exchange(0, std::memory_order_relaxed) != 0) continue;
-      const std::uint32_t hash = candidate.hash.load(std::memory_order_relaxed);
+    const std::uint64_t places = chunk_count_ * kPlaces;
+    std::vector<std::uint8_t> key(key_size_);
+    for (std::uint64_t turn = 0; turn < 2 * places + 1; ++turn) {
+      const std::uint64_t place = hand_;
+      hand_ = hand_ + 1 == places ? 0 : hand_ + 1;
+      if (__atomic_load_n(tag(place), __ATOMIC_ACQUIRE) < kUsed) continue;
+      if (referred_[place].exchange(0, std::memory_order_relaxed) != 0) continue;
+      copy_key(place, key.data());
+      const std::uint64_t hash = hash_key(key.data());
       const std::lock_guard lock(stripe(hash));
-      if (candidate.used.load(std::memory_order_relaxed) == 0 || candidate.hash.load(std::memory_order_relaxed) != hash)
-        continue;
-      unlink(entry, hash);
-      give_free(entry);
+      if (find(key.data()) != place) continue;
+      remove(place, hash);
       return;
     }
   }
 
+  std::uint32_t key_size_;
   bool lru_;
   unsigned cpus_;
-  std::uint64_t key_at_;
   std::uint64_t value_at_;
   std::uint64_t value_stride_;
+  std::uint64_t chunk_count_;
+  Slab chunks_;
   Slab entries_;
-  std::uint32_t mask_ = 0;
-  std::vector<std::atomic<std::uint32_t>> buckets_;
+  std::uint64_t stride_;
+  std::uint64_t chunk_stride_;  // bytes of a chunk's places
+  std::uint64_t mask_;
+  bool is_plain_;  // neither LRU nor a value for each CPU
   mutable std::mutex stripes_[kStripes];
-  std::mutex free_lock_;
-  std::vector<std::uint32_t> free_;
-  std::uint32_t untouched_ = 0;
-  std::mutex clock_lock_;
-  std::uint32_t hand_ = 0;
   std::atomic<std::uint32_t> count_{0};
+  std::mutex clock_lock_;
+  std::uint64_t hand_ = 0;
+  std::vector<std::atomic<std::uint8_t>> referred_;  // LRU: a byte a place
 };
+
+template <std::uint32_t kSize>
+MadeMap make_sized(const ebpf::MapDefinition& definition, const MapOptions& options) {
+  auto map = std::make_shared<HashMap<kSize>>(definition, options.cpus);
+  if (!map->good()) return no_memory(definition);
+  return std::shared_ptr<Map>(std::move(map));
+}
 
 }  // namespace
 
 MadeMap make_hash(const ebpf::MapDefinition& definition, const MapOptions& options) {
   if (definition.max_entries > (1u << 30)) return no_memory(definition);
-  auto map = std::make_shared<HashMap>(definition, options.cpus);
-  if (!map->good()) return no_memory(definition);
-  return std::shared_ptr<Map>(std::move(map));
+  if (definition.key_size == 4) return make_sized<4>(definition, options);
+  if (definition.key_size == 8) return make_sized<8>(definition, options);
+  return make_sized<0>(definition, options);
 }
 
 }  // namespace weir::runtime

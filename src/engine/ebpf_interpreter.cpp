@@ -1,4 +1,4 @@
-// The interpreter of extended programs. Exports make_extended_interpreter.
+// The interpreter of extended programs. Exports make_extended_interpreter, make_stepper.
 //
 // A jump from decoded step to decoded step; every load, store and atomic asks Memory first. Each function has 512 bytes
 // of stack, the first one at the top; r6 to r9 and the place to return to are kept beside it, out of the program's
@@ -6,6 +6,9 @@
 // results have a zero upper half, the least number divided by -1 is itself.
 #include <atomic>
 #include <cstring>
+#include <optional>
+
+#include <weir/engine/stepper.h>
 
 #include "engine/ebpf_code.h"
 #include "engine/ebpf_helpers.h"
@@ -47,7 +50,15 @@ class Interpretation {
   }
   ~Interpretation() { run_.access = nullptr; }
 
-  Outcome go();
+  Outcome go() { return go_on(0); }
+  // From this slot of the program that is active.
+  Outcome go_on(std::uint32_t from);
+
+  // For whoever looks at a run that stands still.
+  const std::uint64_t* registers() const { return registers_; }
+  std::uint32_t depth() const { return depth_; }
+  const Memory& memory() const { return memory_; }
+  const Frame& frame(std::uint32_t depth) const { return frames_[depth]; }
 
  private:
   template <typename T>
@@ -219,11 +230,11 @@ bool Interpretation::packet_load(std::uint64_t offset) {
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpedantic"  // places of labels as values
-Outcome Interpretation::go() {
+Outcome Interpretation::go_on(std::uint32_t from) {
   std::uint64_t left = budget_;
   std::uint64_t* const r = registers_;
   const Step* steps = code_->steps.data();
-  const Step* next = steps;  // in a register: no address of it is taken
+  const Step* next = steps + from;  // in a register: no address of it is taken
   const auto s64 = [](std::uint64_t value) { return static_cast<std::int64_t>(value); };
   const auto s32 = [](std::uint32_t value) { return static_cast<std::int32_t>(value); };
   const auto u32 = [](std::int32_t value) { return static_cast<std::uint32_t>(value); };
@@ -498,7 +509,44 @@ class ExtendedInterpreter final : public ExtendedEngine {
   std::shared_ptr<const Code> code_;
 };
 
+class InterpreterStepper final : public ExtendedStepper {
+ public:
+  explicit InterpreterStepper(std::shared_ptr<const Code> code) : code_(std::move(code)) {}
+
+  const std::vector<std::shared_ptr<runtime::Map>>& maps() const override { return code_->maps; }
+  void start(runtime::Invocation& run) override {
+    interpretation_.emplace(*code_, run, 1);
+    outcome_ = {0, Fault::kBudget, 0, 0, 0, &code_->program};
+  }
+  bool step() override {
+    if (has_ended()) return false;
+    outcome_ = interpretation_->go_on(outcome_.instruction);
+    return true;
+  }
+  // A budget of one instruction is spent before the next.
+  bool has_ended() const override { return !interpretation_ || outcome_.fault != Fault::kBudget; }
+  const Outcome& outcome() const override { return outcome_; }
+  std::span<const std::uint64_t, ebpf::kRegisters> registers() const override {
+    return std::span<const std::uint64_t, ebpf::kRegisters>(interpretation_->registers(), ebpf::kRegisters);
+  }
+  std::uint32_t depth() const override { return interpretation_->depth(); }
+  std::uint32_t return_slot(std::uint32_t depth) const override { return interpretation_->frame(depth).back; }
+  bool may_read(std::uint64_t address, std::uint64_t size) const override {
+    return interpretation_->memory().allows(address, size, false);
+  }
+
+ private:
+  std::shared_ptr<const Code> code_;
+  std::optional<Interpretation> interpretation_;
+  Outcome outcome_;
+};
+
 }  // namespace
+
+Result<std::unique_ptr<ExtendedStepper>> make_stepper(const ebpf::Checked& program, const ExtendedOptions& options) {
+  WEIR_TRY(std::shared_ptr<const Code> code, prepare(program, options));
+  return std::unique_ptr<ExtendedStepper>(std::make_unique<InterpreterStepper>(std::move(code)));
+}
 
 const Code* code_of(const ExtendedEngine& engine) {
   const auto* interpreter = dynamic_cast<const ExtendedInterpreter*>(&engine);

@@ -55,7 +55,7 @@ std::string common_start(const std::vector<std::string>& words) {
 
 class Editor {
  public:
-  Editor(debug::Console& console, const ShellOptions& options)
+  Editor(const Dialogue& console, const ShellOptions& options)
       : console_(console), options_(options), history_(::history_init()) {
     // A copy, so that libedit's stream and the shell's descriptor are one terminal.
     output_ = ::fdopen(::dup(options.output), "w");
@@ -145,7 +145,7 @@ class Editor {
     return CC_REDISPLAY;
   }
 
-  debug::Console& console_;
+  const Dialogue& console_;
   const ShellOptions& options_;
   ::History* history_;
   ::HistEvent event_{};
@@ -205,7 +205,7 @@ std::string in_home(const std::string& name) {
   return home == nullptr || *home == '\0' ? "" : std::string(home) + "/" + name;
 }
 
-ShellResult run_shell(debug::Console& console, const ShellOptions& options) {
+ShellResult run_shell(const Dialogue& console, const ShellOptions& options) {
   ShellResult result;
   const bool edited = ::isatty(::fileno(options.input)) == 1 && ::isatty(options.output) == 1;
   std::unique_ptr<Editor> editor;

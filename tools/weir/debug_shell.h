@@ -5,7 +5,9 @@
 #pragma once
 
 #include <cstdio>
+#include <functional>
 #include <string>
+#include <string_view>
 
 #include <weir/debug/console.h>
 
@@ -25,8 +27,19 @@ struct ShellResult {
   Status written;
 };
 
+// What a console does with a line, and what may stand where the cursor is.
+struct Dialogue {
+  std::function<debug::Reply(std::string_view line)> execute;
+  std::function<debug::Completion(std::string_view before)> complete;
+};
+template <typename Console>
+Dialogue dialogue_with(Console& console) {
+  return {[&console](std::string_view line) { return console.execute(line); },
+          [&console](std::string_view before) { return console.complete(before); }};
+}
+
 // Until `quit` or the end of the input.
-ShellResult run_shell(debug::Console& console, const ShellOptions& options);
+ShellResult run_shell(const Dialogue& console, const ShellOptions& options);
 
 // A console for this program: captures, files and expressions from outside.
 debug::Hooks shell_hooks();

@@ -1,4 +1,4 @@
-// weir debug and bpf_dbg: step through a classic program over the packets of a capture.
+// weir debug and bpf_dbg: step through a program over the packets of a capture.
 #include <memory>
 #include <optional>
 #include <string>
@@ -7,9 +7,11 @@
 #include <sys/socket.h>
 
 #include <weir/base/file.h>
+#include <weir/debug/extended_console.h>
 #include <weir/kernel/socket_filter.h>
 
 #include "debug_shell.h"
+#include "extended_input.h"
 #include "terminal.h"
 #include "verbs.h"
 
@@ -22,6 +24,9 @@ struct Options {
   std::string expression;
   std::string program;
   std::string capture;
+  std::string extended;
+  std::string name;
+  std::string memory;
   std::vector<std::string> commands;
 };
 
@@ -49,7 +54,7 @@ Status open_files(const std::string& input, const std::string& output, Files& fi
 }
 
 // Runs the shell over the files; true in `failed` when a command of a script failed.
-int converse(debug::Console& console, ShellOptions& shell, Files& files, bool& failed) {
+int converse(const Dialogue& console, ShellOptions& shell, Files& files, bool& failed) {
   const ShellResult result = run_shell(console, shell);
   if (!result.written && result.written.error().system_error != EPIPE) return report(result.written.error());
   if (files.output)
@@ -73,13 +78,10 @@ int prepare(debug::Console& console, const Options& options) {
   return kYes;
 }
 
-int run(const Options& options) {
-  if (!options.expression.empty() && !options.program.empty())
-    return report({.code = ErrorCode::kUsage, .message = "give an expression or a program, not both"});
-  debug::Console console(shell_hooks());
-  if (const int status = prepare(console, options); status != kYes) return status;
+// The commands of the command line, or of the input.
+int talk(const Dialogue& console, const Options& options) {
+  bool failed = false;
   if (!options.commands.empty()) {
-    bool failed = false;
     for (const std::string& command : options.commands) {
       const debug::Reply reply = console.execute(command);
       failed = failed || reply.failed;
@@ -93,9 +95,65 @@ int run(const Options& options) {
   if (const Status status = open_files(options.input, options.output, files, shell); !status)
     return report(status.error());
   const bool script = ::isatty(::fileno(files.input)) != 1;
-  bool failed = false;
   if (const int status = converse(console, shell, files, failed); status != kYes) return status;
   return failed && script ? kBadInput : kYes;
+}
+
+Result<debug::ExtendedInputs> inputs_of(const Options& options, debug::Sight sight) {
+  debug::ExtendedInputs inputs{{}, sight};
+  if (!options.memory.empty()) {
+    WEIR_TRY(const std::string text, read_whole_file(options.memory));
+    inputs.packets.emplace_back(text.begin(), text.end());
+    return inputs;
+  }
+  if (options.capture.empty()) {
+    if (sight != debug::Sight::kMemory)
+      return fail(Error{.code = ErrorCode::kUsage,
+                        .message = "this kind of program needs packets",
+                        .hint = "give them with --capture or --mem"});
+    inputs.packets.emplace_back();
+    return inputs;
+  }
+  WEIR_TRY(const debug::Capture capture, shell_hooks().open_capture(options.capture));
+  for (std::uint32_t i = 0; i < capture.packets->size(); ++i) {
+    const packet::Packet& packet = (*capture.packets)[i];
+    inputs.packets.emplace_back(packet.data, packet.data + packet.length);
+  }
+  return inputs;
+}
+
+int run_extended(const Options& options) {
+  std::string text;
+  const Result<ExtendedInput> input = read_extended(options.extended, text);
+  if (!input) return report(input.error(), text);
+  const Result<const ebpf::Program*> program = pick_program(*input, options.name);
+  if (!program) return report(program.error());
+  if (input->needs_core)
+    return report(Error{.code = ErrorCode::kUnsupported,
+                        .message = "the object's accesses are relocated against the types of a kernel (CO-RE)"});
+  Result<debug::ExtendedInputs> inputs = inputs_of(options, debug::sight_of((*program)->type));
+  if (!inputs) return report(inputs.error());
+  auto session = debug::ExtendedSession::create(**program, std::move(*inputs));
+  if (!session) {
+    Error error = session.error();
+    if (error.source.empty()) error.source = options.extended;
+    return report(error);
+  }
+  debug::ExtendedConsole console(std::move(*session));
+  return talk(dialogue_with(console), options);
+}
+
+int run(const Options& options) {
+  if (!options.extended.empty()) {
+    if (!options.expression.empty() || !options.program.empty())
+      return report({.code = ErrorCode::kUsage, .message = "give one program only"});
+    return run_extended(options);
+  }
+  if (!options.expression.empty() && !options.program.empty())
+    return report({.code = ErrorCode::kUsage, .message = "give an expression or a program, not both"});
+  debug::Console console(shell_hooks());
+  if (const int status = prepare(console, options); status != kYes) return status;
+  return talk(dialogue_with(console), options);
 }
 
 // bpf_dbg attaches each program to a socket, so that the kernel's compiler can be watched at work.
@@ -120,16 +178,20 @@ int run_bpf_dbg(int argc, char** argv) {
   if (const Status status = open_files(argc > 1 ? argv[1] : "", argc > 2 ? argv[2] : "", files, shell); !status)
     return report(status.error());
   bool failed = false;
-  return converse(console, shell, files, failed);
+  return converse(dialogue_with(console), shell, files, failed);
 }
 
 void add_debug(CLI::App& app, int& status) {
   const auto options = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand("debug", "step through a classic program, forward and back");
+  CLI::App* verb = app.add_subcommand("debug", "step through a program, forward and back");
   verb->add_option("input", options->input, "read commands from this file (default: standard input)");
   verb->add_option("output", options->output, "write the session to this file (default: standard output)");
   verb->add_option("-e,--expression", options->expression, "debug the program of this expression");
   verb->add_option("-p,--program", options->program, "debug the program in this file, in any form");
+  verb->add_option("-X,--extended", options->extended,
+                   "debug the extended program in this file: an ELF object, assembler text or numbers");
+  verb->add_option("--name", options->name, "with -X: the program of this name or section; else the first");
+  verb->add_option("--mem", options->memory, "with -X: memory or one packet, the bytes of this file");
   verb->add_option("-r,--capture", options->capture, "over the packets of this capture");
   verb->add_option("-x,--execute", options->commands, "run this command and leave; may be given several times")
       ->expected(1)

@@ -17,6 +17,7 @@
 #include <weir/base/file.h>
 #include <weir/capture/source.h>
 #include <weir/engine/ebpf.h>
+#include <weir/runtime/dump.h>
 
 #include "extended_input.h"
 #include "terminal.h"
@@ -83,36 +84,18 @@ Result<std::vector<std::uint8_t>> memory_of(const Options& options) {
   return bytes;
 }
 
-std::string hex(const void* bytes, std::size_t size) {
-  std::string out;
-  for (std::size_t i = 0; i < size; ++i)
-    out += fmt::format("{}{:02x}", i > 0 ? " " : "", static_cast<const std::uint8_t*>(bytes)[i]);
-  return out;
-}
-
-// Calls `use` with each key and value, up to a limit.
-template <typename Use>
-void each_entry(runtime::Map& map, Use use) {
-  std::vector<std::uint8_t> key(map.key_size());
-  std::vector<std::uint8_t> next(map.key_size());
-  std::uint32_t count = 0;
-  for (int more = map.next_key(nullptr, next.data()); more == 0 && count < 100000;
-       more = map.next_key(key.data(), next.data()), ++count) {
-    key = next;
-    const bool bytes = dynamic_cast<runtime::ReferenceMap*>(&map) == nullptr;
-    if (const void* value = bytes ? map.lookup(key.data(), 0) : nullptr) use(key, value);
-  }
-}
-
 nlohmann::json maps_as_json(const engine::ExtendedEngine& engine) {
   nlohmann::json out = nlohmann::json::array();
   for (const auto& map : engine.maps()) {
     nlohmann::json entries = nlohmann::json::array();
-    each_entry(*map, [&](const std::vector<std::uint8_t>& key, const void* value) {
-      entries.push_back({{"key", hex(key.data(), key.size())}, {"value", hex(value, map->value_size())}});
+    runtime::each_entry(*map, [&](const std::vector<std::uint8_t>& key, const void* value) {
+      entries.push_back(
+          {{"key", runtime::hex_text(key.data(), key.size())}, {"value", runtime::hex_text(value, map->value_size())}});
     });
     if (auto* ring = dynamic_cast<runtime::RingBuffer*>(map.get()))
-      ring->consume([&](ByteSpan record) { entries.push_back({{"record", hex(record.data(), record.size())}}); });
+      ring->consume([&](ByteSpan record) {
+        entries.push_back({{"record", runtime::hex_text(record.data(), record.size())}});
+      });
     out.push_back(
         {{"name", map->definition().name}, {"type", ebpf::name_of(map->definition().type)}, {"entries", entries}});
   }
@@ -121,23 +104,7 @@ nlohmann::json maps_as_json(const engine::ExtendedEngine& engine) {
 
 std::string maps_as_text(const engine::ExtendedEngine& engine) {
   std::string out;
-  for (const auto& map : engine.maps()) {
-    out += fmt::format("map {} ({}, {} entries)\n", map->definition().name, ebpf::name_of(map->definition().type),
-                       map->size());
-    const bool array = map->definition().type == ebpf::MapType::kArray;
-    std::uint32_t zeros = 0;
-    each_entry(*map, [&](const std::vector<std::uint8_t>& key, const void* value) {
-      const auto* bytes = static_cast<const std::uint8_t*>(value);
-      if (array && std::all_of(bytes, bytes + map->value_size(), [](std::uint8_t byte) { return byte == 0; })) {
-        ++zeros;
-        return;
-      }
-      out += fmt::format("  {}: {}\n", hex(key.data(), key.size()), hex(value, map->value_size()));
-    });
-    if (zeros > 0) out += fmt::format("  ({} more, all zeros)\n", zeros);
-    if (auto* ring = dynamic_cast<runtime::RingBuffer*>(map.get()))
-      ring->consume([&](ByteSpan record) { out += fmt::format("  {}\n", hex(record.data(), record.size())); });
-  }
+  for (const auto& map : engine.maps()) out += runtime::text_of(*map, true);
   return out;
 }
 

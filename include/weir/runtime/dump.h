@@ -1,0 +1,22 @@
+// Maps as text, for people. Not for programs: those walk a Map themselves.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <weir/runtime/map.h>
+
+namespace weir::runtime {
+
+// "07 00 00 00"
+std::string hex_text(const void* bytes, std::size_t size);
+
+// Calls `use` with each key and its value on CPU 0, 100,000 entries at most; not for maps of programs and maps.
+void each_entry(Map& map, const std::function<void(const std::vector<std::uint8_t>& key, const void* value)>& use);
+
+// A line for the map and one for each entry. Entries of arrays that are all zeros are counted only; records of ring
+// buffers are taken out when `consume` says so, else only counted.
+std::string text_of(Map& map, bool consume = false);
+
+}  // namespace weir::runtime

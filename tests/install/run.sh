@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the built tree into an empty folder and builds a program against it, by find_package and by pkg-config.
+# Installs the built tree into an empty folder and builds programs against it: one by find_package and by pkg-config, and
+# the example of the README.
 #
 # usage: run.sh BUILD_FOLDER CXX
 set -euo pipefail
@@ -19,5 +20,10 @@ export PKG_CONFIG_PATH=$pc
 "$2" -std=c++20 ${3:-} "$here/consumer.cpp" $(pkg-config --cflags --libs weir) -Wl,-rpath,"$(pkg-config --variable=libdir weir)" \
   -o "$work/by-pkg-config"
 [[ $("$work/by-pkg-config") == 262144 ]] || { echo "pkg-config: wrong verdict"; exit 1; }
+
+sed -n '/^```cpp$/,/^```$/p' "$here/../../README.md" | grep -v '^```' > "$work/example.cpp"
+"$2" -std=c++20 ${3:-} "$work/example.cpp" $(pkg-config --cflags --libs weir) -Wl,-rpath,"$(pkg-config --variable=libdir weir)" \
+  -o "$work/example"
+[[ $("$work/example") == matches ]] || { echo "the README's example: wrong verdict"; exit 1; }
 
 "$work/tree/bin/weir" --version

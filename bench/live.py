@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """weir capture beside tcpdump and dumpcap, and weir inject beside tcpreplay, on a veth pair in a namespace of its own.
 
-usage: live.py WEIR [--packets 2000000] [--runs 3] [--ring 8]
+usage: live.py WEIR [--packets 2000000] [--runs 3] [--ring 8] [--sizes 64,1400] [--only captures|injections]
 
 Captures: packets of one size are injected as fast as they go, on CPU 0; the reader runs on CPU 1 with rings of the same size
 and writes to /dev/null. Printed are medians: packets that arrived, those lost, and the reader's CPU time a packet.
@@ -53,16 +53,17 @@ def captures(options, weir):
     readers = {
         "weir": ([weir, "capture", "-i", "v1", "-w", "/dev/null", "--ring", f"{megabytes}M"],
                  r"(\d+) packets captured, .* (\d+) dropped"),
+        "weir AF_XDP": ([weir, "capture", "-i", "v1", "-w", "/dev/null", "--ring", f"{megabytes}M", "--af-xdp"],
+                        r"(\d+) packets captured, .* (\d+) dropped"),
         "tcpdump": (["tcpdump", "-i", "v1", "-w", "/dev/null", "-B", str(megabytes * 1024)],
                     r"(\d+) packets? captured.*?(\d+) packets? dropped by kernel"),
         "dumpcap": (["dumpcap", "-q", "-i", "v1", "-w", "/dev/null", "-B", str(megabytes)],
                     r"Packets captured: (\d+).*dropped on interface[^:]*: \d+/(\d+)"),
     }
-    for size in (64, 1400):
+    for size in options.sizes:
         source = f"packets-{size}.pcap"
-        write_capture(source, size, 10000)
         print(f"\n{size}-byte packets, {options.packets} sent, rings of {megabytes} MB, medians of {options.runs}")
-        print(f"{'reader':<10} {'captured':>10} {'lost':>8} {'CPU ns/packet':>14} {'to tcpdump':>11}")
+        print(f"{'reader':<12} {'captured':>10} {'lost':>8} {'CPU ns/packet':>14} {'to tcpdump':>11}")
         results = {name: [] for name in readers}
         for _ in range(options.runs):
             for name, (command, pattern) in readers.items():
@@ -71,10 +72,10 @@ def captures(options, weir):
         cost = {name: statistics.median(run[2] for run in runs) for name, runs in results.items() if runs}
         for name, runs in results.items():
             if not runs:
-                print(f"{name:<10} not installed")
+                print(f"{name:<12} not installed")
                 continue
             captured, lost = (statistics.median(run[i] for run in runs) for i in (0, 1))
-            print(f"{name:<10} {captured:>10.0f} {lost:>8.0f} {cost[name]:>14.1f} {cost[name] / cost.get('tcpdump', cost[name]):>10.2f}x")
+            print(f"{name:<12} {captured:>10.0f} {lost:>8.0f} {cost[name]:>14.1f} {cost[name] / cost.get('tcpdump', cost[name]):>10.2f}x")
 
 
 def injections(options, weir):
@@ -83,7 +84,7 @@ def injections(options, weir):
         "weir -t --bypass-queues": [weir, "inject", "-q", "-t", "--bypass-queues", "-i", "v0", "--loop"],
         "tcpreplay --topspeed": ["tcpreplay", "-q", "--topspeed", "-K", "-i", "v0", "--loop"],
     }
-    for size in (64, 1400):
+    for size in options.sizes:
         loops = options.packets // 10000
         print(f"\n{size}-byte packets, {options.packets} injected, medians of {options.runs}")
         rates = {name: [] for name in senders}
@@ -109,6 +110,8 @@ def main():
     parser.add_argument("--packets", type=int, default=2000000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--ring", type=int, default=8)
+    parser.add_argument("--sizes", type=lambda text: [int(size) for size in text.split(",")], default=[64, 1400])
+    parser.add_argument("--only", choices=["captures", "injections"])
     options = parser.parse_args()
     weir = os.path.abspath(options.weir)
     if os.environ.get("WEIR_LIVE_NAMESPACE") != "1":
@@ -118,8 +121,12 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o777)
         os.chdir(folder)
-        captures(options, weir)
-        injections(options, weir)
+        for size in options.sizes:
+            write_capture(f"packets-{size}.pcap", size, 10000)
+        if options.only != "injections":
+            captures(options, weir)
+        if options.only != "captures":
+            injections(options, weir)
 
 
 main()

@@ -1,10 +1,12 @@
-// What network interfaces there are, and what their packets start with. Exports live_interfaces, find_interface.
+// What network interfaces there are, and what their packets start with. Exports live_interfaces, interface_netmask,
+// find_interface.
 #include "capture/live_interfaces.h"
 
 #include <cerrno>
 #include <cstring>
 #include <net/if.h>
 #include <net/if_arp.h>
+#include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -71,6 +73,17 @@ Result<std::vector<LiveInterface>> live_interfaces() {
   }
   ::if_freenameindex(list);
   return all;
+}
+
+std::optional<std::uint32_t> interface_netmask(const std::string& name) {
+  ifreq request{};
+  if (name.empty() || name.size() >= IFNAMSIZ) return std::nullopt;
+  std::memcpy(request.ifr_name, name.c_str(), name.size() + 1);
+  const FileDescriptor probe(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!probe || ::ioctl(probe.get(), SIOCGIFNETMASK, &request) != 0) return std::nullopt;
+  sockaddr_in mask{};
+  std::memcpy(&mask, &request.ifr_netmask, sizeof mask);
+  return ntohl(mask.sin_addr.s_addr);
 }
 
 Result<InterfaceFacts> find_interface(const std::string& name) {

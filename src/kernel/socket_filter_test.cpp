@@ -1,4 +1,4 @@
-// Socket options against the running kernel; none of it needs privilege.
+// Socket options against the running kernel; none of it needs privilege, but for extended programs.
 #include <weir/kernel/socket_filter.h>
 
 #include <cerrno>
@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <gmock/gmock.h>
@@ -13,6 +14,8 @@
 
 #include <weir/base/file.h>
 #include <weir/cbpf/text.h>
+#include <weir/kernel/extended_filter.h>
+#include <weir/kernel/privileges.h>
 
 namespace weir::kernel {
 namespace {
@@ -112,6 +115,44 @@ TEST(SocketFilter, LockHoldsAgainstChangeAndDetach) {
   EXPECT_EQ(pair.pass(100), 10);
 }
 
+// What a process that gave up its privileges finds out about the socket that it was given: bit 0 it could change the
+// filter, 1 detach it, 2 unlock it, 3 the refusals do not say why, 4 the filter does not work, 5 it is root still.
+int tried_without_privileges(const Pair& pair, bool is_locked) {
+  int found = 0;
+  const Result<User> nobody = find_user("nobody");
+  if (::geteuid() == 0 && (!nobody || !become(*nobody))) return 64;
+  if (::geteuid() != 0 && !drop_capabilities()) return 64;
+  if (::geteuid() == 0) found |= 32;
+  const Status changed = attach(pair.to.get(), checked("ret #10"));
+  if (changed) found |= 1;
+  else if (changed.error().system_error != EPERM || changed.error().hint.find("locked") == std::string::npos)
+    found |= 8;
+  if (pair.pass(100) != 10) found |= 16;
+  int off = 0;
+  if (is_locked && ::setsockopt(pair.to.get(), SOL_SOCKET, SO_LOCK_FILTER, &off, sizeof off) == 0) found |= 4;
+  if (detach(pair.to.get())) found |= 2;
+  return found;
+}
+
+TEST(SocketFilter, LockHoldsForAProcessThatGaveUpItsPrivileges) {
+  for (const bool is_locked : {true, false}) {
+    const Pair pair;
+    ASSERT_TRUE(attach(pair.to.get(), checked("ret #10")));
+    if (is_locked) {
+      ASSERT_TRUE(lock(pair.to.get()));
+    }
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) ::_exit(tried_without_privileges(pair, is_locked));
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFEXITED(status));
+    // Without the lock nobody needs a privilege to take the filter off: it is the lock that holds.
+    EXPECT_EQ(WEXITSTATUS(status), is_locked ? 0 : 1 | 2);
+    EXPECT_EQ(pair.pass(100), is_locked ? 10 : 100);
+  }
+}
+
 TEST(SocketFilter, DetachWithoutFilterAndOnWhatIsNoSocketSaySo) {
   const Pair pair;
   const Status nothing = detach(pair.to.get());
@@ -153,6 +194,19 @@ FileDescriptor shared_port(sockaddr_in& address) {
   return made;
 }
 
+// Sends the numbers 0 and 1 to a port that two sockets share; the program there picks the socket of this number.
+void expect_picked(const FileDescriptor& first, const FileDescriptor& second, const sockaddr_in& address) {
+  const FileDescriptor sender(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  for (int round = 0; round < 8; ++round) {
+    const std::uint8_t index = round & 1;
+    ASSERT_EQ(::sendto(sender.get(), &index, 1, 0, reinterpret_cast<const sockaddr*>(&address), sizeof address), 1);
+    std::uint8_t got = 9;
+    EXPECT_EQ(::recv((index == 0 ? first : second).get(), &got, 1, MSG_DONTWAIT), 1);
+    EXPECT_EQ(got, index);
+    EXPECT_EQ(::recv((index == 0 ? second : first).get(), &got, 1, MSG_DONTWAIT), -1);
+  }
+}
+
 TEST(SocketFilter, ReuseportProgramPicksTheSocket) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -161,20 +215,44 @@ TEST(SocketFilter, ReuseportProgramPicksTheSocket) {
   const FileDescriptor second = shared_port(address);
   // The packet starts at the UDP payload: its first byte is the index.
   ASSERT_TRUE(attach(first.get(), checked("ldb [0]\nret a"), AttachPoint::kReuseport));
-  const FileDescriptor sender(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  for (int round = 0; round < 8; ++round) {
-    const std::uint8_t index = round & 1;
-    ASSERT_EQ(::sendto(sender.get(), &index, 1, 0, reinterpret_cast<sockaddr*>(&address), sizeof address), 1);
-    std::uint8_t got = 9;
-    EXPECT_EQ(::recv((index == 0 ? first : second).get(), &got, 1, MSG_DONTWAIT), 1);
-    EXPECT_EQ(got, index);
-    EXPECT_EQ(::recv((index == 0 ? second : first).get(), &got, 1, MSG_DONTWAIT), -1);
-  }
+  expect_picked(first, second, address);
   EXPECT_TRUE(detach(first.get(), AttachPoint::kReuseport));
   const FileDescriptor alone(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   const Status refused = attach(alone.get(), checked("ret #0"), AttachPoint::kReuseport);
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().hint, testing::HasSubstr("SO_REUSEPORT"));
+}
+
+TEST(SocketFilter, ExtendedProgramsAttachEverywhere) {
+  const auto ten = ExtendedFilter::load(checked("ret #10"));
+  if (!ten && ten.error().system_error == EPERM) GTEST_SKIP() << ten.error().message;
+  ASSERT_TRUE(ten) << ten.error().message;
+  const Pair pair;
+  ASSERT_TRUE(attach_extended(pair.to.get(), ten->descriptor()));
+  EXPECT_EQ(pair.pass(100), 10);
+  const auto back = attached(pair.to.get());
+  ASSERT_FALSE(back);
+  EXPECT_THAT(back.error().hint, testing::HasSubstr("extended"));
+  // What is no program is refused, and the old one stays.
+  const Status wrong = attach_extended(pair.to.get(), pair.from.get());
+  ASSERT_FALSE(wrong);
+  EXPECT_THAT(wrong.error().hint, testing::HasSubstr("socket_filter"));
+  EXPECT_EQ(pair.pass(100), 10);
+  ASSERT_TRUE(lock(pair.to.get()));
+  const Status late = attach_extended(pair.to.get(), ten->descriptor());
+  ASSERT_FALSE(late);
+  EXPECT_THAT(late.error().hint, testing::HasSubstr("locked"));
+
+  const auto picks = ExtendedFilter::load(checked("ldb [0]\nret a"));
+  ASSERT_TRUE(picks) << picks.error().message;
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const FileDescriptor first = shared_port(address);
+  const FileDescriptor second = shared_port(address);
+  ASSERT_TRUE(attach_extended(first.get(), picks->descriptor(), AttachPoint::kReuseport));
+  expect_picked(first, second, address);
+  EXPECT_TRUE(detach(first.get(), AttachPoint::kReuseport));
 }
 
 }  // namespace

@@ -182,6 +182,7 @@ class CaptureRun {
     compile.bind.link_type = interface.link_type;
     compile.bind.platform = platform;
     compile.bind.capture_file = false;
+    if (!compile.bind.netmask) compile.bind.netmask = capture::interface_netmask(interface.name);
     compile.snap_length = options_.snap_length;
     return filter::compile(expression_, compile);
   }

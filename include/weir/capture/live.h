@@ -85,4 +85,7 @@ struct LiveInterface {
 // All interfaces of this network namespace, by index.
 Result<std::vector<LiveInterface>> live_interfaces();
 
+// The mask of the interface's IPv4 network, in host byte order; none without an address, and for "any".
+std::optional<std::uint32_t> interface_netmask(const std::string& name);
+
 }  // namespace weir::capture

@@ -40,6 +40,7 @@ int main(int argc, char** argv) {
   add_jit(app, status);
   add_extended_forms(app, status);
   add_run(app, status);
+  add_verify(app, status);
 
   try {
     app.parse(argc, argv);

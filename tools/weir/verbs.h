@@ -24,6 +24,7 @@ void add_program_verbs(CLI::App& app, int& status);   // asm, disasm, check
 void add_extended_forms(CLI::App& app, int& status);  // extended programs in asm and disasm; after those
 void add_run(CLI::App& app, int& status);
 void add_verdict(CLI::App& app, int& status);  // verdict, compare
+void add_verify(CLI::App& app, int& status);
 void add_capture(CLI::App& app, int& status);
 void add_inject(CLI::App& app, int& status);
 void add_seccomp(CLI::App& app, int& status);

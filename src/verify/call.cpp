@@ -1,0 +1,159 @@
+// Calls of helpers and of the program's own functions, their ends, and packet loads. Exports Walk's members for it.
+#include <fmt/format.h>
+
+#include "verify/context.h"
+#include "verify/walk.h"
+
+namespace weir::verify {
+
+using ebpf::OperandShape;
+
+bool Walk::call_local() {
+  if (state_.frames.size() >= ebpf::kMaximumCallDepth)
+    return refuse(Rule::kCall, fmt::format("more than {} functions would be active", ebpf::kMaximumCallDepth),
+                  "fewer calls within calls, and no function that calls itself", {},
+                  "let the compiler inline functions");
+  Frame callee;
+  callee.back = at_ + 1;
+  callee.function = at_ + 1 + static_cast<std::uint32_t>(slot().immediate);
+  callee.overwritten = ~std::uint64_t{0};
+  for (unsigned i = 1; i <= 5; ++i) callee.registers[i] = reg(i);
+  callee.registers[10] = Value::pointer(Kind::kStack);
+  callee.registers[10].frame = static_cast<std::uint8_t>(state_.frames.size());
+  for (unsigned i = 0; i <= 5; ++i) reg(i) = Value{};
+  at_ = callee.function;
+  state_.frames.push_back(std::move(callee));
+  return true;
+}
+
+bool Walk::leave() {
+  if (state_.frames.size() > 1) {
+    const Value result = reg(0);
+    if (result.kind == Kind::kStack && result.frame + 1u == state_.frames.size())
+      return refuse(Rule::kReturn, "the function returns a pointer into its own stack", "a value that outlives it", {0},
+                    "let the caller give the memory");
+    at_ = state_.frames.back().back;
+    state_.frames.pop_back();
+    reg(0) = result;
+    return true;
+  }
+  if (reg(0).kind == Kind::kNothing)
+    return refuse(Rule::kReturn, "the program ends without a result", "a value in r0", {0},
+                  "set r0 on every path before 'exit'");
+  if (!nothing_held("the program ends")) return false;
+  const Layout* layout = find_layout(options_.premise.type);
+  if (layout != nullptr && layout->greatest_result) {
+    mark_exact(reg(0));
+    if (!reg(0).is_number() || reg(0).number.wide.umax > *layout->greatest_result)
+      return refuse(Rule::kReturn, "the program's result may be one that this kind of program does not have",
+                    fmt::format("r0 of at most {}", *layout->greatest_result), {0}, "");
+  }
+  ended_ = true;
+  return true;
+}
+
+bool Walk::nothing_held(const char* what) {
+  if (state_.held.empty()) return true;
+  return refuse(Rule::kHeld,
+                fmt::format("{} while the record reserved at instruction {} is still held", what,
+                            state_.held.front().instruction),
+                "every reserved record submitted or discarded", {},
+                "call ringbuf_submit or ringbuf_discard on every path");
+}
+
+// Pointers into the packet are numbers from now on: it may have moved.
+void Walk::forget_packet() {
+  each_value(state_, [&](Value& value) {
+    const bool is_length = value.is_number() && (value.identity == kLengthIdentity || value.room != 0);
+    if (!value.is_packet() && !is_length) return;
+    value = Value::of(is_length ? value.number : Range::unknown());
+    if (!is_length) value.size = at_ + 1;
+  });
+}
+
+void Walk::release(std::uint32_t reference) {
+  std::erase_if(state_.held, [&](const Held& held) { return held.reference == reference; });
+  each_value(state_, [&](Value& value) {
+    if (!value.is_pointer() || value.reference != reference) return;
+    value = Value::of(Range::unknown());
+    value.size = at_ + 1;
+  });
+}
+
+bool Walk::call_helper(std::int32_t number) {
+  const runtime::HelperEntry* entry = helpers_.find(number);
+  const bool is_tail_call = number == static_cast<std::int32_t>(ebpf::Helper::kTailCall);
+  const std::string name = ebpf::name_of(static_cast<ebpf::Helper>(number));
+  if (entry == nullptr || (entry->function == nullptr && !is_tail_call))
+    return refuse(Rule::kHelper, fmt::format("helper {} ({}) does not exist here", number, name),
+                  "a helper that exists", {}, "");
+  const bool standard = &helpers_ == &runtime::Helpers::standard();
+  if (standard && !may_call(options_.premise.type, number))
+    return refuse(Rule::kHelper,
+                  fmt::format("programs of type '{}' may not call {}", ebpf::name_of(options_.premise.type), name),
+                  "a helper for this kind of program", {}, "");
+  Call call{.prototype = &entry->prototype, .number = number};
+  for (unsigned i = 0; i < 5; ++i)
+    if (!argument(call, i)) return false;
+  if (is_tail_call && !nothing_held("a tail call is made")) return false;
+  if (entry->prototype.changes_packet) forget_packet();
+  if (call.released != 0) release(call.released);
+  for (unsigned i = 0; i <= 5; ++i) reg(i) = Value{};
+  return give_result(call);
+}
+
+bool Walk::give_result(const Call& call) {
+  Value& result = reg(0);
+  switch (call.prototype->result) {
+    case runtime::ResultKind::kInteger: result = Value::of(Range::unknown()); return true;
+    case runtime::ResultKind::kNothing: return true;
+    case runtime::ResultKind::kMapValueOrNull: {
+      if (!call.map) return refuse(Rule::kHelper, "the helper has no map to give a value of", "a map argument", {}, "");
+      const ebpf::MapDefinition& map = program_.maps[*call.map];
+      const bool of_maps = map.type == ebpf::MapType::kArrayOfMaps || map.type == ebpf::MapType::kHashOfMaps;
+      result = Value::pointer(of_maps ? Kind::kMap : Kind::kMapValue);
+      result.map = *call.map;
+      result.may_be_null = true;
+      result.identity = new_identity();
+      if (!of_maps) return true;
+      for (std::size_t i = 0; i < program_.maps.size(); ++i)
+        if (program_.maps[i].name == map.inner && !map.inner.empty()) {
+          result.map = static_cast<std::uint16_t>(i);
+          return true;
+        }
+      return refuse(Rule::kArgument, fmt::format("map '{}' does not say what its maps are like", map.name),
+                    "an inner map that the program declares", {}, "name one in the map's definition");
+    }
+    case runtime::ResultKind::kRecordOrNull:
+      result = Value::pointer(Kind::kRecord);
+      result.size = static_cast<std::uint32_t>(call.record_size);
+      result.may_be_null = true;
+      result.identity = new_identity();
+      result.reference = result.identity;
+      state_.held.push_back({result.reference, at_});
+      return true;
+  }
+  return true;
+}
+
+bool Walk::packet_load(const ebpf::OpcodeInfo& row) {
+  const Layout* layout = find_layout(options_.premise.type);
+  if (!on_memory_ && (layout == nullptr || !layout->packet_loads))
+    return refuse(Rule::kContextAccess,
+                  fmt::format("programs of type '{}' have no packet loads", ebpf::name_of(options_.premise.type)),
+                  "loads through pointers", {}, "load data and data_end from the context and compare them");
+  if (!on_memory_) {
+    if (!readable(6)) return false;
+    const Value& context = reg(6);
+    if (context.kind != Kind::kContext || context.offset != 0 || !context.number.is_constant())
+      return refuse(Rule::kArgument, "r6 is not the context", "the context (r1 at the start) in r6", {6},
+                    "packet loads read the packet of the context in r6: copy r1 to r6 at the start");
+  }
+  if (row.shape == OperandShape::kPacketIndirect && !readable(slot().src)) return false;
+  if (!nothing_held("a packet load that ends the program where the packet is too short")) return false;
+  for (unsigned i = 0; i <= 5; ++i) reg(i) = Value{};
+  reg(0) = Value::of(Range::of_bytes(row.width));
+  return true;
+}
+
+}  // namespace weir::verify

@@ -1,0 +1,229 @@
+// Loads, stores and atomics: whether the address is within what the base points to. Exports Walk's members for it.
+#include <fmt/format.h>
+
+#include "verify/context.h"
+#include "verify/walk.h"
+
+namespace weir::verify {
+
+using ebpf::OperandShape;
+
+namespace {
+constexpr std::uint32_t kReadOnlyMap = 1u << 7;   // BPF_F_RDONLY_PROG
+constexpr std::uint32_t kWriteOnlyMap = 1u << 8;  // BPF_F_WRONLY_PROG
+constexpr unsigned kValueAlignment = 8;           // of map values, records and stacks
+std::string bytes_text(std::int64_t low, std::int64_t high) {
+  return high - low == 1 ? fmt::format("byte {}", low) : fmt::format("bytes {} to {}", low, high - 1);
+}
+
+}  // namespace
+
+bool Walk::memory(const ebpf::OpcodeInfo& row) {
+  const ebpf::Instruction& it = slot();
+  const bool loads = row.shape == OperandShape::kLoad;
+  const unsigned base = loads ? it.src : it.dst;
+  if (!readable(base)) return false;
+  Access access{.base = static_cast<std::uint8_t>(base), .offset = it.offset, .size = row.width};
+  access.reads = loads;
+  access.writes = !loads;
+  access.is_signed = row.sign.front() == 's';
+  if (loads) {
+    Value loaded = Value::of(Range::of_bytes(row.width, access.is_signed));
+    if (!this->access(access, &loaded, nullptr)) return false;
+    reg(it.dst) = loaded;
+    return true;
+  }
+  if (row.shape == OperandShape::kStoreConstant) {
+    const Value constant = Value::constant(static_cast<std::uint64_t>(std::int64_t{it.immediate}));
+    return this->access(access, nullptr, &constant);
+  }
+  if (!readable(it.src)) return false;
+  Value& stored = reg(it.src);
+  if (stored.is_number() && stored.identity == 0 && !stored.number.is_constant()) stored.identity = new_identity();
+  const Value copy = stored;
+  return this->access(access, nullptr, &copy);
+}
+
+bool Walk::atomic(const ebpf::OpcodeInfo& row) {
+  const ebpf::Instruction& it = slot();
+  if (!readable(it.src) || !readable(it.dst)) return false;
+  const bool compares = row.shape == OperandShape::kAtomicCompare;
+  if (compares && !readable(0)) return false;
+  if (reg(it.src).is_pointer() || (compares && reg(0).is_pointer()))
+    return refuse(Rule::kPointerArithmetic, "an atomic with a pointer as operand", "a number",
+                  {unsigned{it.src}, compares ? 0u : unsigned{it.src}}, "");
+  const Kind kind = reg(it.dst).kind;
+  if (kind == Kind::kContext || (!on_memory_ && (kind == Kind::kPacket || kind == Kind::kPacketMeta)))
+    return refuse(Rule::kAlignment, "an atomic on the packet or the context",
+                  "memory whose address is a multiple of its width", {it.dst},
+                  "atomics work on the stack, map values and records");
+  Access access{.base = it.dst, .offset = it.offset, .size = row.width, .reads = true, .writes = true, .atomic = true};
+  const Value unknown = Value::of(Range::of_bytes(row.width));
+  Value loaded = unknown;
+  if (!this->access(access, &loaded, &unknown)) return false;
+  loaded = unknown;  // others may write between
+  if (row.shape == OperandShape::kAtomicFetch) reg(it.src) = loaded;
+  if (compares) reg(0) = loaded;
+  return true;
+}
+
+bool Walk::extent(const Access& access, std::int64_t& low, std::int64_t& high) const {
+  const Value& base = reg(access.base);
+  low = base.offset + access.offset + base.number.wide.smin;
+  high = base.offset + access.offset + base.number.wide.smax + access.size;
+  return base.number.wide.smin >= -(1 << 29) && base.number.wide.smax <= 1 << 29;
+}
+
+// Whether the address is surely a multiple of the access's size.
+bool Walk::aligned(const Access& access, unsigned base_alignment) {
+  const Value& base = reg(access.base);
+  const Tnum offset = add(base.number.bits, Tnum::constant(static_cast<std::uint64_t>(base.offset + access.offset)));
+  if (base_alignment % access.size == 0 && ((offset.value | offset.mask) & (access.size - 1)) == 0) return true;
+  return refuse(
+      Rule::kAlignment,
+      fmt::format("{} of {} bytes at an address that may be no multiple of {}",
+                  access.atomic ? "an atomic" : "an access", access.size, access.size),
+      fmt::format("an offset that is a multiple of {}", access.size), {access.base},
+      base_alignment % access.size == 0 ? "align the offset" : "the memory itself is not known to be aligned");
+}
+
+bool Walk::access(const Access& access, Value* loaded, const Value* stored) {
+  const Value& base = reg(access.base);
+  if (base.is_pointer() && base.may_be_null)
+    return refuse(Rule::kNull, fmt::format("r{} may be null", access.base), "a pointer that is not null", {access.base},
+                  fmt::format("compare r{} with 0 and leave when it is", access.base));
+  switch (base.kind) {
+    case Kind::kStack: return access_stack(access, loaded, stored);
+    case Kind::kContext: return access_context(access, loaded);
+    case Kind::kPacket:
+    case Kind::kPacketMeta: return access_packet(access);
+    case Kind::kMapValue: {
+      const ebpf::MapDefinition& map = program_.maps[base.map];
+      return map_allows(access) && (!access.atomic || aligned(access, kValueAlignment)) &&
+             access_sized(access, map.value_size, Rule::kMapBounds, fmt::format("the value of map '{}'", map.name));
+    }
+    case Kind::kRecord:
+      return (!access.atomic || aligned(access, kValueAlignment)) &&
+             access_sized(access, base.size, Rule::kRecordBounds, "the record");
+    default: break;
+  }
+  if (base.kind == Kind::kNumber && base.size != 0)
+    return refuse(Rule::kNotAPointer,
+                  fmt::format("r{} pointed into the packet until instruction {}", access.base, base.size - 1),
+                  "a pointer into the packet as it is now", {access.base},
+                  "the call may have moved the packet: load data and data_end again and compare again");
+  const char* what = base.kind == Kind::kMap         ? "a map, not one of its values"
+                     : base.kind == Kind::kPacketEnd ? "the end of the packet"
+                                                     : "no pointer";
+  return refuse(Rule::kNotAPointer, fmt::format("r{} is {}", access.base, what), "a pointer to memory", {access.base},
+                base.kind == Kind::kMap ? "look a value up with map_lookup_elem" : "");
+}
+
+bool Walk::map_allows(const Access& access) {
+  const ebpf::MapDefinition& map = program_.maps[reg(access.base).map];
+  if (access.writes && (map.flags & kReadOnlyMap) != 0)
+    return refuse(Rule::kReadOnly, fmt::format("map '{}' may not be written by programs", map.name),
+                  "memory that may be written", {access.base}, "constants (.rodata) are set before the program runs");
+  if (access.reads && (map.flags & kWriteOnlyMap) != 0)
+    return refuse(Rule::kReadOnly, fmt::format("map '{}' may not be read by programs", map.name),
+                  "memory that may be read", {access.base}, "");
+  return true;
+}
+
+bool Walk::access_sized(const Access& access, std::uint64_t size, Rule rule, const std::string& what) {
+  std::int64_t low = 0, high = 0;
+  const bool near = extent(access, low, high);
+  if (near && low >= 0 && high <= static_cast<std::int64_t>(size)) return true;
+  const bool fixed = reg(access.base).number.is_constant();
+  const std::string where = !near   ? "an offset without bounds"
+                            : fixed ? bytes_text(low, high)
+                                    : bytes_text(low, high) + " at the farthest";
+  const std::int64_t most = static_cast<std::int64_t>(size) - access.size;
+  return refuse(rule, fmt::format("{} of {}, which has {}", where, what, size),
+                fmt::format("an offset of at least 0 and at most {}", most), {access.base},
+                fixed ? "" : fmt::format("compare the index first, so that the offset is at most {}", most));
+}
+
+bool Walk::access_packet(const Access& access) {
+  const Value& base = reg(access.base);
+  const Layout* layout = find_layout(options_.premise.type);
+  const bool writable = on_memory_ ? options_.premise.memory_writable : layout != nullptr && layout->packet_writable;
+  const char* what = on_memory_                       ? "the memory"
+                     : base.kind == Kind::kPacketMeta ? "the packet's metadata"
+                                                      : "the packet";
+  if (access.writes && !writable)
+    return refuse(Rule::kReadOnly, fmt::format("{} may not be written by this kind of program", what),
+                  "memory that may be written", {access.base}, "");
+  if (access.atomic && !aligned(access, options_.premise.memory_alignment)) return false;
+  if (base.number.wide.smin < 0)
+    return refuse(Rule::kPacketBounds, "the offset may be negative", "an offset of at least 0", {access.base},
+                  "use an unsigned index, or compare it with 0 (signed) first");
+  const std::int64_t low = base.offset + access.offset;
+  const std::int64_t high = low + access.size;
+  if (low >= 0 && high <= static_cast<std::int64_t>(base.room)) return true;
+  const char* end = on_memory_                       ? "the memory's length (r2 at the start)"
+                    : base.kind == Kind::kPacketMeta ? "data"
+                                                     : "data_end";
+  const bool variable = base.identity != 0;
+  std::string suggestion = fmt::format("compare r{} + {} with {} and leave when it is greater", access.base,
+                                       access.offset + static_cast<std::int64_t>(access.size), end);
+  if (low < 0) suggestion = "start from the packet's first byte";
+  else if (on_memory_ && !variable)
+    suggestion = fmt::format("compare the length (r2 at the start) with {} before", high);
+  const std::string there = base.room == 0 ? "none is" : base.room == 1 ? "1 is" : fmt::format("{} are", base.room);
+  return refuse(Rule::kPacketBounds,
+                fmt::format("{} of {}{}, of which {} known to be there", bytes_text(low, high), what,
+                            variable ? " from the pointer's variable offset on" : "", there),
+                fmt::format("{} byte{} before {}", high, high == 1 ? "" : "s", end), {access.base}, suggestion);
+}
+
+bool Walk::access_context(const Access& access, Value* loaded) {
+  const Value& base = reg(access.base);
+  const Layout* layout = find_layout(options_.premise.type);
+  if (layout == nullptr)
+    return refuse(
+        Rule::kContextAccess,
+        fmt::format("the context of programs of type '{}' is not known here", ebpf::name_of(options_.premise.type)),
+        "a context that is known", {access.base}, "");
+  if (base.offset != 0 || !base.number.is_constant())
+    return refuse(Rule::kContextAccess, "the context is accessed through a pointer that was moved",
+                  "the pointer as the program got it", {access.base}, "put the offset into the instruction");
+  const std::int64_t low = access.offset, high = low + access.size;
+  const char* verb = access.writes ? "written" : "read";
+  if (layout->flat_end != 0) {
+    if (!access.writes && low >= layout->flat_begin && high <= layout->flat_end && low % access.size == 0) return true;
+    return refuse(
+        Rule::kContextAccess, fmt::format("{} of {} may not be {}", bytes_text(low, high), layout->name, verb),
+        fmt::format("reads of aligned bytes {} to {}", layout->flat_begin, layout->flat_end - 1), {access.base}, "");
+  }
+  const Field* field = nullptr;
+  for (const Field& each : layout->fields)
+    if (low >= each.offset && high <= each.offset + each.size) field = &each;
+  if (field == nullptr)
+    return refuse(Rule::kContextAccess, fmt::format("{} of {} lie in no field", bytes_text(low, high), layout->name),
+                  "one field, in one piece", {access.base}, "");
+  const bool allowed = ((access.writes ? field->writers : field->readers) & layout->family) != 0;
+  if (!allowed)
+    return refuse(Rule::kContextAccess,
+                  fmt::format("{}.{} may not be {} by programs of type '{}'", layout->name, field->name, verb,
+                              ebpf::name_of(options_.premise.type)),
+                  fmt::format("a field that may be {}", verb), {access.base},
+                  field->kind == FieldKind::kData ? "read the packet with skb_load_bytes or ldabs" : "");
+  const bool is_buffer = field->name == "cb";
+  const bool whole_only = field->whole || (access.writes && !is_buffer);
+  const bool fits =
+      whole_only ? access.size == field->element : access.size <= field->element || (is_buffer && access.size <= 8);
+  if (!fits || low % access.size != 0)
+    return refuse(Rule::kContextAccess,
+                  fmt::format("{} bytes at {} of {}.{}", access.size, low - field->offset, layout->name, field->name),
+                  fmt::format("{} bytes, aligned", whole_only ? fmt::format("{}", field->element)
+                                                              : fmt::format("at most {}", field->element)),
+                  {access.base}, "use the type that the field has");
+  if (loaded != nullptr && field->kind != FieldKind::kNumber)
+    *loaded = Value::pointer(field->kind == FieldKind::kData      ? Kind::kPacket
+                             : field->kind == FieldKind::kDataEnd ? Kind::kPacketEnd
+                                                                  : Kind::kPacketMeta);
+  return true;
+}
+
+}  // namespace weir::verify

@@ -1,0 +1,229 @@
+// What was seen before: states kept at joins, and what of them mattered. Exports Walk's members for it.
+//
+// A path that comes to a join with a state that an older, finished one covers needs no walk. An older state covers a
+// new one when everything that mattered to what followed it is alike or wider there: registers that are still read,
+// stack slots that were read, and of numbers only those whose value decided something (an offset, a size, a branch).
+// Which ones mattered is marked when it happens: each value knows from which registers and slots of the last checkpoint
+// it comes (Origins), those know theirs from the checkpoint before, and so on back.
+//
+// A state that equals one of its own past is a loop that never ends.
+#include <algorithm>
+
+#include "verify/walk.h"
+
+namespace weir::verify {
+
+// Compares a state with an older one.
+class Comparison {
+ public:
+  Comparison(const Checkpoint& old, const State& now, const Flow& flow, bool identical)
+      : old_(old), now_(now), flow_(flow), identical_(identical) {}
+
+  bool holds(std::uint32_t at) {
+    const State& old = old_.state;
+    if (old.frames.size() != now_.frames.size() || old.held.size() != now_.held.size()) return false;
+    for (std::size_t i = old.frames.size(); i-- > 0;) {
+      const bool top = i + 1 == old.frames.size();
+      if (old.frames[i].back != now_.frames[i].back || old.frames[i].function != now_.frames[i].function) return false;
+      const std::uint32_t next = top ? at : now_.frames[i + 1].back;
+      const auto live = static_cast<std::uint16_t>(flow_.live[next] & (top ? 0x3ff : 0x3c0));
+      if (!registers(old.frames[i], now_.frames[i], live, old_.marks[i].exact_registers)) return false;
+    }
+    for (std::size_t i = 0; i < old.frames.size(); ++i)
+      if (!slots(old.frames[i], now_.frames[i], old_.marks[i])) return false;
+    for (std::size_t i = 0; i < old.held.size(); ++i)
+      if (!same_identity(old.held[i].reference, now_.held[i].reference)) return false;
+    return true;
+  }
+
+ private:
+  bool registers(const Frame& old, const Frame& now, std::uint16_t live, std::uint16_t exact) {
+    for (unsigned i = 0; i < 10; ++i)
+      if ((live >> i & 1) != 0 && !value(old.registers[i], now.registers[i], (exact >> i & 1) != 0)) return false;
+    return true;
+  }
+
+  bool slots(const Frame& old, const Frame& now, const Checkpoint::Marks& marks) {
+    static const Slot kNone;
+    for (std::size_t i = 0; i < old.slots.size(); ++i) {
+      if (!identical_ && (marks.read >> i & 1) == 0) continue;
+      const Slot& slot = i < now.slots.size() ? now.slots[i] : kNone;
+      if (!this->slot(old.slots[i], slot, (marks.exact_slots >> i & 1) != 0)) return false;
+    }
+    return !identical_ || now.slots.size() <= old.slots.size();
+  }
+
+  bool slot(const Slot& old, const Slot& now, bool exact) {
+    if ((old.written & ~now.written) != 0) return false;
+    if (identical_)
+      return old.written == now.written && old.kept == now.kept && (old.kept == 0 || value(old.value, now.value, true));
+    const bool now_points = now.kept != 0 && !now.value.is_number();
+    if (old.kept == 0) return !now_points;
+    const Value& it = old.value;
+    const bool matters = !it.is_number() || exact || it.room != 0 || it.identity == kLengthIdentity;
+    if (!matters) return !now_points;
+    return old.kept == now.kept && value(it, now.value, exact);
+  }
+
+  bool value(const Value& old, const Value& now, bool exact) {
+    if (old.kind == Kind::kNothing) return !identical_ || now.kind == Kind::kNothing;
+    if (old.kind != now.kind) return false;
+    if (identical_ && (old.number != now.number || old.room != now.room)) return false;
+    if (old.room > now.room) return false;
+    if (old.kind == Kind::kNumber) {
+      if (old.identity == kLengthIdentity && now.identity != kLengthIdentity) return false;
+      if (!exact && !identical_) return true;
+      if (!old.number.covers(now.number)) return false;
+      return old.identity <= kLengthIdentity || same_identity(old.identity, now.identity);
+    }
+    return old.may_be_null == now.may_be_null && old.frame == now.frame && old.map == now.map && old.size == now.size &&
+           old.offset == now.offset && old.number.covers(now.number) && same_identity(old.identity, now.identity) &&
+           same_identity(old.reference, now.reference);
+  }
+
+  // Identities may be named otherwise, but alike everywhere.
+  bool same_identity(std::uint32_t old, std::uint32_t now) {
+    if (old == 0 || now == 0) return old == now;
+    for (const auto& pair : pairs_)
+      if (pair.first == old || pair.second == now) return pair.first == old && pair.second == now;
+    pairs_.emplace_back(old, now);
+    return true;
+  }
+
+  const Checkpoint& old_;
+  const State& now_;
+  const Flow& flow_;
+  bool identical_;
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> pairs_;
+};
+
+bool Walk::join(bool& known) {
+  std::vector<Checkpoint*>& listed = listed_[at_];
+  bool in_loop = false;
+  for (std::size_t i = 0; i < listed.size();) {
+    Checkpoint& old = *listed[i];
+    const bool unfinished = old.branches > 0;
+    in_loop |= unfinished;
+    if (Comparison(old, state_, flow_, unfinished).holds(at_)) {
+      if (unfinished)
+        return refuse(Rule::kEndless, "the loop comes back to where it was, and nothing has changed",
+                      "a loop that ends", {},
+                      "count rounds in a register or on the stack and leave after a constant number of them");
+      ++old.hits;
+      inherit_marks(old);
+      known = true;
+      return true;
+    }
+    // States that nothing is like only cost time.
+    if (++old.misses > old.hits * 3 + 3) {
+      old.is_listed = false;
+      if (!unfinished) free_.push_back(&old);
+      listed[i] = listed.back();
+      listed.pop_back();
+    } else {
+      ++i;
+    }
+  }
+  const std::uint64_t steps = statistics_.steps - steps_at_checkpoint_, jumps = jumps_ - jumps_at_checkpoint_;
+  if (in_loop ? steps >= 100 || jumps >= 20 : listed.empty() || steps >= 8) checkpoint();
+  return true;
+}
+
+Checkpoint* Walk::new_checkpoint() {
+  ++statistics_.checkpoints;
+  if (free_.empty()) return &checkpoints_.emplace_back();
+  Checkpoint* used = free_.back();
+  free_.pop_back();
+  used->hits = used->misses = 0;
+  return used;
+}
+
+void Walk::checkpoint() {
+  steps_at_checkpoint_ = statistics_.steps;
+  jumps_at_checkpoint_ = jumps_;
+  drop_single_identities();
+  Checkpoint& kept = *new_checkpoint();
+  kept.state = state_;
+  kept.parent = parent_;
+  kept.branches = 1;
+  kept.is_listed = true;
+  kept.marks.assign(state_.frames.size(), {});
+  for (std::size_t i = 0; i < state_.frames.size(); ++i) {
+    Frame& frame = state_.frames[i];
+    kept.marks[i].overwritten = frame.overwritten;
+    frame.overwritten = 0;
+    const bool top = i + 1 == state_.frames.size();
+    const Origins whole{0, std::uint32_t{1} << (kFrameOrigins + i)};
+    for (unsigned r = 0; r < 10; ++r) frame.registers[r].origins = top ? Origins{0, 1u << r} : whole;
+    for (std::size_t s = 0; s < frame.slots.size(); ++s)
+      frame.slots[s].value.origins = top ? Origins{std::uint64_t{1} << s, 0} : whole;
+  }
+  parent_ = &kept;
+  listed_[at_].push_back(&kept);
+}
+
+// An identity that only one value has says nothing, and would keep states apart.
+void Walk::drop_single_identities() {
+  identities_.clear();
+  each_value(state_, [&](const Value& value) {
+    if (value.is_number() && value.identity > kLengthIdentity) identities_.push_back(value.identity);
+  });
+  if (identities_.empty()) return;
+  std::sort(identities_.begin(), identities_.end());
+  each_value(state_, [&](Value& value) {
+    if (!value.is_number() || value.identity <= kLengthIdentity) return;
+    const auto range = std::equal_range(identities_.begin(), identities_.end(), value.identity);
+    if (range.second - range.first < 2) value.identity = 0;
+  });
+}
+
+void Walk::mark_exact(Origins origins) {
+  for (Checkpoint* at = parent_; at != nullptr && !origins.is_empty(); at = at->parent) {
+    Origins before;
+    const auto mark = [&](std::size_t frame, std::uint16_t registers, std::uint64_t slots) {
+      Checkpoint::Marks& marks = at->marks[frame];
+      const Frame& values = at->state.frames[frame];
+      registers &= static_cast<std::uint16_t>(~marks.exact_registers);
+      slots &= ~marks.exact_slots;
+      marks.exact_registers |= registers;
+      marks.exact_slots |= slots;
+      for (unsigned r = 0; r < 10; ++r)
+        if ((registers >> r & 1) != 0) before = before | values.registers[r].origins;
+      for (std::size_t s = 0; s < values.slots.size(); ++s)
+        if ((slots >> s & 1) != 0 && values.slots[s].kept != 0) before = before | values.slots[s].value.origins;
+    };
+    const std::size_t top = at->state.frames.size() - 1;
+    mark(top, static_cast<std::uint16_t>(origins.others & 0x3ff), origins.slots);
+    for (std::size_t i = 0; i < top; ++i)
+      if ((origins.others >> (kFrameOrigins + i) & 1) != 0) mark(i, 0x3ff, ~std::uint64_t{0});
+    origins = before;
+  }
+}
+
+void Walk::mark_read(unsigned frame, unsigned slot) {
+  const std::uint64_t bit = std::uint64_t{1} << slot;
+  if ((state_.frames[frame].overwritten & bit) != 0) return;
+  for (Checkpoint* at = parent_; at != nullptr && frame < at->marks.size(); at = at->parent) {
+    Checkpoint::Marks& marks = at->marks[frame];
+    if ((marks.read & bit) != 0) return;
+    marks.read |= bit;
+    if ((marks.overwritten & bit) != 0) return;
+  }
+}
+
+// What mattered after the older state matters after this one, which ends here in its place.
+void Walk::inherit_marks(const Checkpoint& old) {
+  for (std::size_t i = 0; i < old.marks.size(); ++i) {
+    const Checkpoint::Marks& marks = old.marks[i];
+    const Frame& frame = state_.frames[i];
+    for (unsigned s = 0; s < kStackSlots; ++s) {
+      if ((marks.read >> s & 1) != 0) mark_read(static_cast<unsigned>(i), s);
+      if ((marks.exact_slots >> s & 1) != 0 && s < frame.slots.size() && frame.slots[s].kept != 0)
+        mark_exact(frame.slots[s].value);
+    }
+    for (unsigned r = 0; r < 10; ++r)
+      if ((marks.exact_registers >> r & 1) != 0) mark_exact(frame.registers[r]);
+  }
+}
+
+}  // namespace weir::verify

@@ -1,0 +1,180 @@
+// weir verify: whether extended programs are safe on every path, and if not, why not.
+//
+// One verdict a program of the input. Exit status 0: all are accepted; 1: one is not; 3: the input cannot be read.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <weir/verify/verify.h>
+
+#include "extended_input.h"
+#include "premise.h"
+#include "terminal.h"
+#include "verbs.h"
+
+namespace weir::tool {
+namespace {
+
+struct Options {
+  std::string file;
+  std::string program;
+  std::string type = "auto";
+  std::uint64_t memory_least = 0;
+  std::uint64_t memory_most = 1u << 29;
+  std::uint64_t budget = 1'000'000;
+  std::size_t path_length = 12;
+  bool log = false;
+  bool json = false;
+};
+
+nlohmann::json line_as_json(const ebpf::SourceLine& line) {
+  nlohmann::json out = {{"file", line.file}, {"line", line.line}};
+  if (line.column != 0) out["column"] = line.column;
+  if (!line.text.empty()) out["text"] = line.text;
+  return out;
+}
+
+nlohmann::json refusal_as_json(const verify::Refusal& refusal) {
+  nlohmann::json path = nlohmann::json::array();
+  for (const verify::Decision& decision : refusal.path) {
+    nlohmann::json row = {{"instruction", decision.instruction},
+                          {"code", decision.text},
+                          {"taken", decision.taken},
+                          {"sure", decision.sure}};
+    if (decision.line) row["source"] = line_as_json(*decision.line);
+    path.push_back(std::move(row));
+  }
+  nlohmann::json out = {{"rule", verify::name_of(refusal.rule)},
+                        {"instruction", refusal.instruction},
+                        {"code", refusal.text},
+                        {"message", refusal.message},
+                        {"required", refusal.required},
+                        {"known", refusal.known},
+                        {"path", path},
+                        {"decisions_before", refusal.decisions_before},
+                        {"suggestion", refusal.suggestion}};
+  if (refusal.line) out["source"] = line_as_json(*refusal.line);
+  return out;
+}
+
+class Verifier {
+ public:
+  explicit Verifier(const Options& options) : options_(options) {}
+
+  // Prints the verdict; false when the output cannot be written.
+  bool one(const ebpf::Program& program, const std::string& section) {
+    verify::Options with;
+    with.premise.type = premise_type(options_.type, program.type);
+    with.premise.memory_least = options_.memory_least;
+    with.premise.memory_most = options_.memory_most;
+    with.budget = options_.budget;
+    with.path_length = options_.path_length;
+    if (options_.log) with.log = [](std::string_view line) { say(std::string(line) + "\n"); };
+    const verify::Report report = verify::examine(program, with);
+    if (!report.verified) status = kNo;
+    const std::string name = !program.name.empty() ? program.name : section.empty() ? "program" : section;
+    const verify::Statistics& numbers = report.statistics;
+    const std::string seen =
+        with.premise.type == ebpf::ProgramType::kUnspec ? "memory" : ebpf::name_of(with.premise.type);
+    if (options_.json) {
+      nlohmann::json row = {{"program", name},
+                            {"type", seen},
+                            {"accepted", report.verified.has_value()},
+                            {"instructions", program.size()},
+                            {"steps", numbers.steps},
+                            {"paths", numbers.paths},
+                            {"stack", numbers.stack}};
+      if (!section.empty()) row["section"] = section;
+      if (report.refusal) row["refusal"] = refusal_as_json(*report.refusal);
+      rows.push_back(std::move(row));
+      return true;
+    }
+    if (report.verified)
+      return print(fmt::format("{}: accepted as {}: {} instructions, {} walked on {} path{}, {} bytes of stack\n", name,
+                               seen, program.size(), numbers.steps, numbers.paths, numbers.paths == 1 ? "" : "s",
+                               numbers.stack)) == kYes;
+    return print(fmt::format("{}: refused as {}: {}", name, seen, verify::explain(*report.refusal))) == kYes;
+  }
+
+  int status = kYes;
+  nlohmann::json rows = nlohmann::json::array();
+
+ private:
+  const Options& options_;
+};
+
+int run(const Options& options) {
+  if (options.memory_least > options.memory_most)
+    return report(Error{.code = ErrorCode::kUsage,
+                        .message = fmt::format("the memory has at least {} and at most {} bytes", options.memory_least,
+                                               options.memory_most)});
+  std::string text;
+  const Result<ExtendedInput> input = read_extended(options.file, text);
+  if (!input) return report(input.error(), text);
+  if (input->needs_core)
+    report(Diagnostic{.severity = Severity::kWarning,
+                      .message = "the object's accesses are relocated against the types of a kernel (CO-RE)",
+                      .source = options.file,
+                      .hint = "the verdict is about the offsets that the object was compiled with"});
+  Verifier verifier(options);
+  if (!options.program.empty()) {
+    const Result<const ebpf::Program*> program = pick_program(*input, options.program);
+    if (!program) return report(program.error());
+    if (!verifier.one(**program, "")) return kBadInput;
+  } else {
+    for (std::size_t i = 0; i < input->programs.size(); ++i)
+      if (!verifier.one(input->programs[i], i < input->sections.size() ? input->sections[i] : "")) return kBadInput;
+  }
+  if (!options.json) return verifier.status;
+  const nlohmann::json out = {
+      {"version", 1}, {"accepted", verifier.status == kYes}, {"programs", std::move(verifier.rows)}};
+  const int printed = print(out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  return printed != kYes ? printed : verifier.status;
+}
+
+}  // namespace
+
+std::vector<std::string> premise_names() {
+  std::vector<std::string> names{"auto", "memory"};
+  for (const std::string_view name : ebpf::program_type_names())
+    if (name != "unspec") names.emplace_back(name);
+  for (const char* name : {"socket", "tc"}) names.emplace_back(name);
+  return names;
+}
+
+ebpf::ProgramType premise_type(const std::string& name, ebpf::ProgramType of_program) {
+  if (name == "auto") return of_program;
+  if (name == "socket") return ebpf::ProgramType::kSocketFilter;
+  if (name == "tc") return ebpf::ProgramType::kSchedCls;
+  if (name == "memory") return ebpf::ProgramType::kUnspec;
+  return ebpf::find_program_type(name).value_or(ebpf::ProgramType::kUnspec);
+}
+
+void add_verify(CLI::App& app, int& status) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("verify", "tell whether extended programs are safe on every path");
+  verb->add_option("file", options->file, "an ELF object, assembler text or numbers ('-': standard input)")->required();
+  verb->add_option("-p,--program", options->program, "only the program of this name or section");
+  verb->add_option("--type", options->type,
+                   "what the program sees: auto (by its kind), memory, xdp, socket, tc, kprobe, ...")
+      ->check(CLI::IsMember(premise_names()))
+      ->type_name("TYPE")
+      ->capture_default_str();
+  verb->add_option("--mem-least", options->memory_least, "memory: it has at least this many bytes")
+      ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 29))
+      ->capture_default_str();
+  verb->add_option("--mem-most", options->memory_most, "memory: it has at most this many bytes")
+      ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 29))
+      ->capture_default_str();
+  verb->add_option("--budget", options->budget, "instructions to walk on all paths together")->capture_default_str();
+  verb->add_option("--path", options->path_length, "how many decisions of the path a refusal shows")
+      ->capture_default_str();
+  verb->add_flag("--log", options->log, "print each step to standard error");
+  verb->add_flag("--json", options->json, "print JSON");
+  verb->callback([options, &status] { status = run(*options); });
+}
+
+}  // namespace weir::tool

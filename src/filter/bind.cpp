@@ -12,9 +12,9 @@ namespace weir::filter {
 
 Binder::Binder(const Ast& ast, const BindOptions& options)
     : ast_(ast), options_(options), resolver_(options.resolver != nullptr ? *options.resolver : system_resolver()) {
-  // A primitive becomes some twenty nodes and thirty terms.
-  bound_.nodes.reserve(18 * ast.nodes.size() + 8);
-  bound_.terms.reserve(24 * ast.nodes.size() + 16);
+  // A primitive becomes some twenty nodes, and its terms are mostly those of the one before.
+  bound_.nodes.reserve(22 * ast.nodes.size() + 8);
+  bound_.terms.reserve(4 * ast.nodes.size() + 32);
   no();  // node 0: what rules return after an error
 }
 

@@ -5,10 +5,20 @@
 
 namespace weir::filter {
 
-TermId Binder::constant(std::uint32_t k) { return bound_.add({.op = TermOp::kConstant, .k = k}); }
+// Long lists ask for the same loads again and again: those made lately are found again.
+TermId Binder::term(const Term& wanted) {
+  const std::uint32_t mixed =
+      (static_cast<std::uint32_t>(wanted.op) * 131 + wanted.size + wanted.a * 37 + wanted.b * 101 + wanted.k) *
+      0x9e3779b1u;
+  TermId& recent = recent_terms_[mixed >> 26];
+  if (recent < bound_.terms.size() && bound_.terms[recent] == wanted) return recent;
+  return recent = bound_.add(wanted);
+}
+
+TermId Binder::constant(std::uint32_t k) { return term({.op = TermOp::kConstant, .k = k}); }
 
 TermId Binder::load_at(TermId base, std::uint32_t k, std::uint8_t size) {
-  return bound_.add({.op = TermOp::kLoad, .size = size, .a = base, .k = k});
+  return term({.op = TermOp::kLoad, .size = size, .a = base, .k = k});
 }
 
 TermId Binder::load(const Offset& offset, std::uint32_t more, std::uint8_t size) {
@@ -17,7 +27,7 @@ TermId Binder::load(const Offset& offset, std::uint32_t more, std::uint8_t size)
 }
 
 TermId Binder::extension(cbpf::Extension which) {
-  return bound_.add({.op = TermOp::kExtension, .k = static_cast<std::uint32_t>(which)});
+  return term({.op = TermOp::kExtension, .k = static_cast<std::uint32_t>(which)});
 }
 
 // What is true or false whatever the packet decides at once, and what stands beside it is then not tested: so a link

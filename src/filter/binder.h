@@ -8,6 +8,7 @@
 // everything: rules return at once with some node when error_ is set.
 #pragma once
 
+#include <array>
 #include <initializer_list>
 #include <optional>
 #include <span>
@@ -30,9 +31,10 @@ class Binder {
 
  private:
   // --- terms and formulas
+  TermId term(const Term& wanted);
   TermId constant(std::uint32_t k);
-  TermId variable(VariableId v) { return bound_.add({.op = TermOp::kVariable, .k = v}); }
-  TermId binary(TermOp op, TermId a, TermId b) { return bound_.add({.op = op, .a = a, .b = b}); }
+  TermId variable(VariableId v) { return term({.op = TermOp::kVariable, .k = v}); }
+  TermId binary(TermOp op, TermId a, TermId b) { return term({.op = op, .a = a, .b = b}); }
   TermId load_at(TermId base, std::uint32_t k, std::uint8_t size);
   TermId load(const Offset& offset, std::uint32_t more, std::uint8_t size);
   TermId extension(cbpf::Extension which);
@@ -210,6 +212,7 @@ class Binder {
   const BindOptions& options_;
   Resolver& resolver_;
   Bound bound_;
+  std::array<TermId, 64> recent_terms_{};  // by hash: a term, if it is the one looked for
   Layout layout_;
   Offset outer_link_header_{};
   std::optional<VariableId> header_variable_;               // of the radio header

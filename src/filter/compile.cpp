@@ -43,13 +43,20 @@ Result<Source> read(std::string_view text, const ParseOptions& options) {
   return Source{.program = std::move(checked)};
 }
 
-Result<CompiledGraph> lower(const Ast& ast, const CompileOptions& options) {
+Result<BindResult> bind_checked(const Ast& ast, const CompileOptions& options) {
   if (options.snap_length == 0)
     return fail(Error{.code = ErrorCode::kUsage,
                       .message = "a snap length of 0 would reject every packet",
                       .hint = "262144 keeps all bytes of any packet"});
-  WEIR_TRY(BindResult bound, bind(ast, options.bind));
-  return CompiledGraph{lower(bound.bound, {.accept = options.snap_length}), std::move(bound.warnings)};
+  return bind(ast, options.bind);
+}
+
+Result<cbpf::Program> make_program(const Bound& bound, const CompileOptions& options) {
+  const LowerOptions lowering{.accept = options.snap_length};
+  if (!options.optimise) return flow::emit(lower(bound, lowering));
+  if (std::optional<cbpf::Program> program = lower_to_program(bound, lowering, options.passes))
+    return *std::move(program);
+  return flow::optimise_and_emit(lower(bound, lowering), options.passes);
 }
 
 }  // namespace
@@ -57,17 +64,17 @@ Result<CompiledGraph> lower(const Ast& ast, const CompileOptions& options) {
 Result<CompiledGraph> compile_to_graph(std::string_view expression, const CompileOptions& options) {
   WEIR_TRY(const Source source, read(expression, options.parse));
   if (source.program) return CompiledGraph{flow::lift(*source.program), {}};
-  return lower(*source.expression, options);
+  WEIR_TRY(BindResult bound, bind_checked(*source.expression, options));
+  return CompiledGraph{lower(bound.bound, {.accept = options.snap_length}), std::move(bound.warnings)};
 }
 
 Result<Compiled> compile(std::string_view expression, const CompileOptions& options) {
   WEIR_TRY(Source source, read(expression, options.parse));
   if (source.program) return Compiled{std::move(*source.program), {}};
-  WEIR_TRY(CompiledGraph compiled, lower(*source.expression, options));
-  WEIR_TRY(cbpf::Program program,
-           options.optimise ? flow::optimise_and_emit(compiled.graph, options.passes) : flow::emit(compiled.graph));
+  WEIR_TRY(BindResult bound, bind_checked(*source.expression, options));
+  WEIR_TRY(cbpf::Program program, make_program(bound.bound, options));
   WEIR_TRY(cbpf::Checked checked, cbpf::check(std::move(program), {.target = cbpf::Target::kUser}));
-  return Compiled{std::move(checked), std::move(compiled.warnings)};
+  return Compiled{std::move(checked), std::move(bound.warnings)};
 }
 
 }  // namespace weir::filter

@@ -1,12 +1,17 @@
-// Formula to flow graph. Exports lower.
+// Formula to flow graph, or straight to the optimised program. Exports lower and lower_to_program.
 //
 // Continuation style: a node is lowered knowing where to go when it is true and when it is false, so `and`, `or` and
 // `not` cost nothing but edges. The children of a connective are lowered from the last to the first, since each one's
 // continuation is the next. Each test becomes a block that computes its terms; loads stay in their test, as written.
 // The walk has its own stack: formulas are as wide and as deep as expressions are long.
+//
+// What the blocks are made in is a parameter: a graph, or the optimiser's builder, which takes formulas without
+// variables and spares the graph.
 #include <weir/filter/lower.h>
 
 #include <algorithm>
+
+#include <weir/flow/builder.h>
 
 namespace weir::filter {
 namespace {
@@ -36,30 +41,14 @@ flow::Op op_of(TermOp op) {
   return flow::Op::kConstant;
 }
 
-class Lowering {
+// Makes the blocks in a graph.
+class GraphBlocks {
  public:
-  explicit Lowering(const Bound& bound) : bound_(bound) {
+  explicit GraphBlocks(const Bound& bound) : bound_(bound) {
     graph_.slot_count = bound.variable_count;
     graph_.blocks.reserve(bound.nodes.size() + 2);
     graph_.values.reserve(bound.terms.size() + 2);
   }
-
-  flow::Graph run(std::uint32_t accept) {
-    const BlockId yes = verdict(accept);
-    const BlockId no = verdict(0);
-    graph_.entry = lower_node(bound_.root, yes, no);
-    return std::move(graph_);
-  }
-
- private:
-  // A connective whose children are being lowered, last to first; `next` is where the child already lowered starts.
-  struct Frame {
-    FormulaId node;
-    BlockId if_true;
-    BlockId if_false;
-    std::size_t remaining;
-    BlockId next;
-  };
 
   BlockId verdict(std::uint32_t value) {
     const BlockId block = graph_.add_block();
@@ -68,6 +57,36 @@ class Lowering {
     return block;
   }
 
+  BlockId test(const FormulaNode& node, BlockId if_true, BlockId if_false, BlockId) {
+    const BlockId block = graph_.add_block();
+    graph_.blocks[block].values.reserve(4);
+    const ValueId lhs = append_term(block, node.lhs);
+    const ValueId rhs = append_term(block, node.rhs);
+    flow::Exit& exit = graph_.blocks[block].exit;
+    exit.kind = flow::ExitKind::kTest;
+    exit.condition = node.condition;
+    exit.lhs = lhs;
+    exit.rhs = rhs;
+    exit.if_true.target = if_true;
+    exit.if_false.target = if_false;
+    return block;
+  }
+
+  BlockId assign(const FormulaNode& node, BlockId next) {
+    const BlockId block = graph_.add_block();
+    const ValueId value = append_term(block, node.lhs);
+    graph_.append(block, {.op = flow::Op::kSetSlot, .a = value, .k = node.variable});
+    graph_.blocks[block].exit.kind = flow::ExitKind::kJump;
+    graph_.blocks[block].exit.if_true.target = next;
+    return block;
+  }
+
+  flow::Graph finish(BlockId entry) {
+    graph_.entry = entry;
+    return std::move(graph_);
+  }
+
+ private:
   // Most terms are a load, perhaps with a mask: those are appended directly, others by their order of computation.
   bool is_small(TermId id, int depth) const {
     const Term& term = bound_.terms[id];
@@ -106,29 +125,71 @@ class Lowering {
     return made_.back();
   }
 
-  BlockId lower_test(const FormulaNode& node, BlockId if_true, BlockId if_false) {
-    const BlockId block = graph_.add_block();
-    graph_.blocks[block].values.reserve(4);
-    const ValueId lhs = append_term(block, node.lhs);
-    const ValueId rhs = append_term(block, node.rhs);
-    flow::Exit& exit = graph_.blocks[block].exit;
-    exit.kind = flow::ExitKind::kTest;
-    exit.condition = node.condition;
-    exit.lhs = lhs;
-    exit.rhs = rhs;
-    exit.if_true.target = if_true;
-    exit.if_false.target = if_false;
-    return block;
+  const Bound& bound_;
+  flow::Graph graph_;
+  std::vector<TermId> needed_;
+  std::vector<ValueId> made_;
+};
+
+// Makes them in the optimiser's builder, where a term's value has the term's number.
+class BuilderBlocks {
+ public:
+  explicit BuilderBlocks(const Bound& bound) : builder_({bound.terms.size(), bound.nodes.size() + 2}) {
+    for (const Term& term : bound.terms) make(term);
   }
 
-  BlockId lower_assign(const FormulaNode& node, BlockId next) {
-    const BlockId block = graph_.add_block();
-    const ValueId value = append_term(block, node.lhs);
-    graph_.append(block, {.op = flow::Op::kSetSlot, .a = value, .k = node.variable});
-    graph_.blocks[block].exit.kind = flow::ExitKind::kJump;
-    graph_.blocks[block].exit.if_true.target = next;
-    return block;
+  BlockId verdict(std::uint32_t value) { return builder_.verdict(value); }
+  BlockId test(const FormulaNode& node, BlockId if_true, BlockId if_false, BlockId sole) {
+    return builder_.test({.condition = node.condition,
+                          .lhs = node.lhs,
+                          .rhs = node.rhs,
+                          .if_true = if_true,
+                          .if_false = if_false,
+                          .sole = sole});
   }
+  BlockId assign(const FormulaNode&, BlockId next) { return next; }  // a formula without variables has none
+  std::optional<cbpf::Program> finish(BlockId entry, const flow::OptimiseOptions& passes) {
+    return builder_.optimise_and_emit(entry, passes);
+  }
+
+ private:
+  void make(const Term& term) {
+    switch (term.op) {
+      case TermOp::kConstant: builder_.constant(term.k); break;
+      case TermOp::kLoad: builder_.load(term.size, term.a, term.k); break;
+      case TermOp::kLength: builder_.length(); break;
+      case TermOp::kExtension: builder_.extension(term.k); break;
+      case TermOp::kVariable: builder_.constant(0); break;  // never assigned
+      case TermOp::kNegate: builder_.negate(term.a); break;
+      default: builder_.binary(op_of(term.op), term.a, term.b); break;
+    }
+  }
+  static_assert(kNoTerm == flow::kNone);
+
+  flow::Builder builder_;
+};
+
+template <typename Blocks>
+class Lowering {
+ public:
+  explicit Lowering(const Bound& bound) : bound_(bound), blocks_(bound) {}
+
+  template <typename... Options>
+  auto run(std::uint32_t accept, const Options&... options) {
+    const BlockId yes = blocks_.verdict(accept);
+    const BlockId no = blocks_.verdict(0);
+    return blocks_.finish(lower_node(bound_.root, yes, no), options...);
+  }
+
+ private:
+  // A connective whose children are being lowered, last to first; `next` is where the child already lowered starts.
+  struct Frame {
+    FormulaId node;
+    BlockId if_true;
+    BlockId if_false;
+    std::size_t remaining;
+    BlockId next;
+  };
 
   // Lowers a node that is no connective, or opens a frame for one that is.
   // Returns the block where it starts, or kNone when a frame was opened.
@@ -138,8 +199,8 @@ class Lowering {
       switch (node.kind) {
         case FormulaKind::kTrue: return if_true;
         case FormulaKind::kFalse: return if_false;
-        case FormulaKind::kTest: return lower_test(node, if_true, if_false);
-        case FormulaKind::kAssign: return lower_assign(node, if_true);
+        case FormulaKind::kTest: return blocks_.test(node, if_true, if_false, sole_);
+        case FormulaKind::kAssign: return blocks_.assign(node, if_true);
         case FormulaKind::kNot:
           id = node.children.front();
           std::swap(if_true, if_false);
@@ -166,20 +227,31 @@ class Lowering {
       const FormulaNode& node = bound_.nodes[frame.node];
       const FormulaId child = node.children[--frame.remaining];
       const bool is_and = node.kind == FormulaKind::kAnd;
+      // Of two tests beside each other, the first alone leads to the second.
+      const bool tests = frame.remaining + 1 < node.children.size() && bound_.nodes[child].kind == FormulaKind::kTest &&
+                         bound_.nodes[node.children[frame.remaining + 1]].kind == FormulaKind::kTest;
+      sole_ = tests ? frame.next : flow::kNone;
       start = enter(child, is_and ? frame.next : frame.if_true, is_and ? frame.if_false : frame.next);
     }
     return start;
   }
 
   const Bound& bound_;
-  flow::Graph graph_;
+  Blocks blocks_;
   std::vector<Frame> stack_;
-  std::vector<TermId> needed_;
-  std::vector<ValueId> made_;
+  BlockId sole_ = flow::kNone;  // where only the test made next leads
 };
 
 }  // namespace
 
-flow::Graph lower(const Bound& bound, const LowerOptions& options) { return Lowering(bound).run(options.accept); }
+flow::Graph lower(const Bound& bound, const LowerOptions& options) {
+  return Lowering<GraphBlocks>(bound).run(options.accept);
+}
+
+std::optional<cbpf::Program> lower_to_program(const Bound& bound, const LowerOptions& options,
+                                              const flow::OptimiseOptions& passes) {
+  if (bound.variable_count != 0) return std::nullopt;
+  return Lowering<BuilderBlocks>(bound).run(options.accept, passes);
+}
 
 }  // namespace weir::filter

@@ -2,7 +2,8 @@
 //
 // A set of up to kLinear ranges is compared one by one, a single number with one instruction, a range with two at most;
 // a larger one is halved by `jge` until few are left, which costs one more instruction for every few numbers and makes
-// the number of steps logarithmic.
+// the number of steps logarithmic. The upper half of a large part is out of a branch's reach and costs one step more;
+// parts are cut so that the longest way is as short as it can be.
 #include "flow/backward_code.h"
 
 #include <algorithm>
@@ -15,9 +16,12 @@ using cbpf::Opcode;
 namespace {
 
 constexpr std::uint32_t kLongestBranch = 255;
-constexpr std::size_t kLinear = 8;  // ranges of a whole set that is not worth a tree
-constexpr std::size_t kLeaf = 3;    // ranges at the leaves of a tree
-constexpr std::size_t kFar = 290;   // ranges of a part whose upper half is out of a branch's reach
+constexpr std::size_t kLinear = 8;     // ranges of a whole set that is not worth a tree
+constexpr std::size_t kLongLeaf = 3;   // ranges at the leaves of a tree: fewer instructions,
+constexpr std::size_t kShortLeaf = 2;  // or fewer steps, for sets of more than
+constexpr std::size_t kMiddling = 400;
+constexpr std::size_t kLarge = 1100;  // ranges of a set that must be short rather than fast, as the kernel takes 4096
+constexpr std::size_t kReach = 225;   // instructions that a branch may surely pass over, relays among them
 
 // Scratch words that a checker finds read before they were written on every path, one bit a word. It finds more than
 // there are: what follows a `ret` counts as if it followed from there (net/core/filter.c, check_load_and_stores).
@@ -52,6 +56,34 @@ bool uses_scratch(const std::vector<Instruction>& code) {
 }
 
 }  // namespace
+
+BackwardCode::SetTree::SetTree(std::span<const Range> set)
+    : leaf_(set.size() > kMiddling && set.size() <= kLarge ? kShortLeaf : kLongLeaf) {
+  std::size_t comparisons = 0;
+  for (const Range& range : set) comparisons += range.first == range.last ? 1 : 2;
+  const std::size_t instructions = comparisons + set.size() / leaf_;
+  near_ = std::max<std::size_t>(kReach * set.size() / instructions, leaf_);
+  // A branch, then the lower part, or a `ja` and the upper part where the lower one is too large to pass over.
+  holds_.assign({0, leaf_});
+  while (holds_.back() < set.size()) {
+    const std::size_t below = holds_.back();
+    holds_.push_back(below + upper_holds(below, holds_.size() - 1));
+  }
+}
+
+std::size_t BackwardCode::SetTree::upper_holds(std::size_t lower, std::size_t levels) const {
+  return lower <= near_ ? holds_[levels] : holds_[levels - 1];
+}
+
+// As near to the middle as the number of levels allows.
+std::size_t BackwardCode::SetTree::lower_half(std::size_t count) const {
+  std::size_t levels = 1;
+  while (holds_[levels] < count) ++levels;
+  --levels;  // of each part
+  const std::size_t half = count / 2;
+  const std::size_t least = count - std::min(count - 1, upper_holds(half, levels));
+  return std::clamp(half, std::max<std::size_t>(least, 1), holds_[levels]);
+}
 
 Opcode branch_opcode(Condition condition, bool index) {
   switch (condition) {
@@ -102,7 +134,10 @@ void BackwardCode::push_branch(Opcode opcode, std::uint32_t k, FromEnd if_true, 
 }
 
 FromEnd BackwardCode::push_set(std::span<const Range> set, FromEnd if_true, FromEnd if_false) {
-  if (set.size() > kLinear) return push_part(set, false, if_true, if_false);
+  if (set.size() > kLinear) {
+    const SetTree tree(set);
+    return push_part(tree, set, false, if_true, if_false);
+  }
   FromEnd next = if_false;
   for (std::size_t i = set.size(); i-- > 0;) next = push_range(set[i], false, if_true, next);
   return next;
@@ -124,16 +159,16 @@ FromEnd BackwardCode::push_range(const Range& range, bool at_least, FromEnd if_t
 }
 
 // at_least: A is known to be no less than the first number. Recursion is as deep as the tree.
-FromEnd BackwardCode::push_part(std::span<const Range> set, bool at_least, FromEnd if_true, FromEnd if_false) {
-  if (set.size() <= kLeaf) {
+FromEnd BackwardCode::push_part(const SetTree& tree, std::span<const Range> set, bool at_least, FromEnd if_true,
+                                FromEnd if_false) {
+  if (set.size() <= tree.leaf()) {
     FromEnd next = if_false;
     for (std::size_t i = set.size(); i-- > 0;) next = push_range(set[i], at_least && i == 0, if_true, next);
     return next;
   }
-  // The far side costs a `ja` more on the way, so it gets less of the set.
-  const std::size_t middle = set.size() > kFar ? set.size() * 2 / 3 : set.size() / 2;
-  const FromEnd right = push_part(set.subspan(middle), true, if_true, if_false);
-  const FromEnd left = push_part(set.first(middle), at_least, if_true, if_false);
+  const std::size_t middle = tree.lower_half(set.size());
+  const FromEnd right = push_part(tree, set.subspan(middle), true, if_true, if_false);
+  const FromEnd left = push_part(tree, set.first(middle), at_least, if_true, if_false);
   push_branch(Opcode::kJgeK, set[middle].first, right, left);
   return here();
 }

@@ -42,7 +42,21 @@ class BackwardCode {
   std::optional<FromEnd> reachable(FromEnd target, std::uint32_t slack) const;
   void push_relay(FromEnd target);
   FromEnd push_range(const Range& range, bool at_least, FromEnd if_true, FromEnd if_false);
-  FromEnd push_part(std::span<const Range> set, bool at_least, FromEnd if_true, FromEnd if_false);
+  // How a large set is cut.
+  class SetTree {
+   public:
+    explicit SetTree(std::span<const Range> set);
+    std::size_t leaf() const { return leaf_; }        // ranges that are compared one by one
+    std::size_t lower_half(std::size_t count) const;  // of a part of so many ranges
+
+   private:
+    std::size_t upper_holds(std::size_t lower, std::size_t levels) const;
+
+    std::size_t leaf_;
+    std::size_t near_;                // ranges whose code a branch can pass over
+    std::vector<std::size_t> holds_;  // by levels: ranges that fit
+  };
+  FromEnd push_part(const SetTree& tree, std::span<const Range> set, bool at_least, FromEnd if_true, FromEnd if_false);
 
   std::vector<cbpf::Instruction> code_;  // from the last instruction to the first
   std::vector<Relay> relays_;            // the one placed last of each target, few

@@ -23,6 +23,36 @@ Slice Decisions::keep(std::span<const Range> set) {
   return out;
 }
 
+void Decisions::count_ways_in() {
+  ways_in.assign(all.size(), 0);
+  if (entry == kNone) return;
+  ways_in[entry] = 1;
+  for (DecisionId id = entry; id < all.size(); ++id) {
+    if (ways_in[id] == 0) continue;
+    const Decision& decision = all[id];
+    if (decision.if_true.to != kNone) ++ways_in[decision.if_true.to];
+    if (decision.if_false.to != kNone) ++ways_in[decision.if_false.to];
+  }
+}
+
+void order_decisions(Decisions& decisions) {
+  Walk walk;
+  walk.topological(decisions);
+  std::vector<DecisionId> name(decisions.all.size(), kNone);
+  std::vector<Decision> ordered;
+  ordered.reserve(walk.order.size());
+  for (const DecisionId id : walk.order) {
+    name[id] = static_cast<DecisionId>(ordered.size());
+    ordered.push_back(decisions.all[id]);
+  }
+  for (Decision& decision : ordered)
+    for (Way* way : {&decision.if_true, &decision.if_false})
+      if (way->to != kNone) way->to = name[way->to];
+  decisions.all = std::move(ordered);
+  if (decisions.entry != kNone) decisions.entry = name[decisions.entry];
+  decisions.ordered = decisions.tidy = true;
+}
+
 void Walk::topological(const Decisions& decisions) {
   // Scratch space that is kept: growing it afresh in every pass costs more than walking a small program.
   static thread_local std::vector<std::uint8_t> state;
@@ -203,9 +233,8 @@ void simplify_member(Expressions& expressions, Test& out) {
     if (is_decided(expressions.known(out.lhs), out)) return;
   } while (undo_step(expressions, out));
   if (out.set.front().first == 0) {
-    Ranges rest;
-    complement(out.set, rest);
-    out.set.swap(rest);
+    complement(out.set, out.scratch);
+    out.set.swap(out.scratch);
     out.negated = !out.negated;
   }
 }

@@ -52,8 +52,13 @@ struct Decision {
 
 struct Decisions {
   Expressions expressions;
+  // Each before those it leads to, reachable or not: to_decisions() makes them so, and passes keep the order, all but
+  // those that add decisions; order_decisions() makes it again.
   std::vector<Decision> all;
   DecisionId entry = kNone;
+  bool ordered = true;
+  bool tidy = false;                   // order_decisions() was the last to change anything
+  std::vector<std::uint32_t> ways_in;  // by decision, as count_ways_in() left it
   std::vector<ExprId> lists;
   Ranges ranges;
 
@@ -62,7 +67,14 @@ struct Decisions {
   Slice keep(std::span<const ExprId> list);
   Slice keep(std::span<const Range> set);
   const Decision& operator[](DecisionId id) const { return all[id]; }
+
+  // How many ways lead to each decision from those that can be reached, one more to the entry: 0 says that it cannot.
+  // Needs the order.
+  void count_ways_in();
 };
+
+// Drops what cannot be reached, and names decisions so that each stands before those it leads to.
+void order_decisions(Decisions& decisions);
 
 // Reachable decisions, each before those it leads to; the true side follows directly where both orders are possible.
 struct Walk {
@@ -78,6 +90,7 @@ struct Test {
   ExprId lhs = kNone;
   ExprId rhs = kNone;  // kGeneral; with kBitsSet often a constant
   Ranges set{};        // kMember: normalised, without 0
+  Ranges scratch{};
 };
 void simplify_test(Expressions& expressions, Condition condition, ExprId lhs, ExprId rhs, Test& out);
 // The same for membership in `out.set`, of `out.lhs`.

@@ -112,7 +112,9 @@ Result<cbpf::Program> emit(const Graph& graph) {
   if (!is_promoted(graph)) return Emitter(graph).run();
   std::optional<Decisions> decisions = to_decisions(graph);
   std::optional<cbpf::Program> program;
-  if (decisions) program = select(*decisions);
+  if (decisions) {
+    if (std::optional<Selected> selected = select(*decisions)) program = std::move(selected->program);
+  }
   if (program) return *std::move(program);
   return fail(Error{.code = ErrorCode::kLimit,
                     .message = "the optimised graph does not fit the registers of the classic machine",

@@ -11,22 +11,24 @@
 
 namespace weir::flow {
 
+void Facts::Entry::copy(const Entry& from) {
+  used = from.used;
+  count = from.count;
+  zeros = from.zeros;
+  ones = from.ones;
+  some = from.some;
+  std::copy_n(from.ranges.begin(), from.count, ranges.begin());
+}
+
 Facts& Facts::operator=(const Facts& other) {
   if (this == &other) return *this;
   need_ = other.need_;
   trap_count_ = other.trap_count_;
   entry_count_ = other.entry_count_;
+  clock_ = other.clock_;
   std::copy_n(other.traps_.begin(), trap_count_, traps_.begin());
-  for (std::uint32_t i = 0; i < entry_count_; ++i) {
-    const Entry& from = other.entries_[i];
-    Entry& to = entries_[i];
-    to.expr = from.expr;
-    to.count = from.count;
-    to.zeros = from.zeros;
-    to.ones = from.ones;
-    to.some = from.some;
-    std::copy_n(from.ranges.begin(), from.count, to.ranges.begin());
-  }
+  std::copy_n(other.exprs_.begin(), entry_count_, exprs_.begin());
+  for (std::uint32_t i = 0; i < entry_count_; ++i) entries_[i].copy(other.entries_[i]);
   return *this;
 }
 
@@ -34,49 +36,75 @@ void Facts::clear() {
   need_ = 0;
   trap_count_ = 0;
   entry_count_ = 0;
+  clock_ = 0;
 }
 
-const Facts::Entry* Facts::find(ExprId expr) const {
-  for (std::uint32_t i = entry_count_; i-- > 0;)
-    if (entries_[i].expr == expr) return &entries_[i];
-  return nullptr;
-}
-
-// The entry of an expression, moved to the end; made, in place of the oldest if need be, where there is none.
+// The entry of an expression; made, in place of the one used least recently if need be, where there is none.
 Facts::Entry& Facts::touch(ExprId expr) {
   std::uint32_t at = 0;
-  while (at < entry_count_ && entries_[at].expr != expr) ++at;
-  const bool found = at < entry_count_;
-  if (!found) {
-    if (entry_count_ < kMostEntries) at = entry_count_++;
-    else at = 0;
-    entries_[at].expr = expr;
+  while (at < entry_count_ && exprs_[at] != expr) ++at;
+  if (at == entry_count_) {
+    if (entry_count_ < kMostEntries) {
+      ++entry_count_;
+    } else {
+      at = 0;
+      for (std::uint32_t i = 1; i < entry_count_; ++i)
+        if (entries_[i].used < entries_[at].used) at = i;
+    }
+    exprs_[at] = expr;
     entries_[at].count = 0;
     entries_[at].zeros = entries_[at].ones = entries_[at].some = 0;
   }
-  if (at + 1 < entry_count_)
-    std::rotate(entries_.begin() + at, entries_.begin() + at + 1, entries_.begin() + entry_count_);
-  return entries_[entry_count_ - 1];
+  entries_[at].used = ++clock_;
+  return entries_[at];
 }
 
-// Keeps the ranges, or fewer that hold more where there are too many: the last ones as one.
-void Facts::assign(Entry& entry, const Ranges& ranges) {
-  const std::size_t kept = std::min(ranges.size(), kMostRanges);
-  std::copy_n(ranges.begin(), kept, entry.ranges.begin());
-  if (kept < ranges.size()) entry.ranges[kept - 1].last = ranges.back().last;
-  entry.count = static_cast<std::uint32_t>(kept);
-}
-
+// Where there are too many ranges, the last ones become one: that holds more.
 void Facts::restrict(Entry& entry, std::span<const Range> to) {
-  static thread_local Ranges result;
+  if (to.empty()) return;
   if (entry.count == 0) {
-    result.assign(to.begin(), to.end());
-  } else {
-    intersect(entry.values(), to, result);
-    // A set cut into more pieces than fit is better left as it was than joined to a wide one.
-    if (result.size() > kMostRanges && entry.count + 2 >= kMostRanges) return;
+    const std::size_t kept = std::min(to.size(), kMostRanges);
+    std::copy_n(to.begin(), kept, entry.ranges.begin());
+    entry.ranges[kept - 1].last = to.back().last;
+    entry.count = static_cast<std::uint32_t>(kept);
+    return;
   }
-  if (!result.empty()) assign(entry, result);
+  std::array<Range, kMostRanges> result;
+  std::size_t count = 0;
+  for (std::size_t i = 0, j = 0; i < entry.count && j < to.size();) {
+    const std::uint32_t first = std::max(entry.ranges[i].first, to[j].first);
+    const std::uint32_t last = std::min(entry.ranges[i].last, to[j].last);
+    if (first <= last) {
+      if (count < kMostRanges) result[count] = {first, last};
+      else result[kMostRanges - 1].last = last;
+      ++count;
+    }
+    if (entry.ranges[i].last < to[j].last) ++i;
+    else ++j;
+  }
+  // A set cut into more pieces than fit is better left as it was than joined to a wide one.
+  if (count == 0 || (count > kMostRanges && entry.count + 2 >= kMostRanges)) return;
+  entry.count = static_cast<std::uint32_t>(std::min(count, kMostRanges));
+  std::copy_n(result.begin(), entry.count, entry.ranges.begin());
+}
+
+// The ranges of either, with the last ones as one where there are too many.
+void Facts::join(Entry& entry, const Entry& other) {
+  std::array<Range, 2 * kMostRanges> both;
+  std::merge(entry.ranges.begin(), entry.ranges.begin() + entry.count, other.ranges.begin(),
+             other.ranges.begin() + other.count, both.begin(),
+             [](const Range& a, const Range& b) { return a.first < b.first; });
+  std::size_t kept = 0;
+  for (std::size_t i = 1; i < entry.count + other.count; ++i) {
+    Range& last = both[kept];
+    if (last.last == kLastNumber) break;
+    if (both[i].first <= last.last + 1) last.last = std::max(last.last, both[i].last);
+    else both[++kept] = both[i];
+  }
+  entry.count = static_cast<std::uint32_t>(std::min(kept + 1, kMostRanges));
+  std::copy_n(both.begin(), entry.count, entry.ranges.begin());
+  entry.ranges[entry.count - 1].last = both[kept].last;
+  if (is_all(entry.values())) entry.count = 0;
 }
 
 bool Facts::covers_trap(const Decisions& decisions, ExprId trap) const {
@@ -129,6 +157,7 @@ void Facts::learn_demands(const Decisions& decisions, const Decision& decision) 
 Known Facts::known(const Expressions& expressions, ExprId id, int depth) const {
   Known out = expressions.known(id);
   const Expr& e = expressions[id];
+  if (e.op == Op::kConstant) return out;
   if (e.b != kNone && e.op >= Op::kAdd && depth < 4 && entry_count_ != 0) {
     const Known derived = known_of(e.op, known(expressions, e.a, depth + 1), known(expressions, e.b, depth + 1));
     out.zeros |= derived.zeros;
@@ -156,6 +185,17 @@ std::optional<bool> Facts::decide(const Decisions& decisions, const Decision& de
   if (entry == nullptr && expressions[decision.lhs].a == kNone &&
       (decision.kind == ExitKind::kSet || expressions.is_constant(decision.rhs)))
     return std::nullopt;
+  const bool has_values = entry != nullptr && entry->count != 0;
+  if (decision.kind == ExitKind::kSet && has_values) {  // what is said of most: by the ranges alone
+    const std::span<const Range> set = decisions.set(decision.set);
+    const Overlap first = overlap(set, entry->ranges[0]);
+    bool same = first != Overlap::kSome;
+    for (std::uint32_t i = 1; i < entry->count && same; ++i) same = overlap(set, entry->ranges[i]) == first;
+    if (same) {
+      touch(decision.lhs);
+      return first == Overlap::kAll;
+    }
+  }
   const Known left = known(expressions, decision.lhs);
   if (left.low > left.high) return std::nullopt;
   if (decision.kind == ExitKind::kSet) {
@@ -233,9 +273,17 @@ void Facts::learn_outcome(const Decisions& decisions, const Decision& decision, 
     if (outcome) {
       restrict(entry, set);
     } else if (set.size() <= kMostRanges) {
-      static thread_local Ranges rest;
-      complement(set, rest);
-      restrict(entry, rest);
+      std::array<Range, kMostRanges + 1> rest;
+      std::size_t count = 0;
+      std::uint32_t next = 0;
+      bool to_the_end = true;
+      for (const Range& range : set) {
+        if (range.first > next) rest[count++] = {next, range.first - 1};
+        to_the_end = range.last != kLastNumber;
+        next = range.last + 1;
+      }
+      if (to_the_end) rest[count++] = {next, kLastNumber};
+      restrict(entry, {rest.data(), count});
     }
     if (entry.count == 1 && entry.ranges[0].first == entry.ranges[0].last) {
       const std::uint32_t value = entry.ranges[0].first;
@@ -259,27 +307,22 @@ void Facts::meet(const Facts& other) {
   }
   trap_count_ = kept;
   std::uint32_t entries = 0;
-  static thread_local Ranges both;
   for (std::uint32_t i = 0; i < entry_count_; ++i) {
-    const Entry* match = other.find(entries_[i].expr);
+    const Entry* match = other.find(exprs_[i]);
     if (match == nullptr) continue;
     Entry& entry = entries_[entries];
-    if (entries != i) entry = entries_[i];
-    ++entries;
+    if (entries != i) {
+      entry.copy(entries_[i]);
+      exprs_[entries] = exprs_[i];
+    }
     entry.zeros &= match->zeros;
     entry.ones &= match->ones;
     entry.some = entry.some != 0 && match->some != 0 ? entry.some | match->some : 0;
-    if (entry.count == 0 || match->count == 0) {
-      entry.count = 0;
-    } else if (entry.count != match->count ||
-               !std::equal(entry.ranges.begin(), entry.ranges.begin() + entry.count, match->ranges.begin())) {
-      both.assign(entry.ranges.begin(), entry.ranges.begin() + entry.count);
-      both.insert(both.end(), match->ranges.begin(), match->ranges.begin() + match->count);
-      normalise(both);
-      assign(entry, both);
-      if (is_all(both)) entry.count = 0;
-    }
-    if (entry.count == 0 && entry.zeros == 0 && entry.ones == 0 && entry.some == 0) --entries;
+    if (entry.count == 0 || match->count == 0) entry.count = 0;
+    else if (entry.count != match->count ||
+             !std::equal(entry.ranges.begin(), entry.ranges.begin() + entry.count, match->ranges.begin()))
+      join(entry, *match);
+    if (entry.count != 0 || entry.zeros != 0 || entry.ones != 0 || entry.some != 0) ++entries;
   }
   entry_count_ = entries;
 }

@@ -39,26 +39,33 @@ class Facts {
   static constexpr std::size_t kMostEntries = 12;
   static constexpr std::size_t kMostTraps = 6;
   struct Entry {
-    ExprId expr = kNone;
+    std::uint32_t used = 0;   // when last, by clock_
     std::uint32_t count = 0;  // of ranges; 0: any number
     std::uint32_t zeros = 0;
     std::uint32_t ones = 0;
     std::uint32_t some = 0;  // not 0: at least one of these bits is set
     std::array<Range, kMostRanges> ranges;
     std::span<const Range> values() const { return {ranges.data(), count}; }
+    void copy(const Entry& from);
   };
 
-  const Entry* find(ExprId expr) const;
+  const Entry* find(ExprId expr) const {
+    for (std::uint32_t i = 0; i < entry_count_; ++i)
+      if (exprs_[i] == expr) return &entries_[i];
+    return nullptr;
+  }
   Entry& touch(ExprId expr);
   static void restrict(Entry& entry, std::span<const Range> to);
-  static void assign(Entry& entry, const Ranges& ranges);
+  static void join(Entry& entry, const Entry& other);
   void learn_bits(const Expressions& expressions, ExprId expr, std::uint32_t zeros, std::uint32_t ones, int depth = 0);
 
   std::uint32_t need_ = 0;
   std::uint32_t trap_count_ = 0;
   std::uint32_t entry_count_ = 0;
+  std::uint32_t clock_ = 0;
   std::array<ExprId, kMostTraps> traps_;
-  std::array<Entry, kMostEntries> entries_;  // the one used last comes last
+  std::array<ExprId, kMostEntries> exprs_;  // of each entry
+  std::array<Entry, kMostEntries> entries_;
 };
 
 }  // namespace weir::flow

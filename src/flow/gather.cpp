@@ -9,41 +9,43 @@
 // Joining a whole run at once keeps the cost near its length times the logarithm of it.
 #include <algorithm>
 
+#include <weir/base/small_vector.h>
+
 #include "flow/passes.h"
+#include "flow/scratch.h"
 
 namespace weir::flow {
 namespace {
 
 class Gathering {
  public:
-  explicit Gathering(Decisions& decisions) : decisions_(decisions) {
-    walk_.topological(decisions);
-    ways_in_.assign(decisions.all.size(), 0);
-    done_.assign(decisions.all.size(), false);
-    group_of_.assign(decisions.expressions.size(), kNone);
-    run_.reserve(16);
-    kept_.reserve(16);
-    groups_.reserve(16);
-    members_.reserve(16);
-    ++ways_in_[decisions.entry];
-    for (const DecisionId id : walk_.order)
-      for (const Way* way : {&decisions_.all[id].if_true, &decisions_.all[id].if_false})
-        if (way->to != kNone) ++ways_in_[way->to];
+  explicit Gathering(Decisions& decisions) : decisions_(decisions), ways_in_(decisions.ways_in) {
+    decisions.count_ways_in();
   }
 
   bool run() {
-    for (const DecisionId id : walk_.order) {
-      if (done_[id] || !is_link(id)) continue;
-      const Decision& first = decisions_.all[id];
-      const std::size_t by_true = length(id, first.if_true.to);
-      const std::size_t by_false = length(id, first.if_false.to);
-      if (std::max(by_true, by_false) < 2) continue;
-      gather_run(id, by_true >= by_false ? first.if_true.to : first.if_false.to);
+    for (DecisionId id = decisions_.entry; id < decisions_.all.size(); ++id) {
+      if (ways_in_[id] == 0 || !is_link(id) || (!done_.empty() && done_[id])) continue;
+      const Way if_true = decisions_.all[id].if_true, if_false = decisions_.all[id].if_false;
+      const DecisionId by_true = next(id, if_true.to);
+      const DecisionId by_false = next(id, if_false.to);
+      if (by_true == kNone && by_false == kNone) continue;
+      const bool longer = by_false != kNone && next(by_false, if_false.to) != kNone;
+      const bool prefers_true = by_true != kNone && (!longer || next(by_true, if_true.to) != kNone);
+      gather_run(id, prefers_true ? if_true.to : if_false.to);
     }
     return changed_;
   }
 
  private:
+  // Tests of one expression in a segment.
+  struct Group {
+    DecisionId first;
+    bool bits;
+    std::uint32_t next;         // another group of the same expression
+    std::uint32_t start, last;  // in run_
+  };
+
   // Tests that can be joined: membership, and bits of a mask.
   bool is_link(DecisionId id) const {
     const Decision& d = decisions_.all[id];
@@ -62,25 +64,32 @@ class Gathering {
     return o.if_true.to == common || o.if_false.to == common ? other : kNone;
   }
 
-  std::size_t length(DecisionId id, DecisionId common) const {
-    std::size_t out = 0;
-    for (; id != kNone && out < 3; id = next(id, common)) ++out;  // 2 is enough to know
-    return out;
+  // Whether an expression may occur twice in the run; of long runs that is not asked.
+  bool repeats() const {
+    constexpr std::size_t kShort = 8;
+    if (run_.size() > kShort) return true;
+    for (std::size_t i = 1; i < run_.size(); ++i)
+      for (std::size_t j = 0; j < i; ++j)
+        if (decisions_.all[run_[i]].lhs == decisions_.all[run_[j]].lhs) return true;
+    return false;
   }
 
   void gather_run(DecisionId id, DecisionId common) {
+    if (done_.empty()) done_.assign(decisions_.all.size(), false);
     run_.clear();
     for (; id != kNone; id = next(id, common)) {
       run_.push_back(id);
       done_[id] = true;
     }
+    if (!repeats()) return;
+    if (group_of_.empty()) group_of_.assign(decisions_.expressions.size(), kNone);
     const Decision& last = decisions_.all[run_.back()];
     const Way out = last.if_true.to == common ? last.if_false : last.if_true;
     kept_.clear();
     const Decision& place = decisions_.all[common];
     const bool rejects = place.kind == ExitKind::kVerdict && decisions_.expressions.is_constant(place.lhs, 0);
-    for (std::size_t from = 0; from < run_.size();) {
-      std::size_t to = from + 1;
+    for (std::uint32_t from = 0; from < run_.size();) {
+      std::uint32_t to = from + 1;
       while (to < run_.size() && (rejects || !decisions_.all[run_[to]].demands())) ++to;
       segment(from, to, common);
       from = to;
@@ -91,10 +100,10 @@ class Gathering {
   }
 
   // Joins run_[from, to) by expression; what remains goes to kept_ in the order of first occurrence.
-  void segment(std::size_t from, std::size_t to, DecisionId common) {
+  void segment(std::uint32_t from, std::uint32_t to, DecisionId common) {
     groups_.clear();
     members_.clear();
-    for (std::size_t i = from; i < to; ++i) {
+    for (std::uint32_t i = from; i < to; ++i) {
       const Decision& d = decisions_.all[run_[i]];
       const bool bits = d.kind == ExitKind::kTest;
       const bool joins = !bits || d.if_true.to == common;
@@ -103,37 +112,35 @@ class Gathering {
       while (found != kNone && groups_[found].bits != bits) found = groups_[found].next;
       if (found == kNone) {
         found = static_cast<std::uint32_t>(groups_.size());
-        groups_.push_back({run_[i], bits, joins ? group : kNone, 0});
+        groups_.push_back({run_[i], bits, joins ? group : kNone, i, i});
         if (joins) group = found;
+      } else {
+        members_[groups_[found].last - from] = i;
+        groups_[found].last = i;
       }
-      ++groups_[found].count;
-      members_.push_back({found, run_[i]});
+      members_.push_back(kNone);
     }
-    for (std::size_t i = from; i < to; ++i) group_of_[decisions_.all[run_[i]].lhs] = kNone;
-    std::stable_sort(members_.begin(), members_.end(),
-                     [](const Member& a, const Member& b) { return a.group < b.group; });
-    std::size_t at = 0;
+    for (std::uint32_t i = from; i < to; ++i) group_of_[decisions_.all[run_[i]].lhs] = kNone;
     for (const Group& group : groups_) {
-      if (group.count > 1) join(at, at + group.count, common);
-      at += group.count;
+      if (group.start != group.last) join(group, from, common);
       kept_.push_back(group.first);
     }
   }
 
-  // The first of the members tests for all of them.
-  void join(std::size_t from, std::size_t to, DecisionId common) {
-    Decision& first = decisions_.all[members_[from].decision];
+  // The first of the group tests for all of it.
+  void join(const Group& group, std::uint32_t from, DecisionId common) {
+    Decision& first = decisions_.all[group.first];
     if (first.kind == ExitKind::kTest) {
       std::uint32_t mask = 0;
-      for (std::size_t i = from; i < to; ++i)
-        mask |= decisions_.expressions[decisions_.all[members_[i].decision].rhs].k;
+      for (std::uint32_t i = group.start; i != kNone; i = members_[i - from])
+        mask |= decisions_.expressions[decisions_.all[run_[i]].rhs].k;
       first.rhs = decisions_.expressions.constant(mask);
       if (group_of_.size() < decisions_.expressions.size()) group_of_.resize(decisions_.expressions.size(), kNone);
       return;
     }
     union_.clear();
-    for (std::size_t i = from; i < to; ++i) {
-      const Decision& d = decisions_.all[members_[i].decision];
+    for (std::uint32_t i = group.start; i != kNone; i = members_[i - from]) {
+      const Decision& d = decisions_.all[run_[i]];
       const auto set = decisions_.set(d.set);
       if (d.if_true.to == common) {
         union_.insert(union_.end(), set.begin(), set.end());
@@ -168,25 +175,15 @@ class Gathering {
     }
   }
 
-  struct Group {
-    DecisionId first;
-    bool bits;
-    std::uint32_t next;  // another group of the same expression
-    std::uint32_t count;
-  };
-  struct Member {
-    std::uint32_t group;
-    DecisionId decision;
-  };
-
   Decisions& decisions_;
-  Walk walk_;
-  std::vector<std::uint32_t> ways_in_;   // by decision
-  std::vector<bool> done_;               // by decision
-  std::vector<std::uint32_t> group_of_;  // by expression: the last group of the segment at hand
-  std::vector<DecisionId> run_, kept_;
-  std::vector<Group> groups_;
-  std::vector<Member> members_;
+  const std::vector<std::uint32_t>& ways_in_;  // by decision, before the pass
+  // Made when the first run is found.
+  Scratch scratch_;
+  ScratchVector<bool> done_{scratch_};               // by decision
+  ScratchVector<std::uint32_t> group_of_{scratch_};  // by expression: the last group of the segment at hand
+  SmallVector<DecisionId, 16> run_, kept_;
+  SmallVector<Group, 16> groups_;
+  SmallVector<std::uint32_t, 16> members_;  // by place in the segment: the next one of its group
   Ranges union_, rest_;
   bool changed_ = false;
 };

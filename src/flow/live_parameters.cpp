@@ -8,10 +8,10 @@
 
 namespace weir::flow {
 
-void LiveParameters::find(const Decisions& decisions, const std::vector<DecisionId>& order) {
+void LiveParameters::find(const Decisions& decisions) {
   live_.clear();
-  const bool any =
-      std::any_of(order.begin(), order.end(), [&](DecisionId id) { return !decisions.all[id].parameters.empty(); });
+  const bool any = std::any_of(decisions.all.begin(), decisions.all.end(),
+                               [](const Decision& decision) { return !decision.parameters.empty(); });
   if (!any) return;
   const Expressions& expressions = decisions.expressions;
   in_.assign(expressions.size(), 0);
@@ -26,15 +26,16 @@ void LiveParameters::find(const Decisions& decisions, const std::vector<Decision
     if (e.b != kNone) in_[id] |= in_[e.b];
   }
   live_.assign(decisions.all.size(), 0);
-  for (auto id = order.rbegin(); id != order.rend(); ++id) {
-    const Decision& decision = decisions.all[*id];
+  for (auto id = static_cast<DecisionId>(decisions.all.size()); id-- > 0;) {
+    if (decisions.ways_in[id] == 0) continue;
+    const Decision& decision = decisions.all[id];
     std::uint64_t live = used_by(decisions, decision);
     for (const Way* way : {&decision.if_true, &decision.if_false}) {
       if (way->to == kNone) continue;
       live |= live_[way->to] & ~mask(decisions.list(decisions.all[way->to].parameters));
       live |= mask(decisions.list(way->arguments));
     }
-    live_[*id] = live;
+    live_[id] = live;
   }
 }
 

@@ -11,8 +11,8 @@ namespace weir::flow {
 
 class LiveParameters {
  public:
-  // `order` is topological.
-  void find(const Decisions& decisions, const std::vector<DecisionId>& order);
+  // Needs the order of decisions and their `ways_in`.
+  void find(const Decisions& decisions);
   // Whether there are parameters, and not too many.
   bool known() const { return !live_.empty(); }
   // At the start of the decision, its own parameters included where they are used.

@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "flow/passes.h"
+#include "flow/scratch.h"
 
 namespace weir::flow {
 namespace {
@@ -23,26 +24,26 @@ struct Places {
 
 class Merging {
  public:
-  explicit Merging(Decisions& decisions) : decisions_(decisions) {
-    walk_.topological(decisions);
+  explicit Merging(Decisions& decisions) : decisions_(decisions), ways_in_(decisions.ways_in) {
+    decisions.count_ways_in();
     shape_.assign(decisions.all.size(), kNone);
-    ways_in_.assign(decisions.all.size(), 0);
-    for (const DecisionId id : walk_.order)
-      for (const Way* way : {&decisions.all[id].if_true, &decisions.all[id].if_false})
-        if (way->to != kNone) ++ways_in_[way->to];
-    ++ways_in_[decisions.entry];
   }
 
   bool run() {
+    const auto count = static_cast<DecisionId>(decisions_.all.size());
+    std::size_t live = 0;
+    for (const std::uint32_t ways : ways_in_) live += ways != 0 ? 1 : 0;
     std::size_t size = 16;
-    while (size < 2 * walk_.order.size()) size *= 2;
+    while (size < 2 * live) size *= 2;
     table_.assign(size, kNone);
     bool twins = false;
-    for (auto id = walk_.order.rbegin(); id != walk_.order.rend(); ++id) twins = find_shape(*id) || twins;
+    for (DecisionId id = count; id-- > 0;)
+      if (ways_in_[id] != 0) twins = find_shape(id) || twins;
     if (!twins) return false;
-    first_of_.assign(decisions_.all.size(), kNone);
+    first_of_.assign(count, kNone);
     bool changed = false;
-    for (const DecisionId id : walk_.order) {
+    for (DecisionId id = decisions_.entry; id < count; ++id) {
+      if (ways_in_[id] == 0) continue;
       if (shape_[id] == id && first_of_[id] == kNone) first_of_[id] = id;
       const DecisionId shape = shape_[id];
       if (first_of_[shape] == kNone) first_of_[shape] = id;
@@ -253,6 +254,7 @@ class Merging {
     const ExprId place = q.q_a != kNone ? expressions.parameter() : kNone;
     const ExprId value = value_first ? expressions.parameter() : kNone;
     const auto first = static_cast<DecisionId>(decisions_.all.size());
+    decisions_.ordered = false;
     for (std::size_t i = 0; i < pairs_.size(); ++i) {
       const Pair& pair = pairs_[i];
       const Decision& a = decisions_.all[pair.a];
@@ -303,11 +305,11 @@ class Merging {
   }
 
   Decisions& decisions_;
-  Walk walk_;
-  std::vector<std::uint32_t> ways_in_;  // by decision
-  std::vector<DecisionId> shape_;       // by decision
-  std::vector<DecisionId> first_of_;    // by shape: the first decision that has it
-  std::vector<DecisionId> table_;
+  const std::vector<std::uint32_t>& ways_in_;  // by decision, before the pass
+  Scratch scratch_;
+  ScratchVector<DecisionId> shape_{scratch_};     // by decision
+  ScratchVector<DecisionId> first_of_{scratch_};  // by shape: the first decision that has it
+  ScratchVector<DecisionId> table_{scratch_};
   std::vector<Pair> pairs_;
 };
 

@@ -11,6 +11,7 @@
 #include <weir/flow/emit.h>
 #include <weir/flow/lift.h>
 
+#include "flow/driver.h"
 #include "flow/passes.h"
 #include "flow/select.h"
 
@@ -19,11 +20,6 @@ namespace {
 
 constexpr int kMostRounds = 4;
 constexpr std::size_t kSmall = 600;  // decisions
-
-struct Pass {
-  PassInfo info;
-  bool (*run)(Decisions&);
-};
 
 constexpr std::array<Pass, 5> kPasses{{
     {{"gather", "chains of tests on one value become tests of a set"}, gather},
@@ -42,57 +38,57 @@ constexpr std::array<PassInfo, 6> kInfos{{
     kPasses[4].info,
 }};
 
-class Driver {
- public:
-  Driver(Decisions& decisions, const OptimiseOptions& options) : decisions_(decisions), options_(options) {}
-
-  void run() {
-    print("number");
-    if (!options_.only.empty()) {
-      for (const std::string& name : options_.only)
-        for (const Pass& pass : kPasses)
-          if (pass.info.name == name) run(pass);
-      return;
-    }
-    for (int round = 0; round < kMostRounds; ++round) {
-      const bool gathered = run(kPasses[0]);
-      if (round != 0 && !gathered && !threaded_) break;
-      threaded_ = run(kPasses[1]);
-      threaded_ = run(kPasses[2]) || threaded_;
-    }
-    run(kPasses[3]);
-    if (keeps_unmerged_) unmerged_ = decisions_;
-    merged_ = run(kPasses[4]);
-  }
-
-  // Merging pays where registers allow it, which only selection knows: of small programs both are made.
-  std::optional<cbpf::Program> select_shorter() {
-    std::optional<cbpf::Program> best = select(decisions_);
-    if (!merged_ || !unmerged_) return best;
-    std::optional<cbpf::Program> other = select(*unmerged_);
-    return other && (!best || other->size() < best->size()) ? std::move(other) : std::move(best);
-  }
-
- private:
-  bool run(const Pass& pass) {
-    const bool changed = pass.run(decisions_);
-    print(pass.info.name);
-    return changed;
-  }
-
-  void print(std::string_view pass) const {
-    if (options_.print_after) options_.print_after(pass, to_graph(decisions_));
-  }
-
-  Decisions& decisions_;
-  const OptimiseOptions& options_;
-  const bool keeps_unmerged_ = decisions_.all.size() <= kSmall;
-  bool threaded_ = false;
-  bool merged_ = false;
-  std::optional<Decisions> unmerged_;
-};
-
 }  // namespace
+
+void Driver::run() {
+  print("number");
+  if (!options_.only.empty()) {
+    for (const std::string& name : options_.only)
+      for (const Pass& pass : kPasses)
+        if (pass.info.name == name) run(pass);
+    return;
+  }
+  // Only where parameters have moved does threading find more in what it has left itself.
+  const bool parameters = std::any_of(decisions_.all.begin(), decisions_.all.end(),
+                                      [](const Decision& decision) { return !decision.parameters.empty(); });
+  for (int round = 0; round < kMostRounds; ++round) {
+    const bool gathered = run(kPasses[0]);
+    if (round != 0 && !gathered && !(threaded_ && parameters)) break;
+    threaded_ = run(kPasses[1]);
+    threaded_ = run(kPasses[2]) || threaded_;
+  }
+  run(kPasses[3]);
+  order_decisions(decisions_);
+  if (decisions_.all.size() <= kSmall) unmerged_ = decisions_.all;
+  merged_ = run(kPasses[4]);
+}
+
+// Merging pays where registers allow it, which only selection knows: where a parameter must live in a scratch word, a
+// small program is made without merging too.
+std::optional<cbpf::Program> Driver::select_shorter() {
+  std::optional<Selected> best = select(decisions_);
+  if (merged_ && !unmerged_.empty() && (!best || best->parameters_in_words)) {
+    decisions_.all.swap(unmerged_);
+    decisions_.entry = 0;
+    decisions_.ordered = decisions_.tidy = true;
+    std::optional<Selected> other = select(decisions_);
+    if (other && (!best || other->program.size() < best->program.size())) best = std::move(other);
+  }
+  if (!best) return std::nullopt;
+  return std::move(best->program);
+}
+
+bool Driver::run(const Pass& pass) {
+  if (!decisions_.ordered) order_decisions(decisions_);
+  const bool changed = pass.run(decisions_);
+  if (changed) decisions_.tidy = false;
+  print(pass.info.name);
+  return changed;
+}
+
+void Driver::print(std::string_view pass) const {
+  if (options_.print_after) options_.print_after(pass, to_graph(decisions_));
+}
 
 std::span<const PassInfo> passes() { return kInfos; }
 

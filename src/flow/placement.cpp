@@ -41,6 +41,7 @@ void split_ways(Decisions& decisions) {
         jump.kind = ExitKind::kJump;
         jump.if_true = way;
         id = static_cast<DecisionId>(decisions.all.size());
+        decisions.ordered = decisions.tidy = false;
         decisions.all.push_back(jump);
         jumps.push_back(id);
       }
@@ -207,7 +208,7 @@ void Placement::take_back(ExprId e) {
   with_words_.pop_back();
 }
 
-void Placement::mark_kept(DecisionId id, std::vector<bool>& keep) const {
+void Placement::mark_kept(DecisionId id, ScratchVector<bool>& keep) const {
   for (const ExprId e : with_words_) keep[e] = last_use_[e] > position_[id];
 }
 

@@ -14,7 +14,17 @@ void split_ways(Decisions& decisions);
 
 class Placement {
  public:
-  explicit Placement(const Decisions& decisions) : decisions_(decisions) {}
+  Placement(const Decisions& decisions, Scratch& scratch)
+      : home(scratch),
+        ways_in(scratch),
+        needs_x(scratch),
+        decisions_(decisions),
+        interval_(scratch),
+        last_use_(scratch),
+        position_(scratch),
+        seen_(scratch),
+        uses_x_for_(scratch),
+        x_taken_(scratch) {}
 
   // Decides the homes of all parameters. A parameter for which there is none makes selection fail.
   // `hopeful`: X may be put to another use where a parameter in it is used last, which works or makes selection fail.
@@ -25,12 +35,12 @@ class Placement {
   bool give_word(ExprId e);
   void take_back(ExprId e);
   // Marks which of the expressions with a scratch word are still used after the decision.
-  void mark_kept(DecisionId id, std::vector<bool>& keep) const;
+  void mark_kept(DecisionId id, ScratchVector<bool>& keep) const;
 
-  std::vector<std::uint8_t> home;      // by expression
-  std::vector<std::uint32_t> ways_in;  // by decision; empty where there are no parameters
-  std::vector<bool> needs_x;           // by decision: what X holds may be used from here on
-  std::uint32_t free_words = 0xffff;   // words that are no home
+  ScratchVector<std::uint8_t> home;      // by expression
+  ScratchVector<std::uint32_t> ways_in;  // by decision; empty where there are no parameters
+  ScratchVector<bool> needs_x;           // by decision: what X holds may be used from here on
+  std::uint32_t free_words = 0xffff;     // words that are no home
 
  private:
   struct Interval {
@@ -45,14 +55,14 @@ class Placement {
   bool fits_a(DecisionId id, ExprId parameter) const;
 
   const Decisions& decisions_;
-  std::vector<Interval> interval_;       // by expression, of parameters
-  std::vector<std::uint32_t> last_use_;  // by expression: position
-  std::vector<std::uint32_t> position_;  // by decision
-  std::vector<std::uint32_t> seen_;      // by expression: scratch
-  std::vector<ExprId> pending_;          // scratch
+  ScratchVector<Interval> interval_;       // by expression, of parameters
+  ScratchVector<std::uint32_t> last_use_;  // by expression: position
+  ScratchVector<std::uint32_t> position_;  // by decision
+  ScratchVector<std::uint32_t> seen_;      // by expression: scratch
+  std::vector<ExprId> pending_;            // scratch
   std::uint32_t round_ = 0;
-  std::vector<ExprId> uses_x_for_;  // by position: the only expression that X must hold, kNone, or kSeveral
-  std::vector<bool> x_taken_;       // by position: by a parameter
+  ScratchVector<ExprId> uses_x_for_;  // by position: the only expression that X must hold, kNone, or kSeveral
+  ScratchVector<bool> x_taken_;       // by position: by a parameter
   std::vector<ExprId> with_words_;
 };
 

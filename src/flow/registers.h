@@ -5,9 +5,11 @@
 #include <cstdint>
 #include <vector>
 
+#include <weir/base/small_vector.h>
 #include <weir/cbpf/instruction.h>
 
 #include "flow/decisions.h"
+#include "flow/scratch.h"
 
 namespace weir::flow {
 
@@ -34,7 +36,13 @@ enum Home : std::uint8_t { kNoHome = 255, kInX = 16, kInA = 17 };
 // Makes straight-line code for expressions, with the registers as they are and the homes that they have.
 class ExpressionCode {
  public:
-  explicit ExpressionCode(Expressions& expressions) : expressions_(expressions) {}
+  ExpressionCode(Expressions& expressions, Scratch& scratch)
+      : home(scratch),
+        keep(scratch),
+        computed(scratch),
+        cost(scratch),
+        twice_in_node(scratch),
+        expressions_(expressions) {}
 
   void to_a(ExprId e) { make_a(e, false); }
   // Computed even if some register holds it.
@@ -56,16 +64,16 @@ class ExpressionCode {
 
   std::vector<cbpf::Instruction> code;
   Registers now;
-  std::vector<std::uint8_t> home;       // by expression
-  std::vector<bool> keep;               // by expression: still used after the node at hand
-  std::uint32_t loaded_to = 0;          // how much of the packet the node's loads have proven
-  std::vector<ExprId> executed;         // indirect loads and divisions that the node has executed
-  std::vector<std::uint32_t> computed;  // by expression: how often it was computed
-  std::vector<std::uint32_t> cost;      // by expression: in instructions, when it was computed last
-  std::vector<bool> twice_in_node;      // by expression
-  std::uint32_t free_words = 0xffff;    // words that are no expression's home
-  std::size_t most = 1u << 20;          // instructions
-  bool x_locked = false;                // X holds a parameter that is still needed
+  ScratchVector<std::uint8_t> home;       // by expression
+  ScratchVector<bool> keep;               // by expression: still used after the node at hand
+  std::uint32_t loaded_to = 0;            // how much of the packet the node's loads have proven
+  SmallVector<ExprId, 8> executed;        // indirect loads and divisions that the node has executed
+  ScratchVector<std::uint32_t> computed;  // by expression: how often it was computed
+  ScratchVector<std::uint32_t> cost;      // by expression: in instructions, when it was computed last
+  ScratchVector<bool> twice_in_node;      // by expression
+  std::uint32_t free_words = 0xffff;      // words that are no expression's home
+  std::size_t most = 1u << 20;            // instructions
+  bool x_locked = false;                  // X holds a parameter that is still needed
   bool failed = false;
 
  private:
@@ -79,7 +87,7 @@ class ExpressionCode {
   bool narrowed(const Expr& e);
 
   Expressions& expressions_;
-  std::vector<ExprId> computed_here_;
+  SmallVector<ExprId, 16> computed_here_;
 };
 
 }  // namespace weir::flow

@@ -11,6 +11,7 @@
 #include "flow/select.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "flow/backward_code.h"
 #include "flow/placement.h"
@@ -24,19 +25,22 @@ using cbpf::Opcode;
 class Selection {
  public:
   explicit Selection(Decisions& decisions)
-      : decisions_(decisions), placement_(decisions), code_(decisions.expressions) {}
+      : decisions_(decisions), placement_(decisions, scratch_), code_(decisions.expressions, scratch_) {}
 
-  std::optional<cbpf::Program> run() {
-    walk_.topological(decisions_);
-    placement_.place_parameters(walk_.order, true);
+  std::optional<Selected> run() {
+    order_.resize(decisions_.all.size());
+    std::iota(order_.begin(), order_.end(), 0);
+    find_masked();
+    placement_.place_parameters(order_, true);
     generate();
     if (code_.failed) {
-      placement_.place_parameters(walk_.order, false);
+      placement_.place_parameters(order_, false);
       generate();
     }
     if (code_.failed) return std::nullopt;
+    const bool words = placement_.free_words != 0xffff;
     improve();
-    return lay_out();
+    return Selected{lay_out(), words};
   }
 
  private:
@@ -45,6 +49,7 @@ class Selection {
     std::uint32_t count = 0;
     bool in_index = false;            // the test compares with X
     bool skipped = false;             // its work was done before the test that leads here
+    bool holds_masked = false;        // A holds what is tested with the mask taken already
     std::uint32_t mask = 0xffffffff;  // taken of A before the set is looked up
   };
 
@@ -58,11 +63,11 @@ class Selection {
     code_.cost.assign(expressions, 0);
     code_.twice_in_node.resize(expressions, false);
     code_.free_words = placement_.free_words;
-    code_.most = 64 * walk_.order.size() + 20000;
+    code_.most = 64 * order_.size() + 20000;
     pieces_.assign(decisions_.all.size(), {});
     entered_.assign(decisions_.all.size(), false);
     at_.resize(decisions_.all.size());
-    for (const DecisionId id : walk_.order) {
+    for (const DecisionId id : order_) {
       if (code_.failed) return;
       node(id);
     }
@@ -88,7 +93,7 @@ class Selection {
       hoist(piece, decision.if_false.to, decision.if_true.to);
     }
     piece.count = static_cast<std::uint32_t>(code_.code.size()) - piece.first;
-    if (decision.kind == ExitKind::kSet) choose_mask(decision, piece);
+    if (decision.kind == ExitKind::kSet) choose_mask(id, piece);
     enter(decision.if_true);
     if (decision.is_branch()) enter(decision.if_false);
   }
@@ -126,7 +131,9 @@ class Selection {
       case ExitKind::kJump:
         if (!decision.if_true.arguments.empty()) move_arguments(decision.if_true);
         return;
-      case ExitKind::kSet: code_.to_a(decision.lhs); return;
+      case ExitKind::kSet:
+        if (!holds_masked(decision, piece)) code_.to_a(decision.lhs);
+        return;
       case ExitKind::kTest:
         piece.in_index = !expressions.is_constant(decision.rhs);
         if (!piece.in_index) return code_.to_a(decision.lhs);
@@ -221,24 +228,72 @@ class Selection {
     entered_[way.to] = true;
   }
 
-  // Ranges that are all aligned to one power of two (nets of one size) are compared as single numbers after a mask.
-  void choose_mask(const Decision& decision, Piece& piece) {
+  // --- Masks: ranges that are all aligned to one power of two (nets of one size) are compared as single numbers ---
+
+  // The bits in which numbers of one range differ, for the smallest of the ranges, as the trailing ones.
+  std::uint32_t low_bits(const Decision& decision) const {
+    std::uint32_t bits = 0xffffffff;
+    for (const Range& range : decisions_.set(decision.set)) bits &= ~range.first & range.last;
+    return bits & ~(bits + 1);
+  }
+
+  // Whether a way leads to another set of the same value whose ranges are aligned as well.
+  bool looks_again_masked(const Decision& decision, const Way& way, std::uint32_t bits) const {
+    const Decision& next = decisions_.all[way.to];
+    return next.kind == ExitKind::kSet && next.lhs == decision.lhs && !next.demands() &&
+           (low_bits(next) & bits) == bits;
+  }
+
+  // Values that are looked at again after a mask get a number before code is made.
+  void find_masked() {
+    Expressions& expressions = decisions_.expressions;
+    masked_.assign(decisions_.all.size(), kNone);
+    for (const DecisionId id : order_) {
+      const Decision& decision = decisions_.all[id];
+      if (decision.kind != ExitKind::kSet) continue;
+      const std::uint32_t bits = low_bits(decision);
+      if (bits == 0 || bits == 0xffffffff) continue;
+      if (!looks_again_masked(decision, decision.if_true, bits) &&
+          !looks_again_masked(decision, decision.if_false, bits))
+        continue;
+      const ExprId value = expressions.binary(Op::kAnd, decision.lhs, expressions.constant(~bits));
+      if (expressions[value].op == Op::kAnd && expressions[value].a == decision.lhs) masked_[id] = value;
+    }
+  }
+
+  // A holds the value with a mask that leaves all that the set asks for.
+  bool holds_masked(const Decision& decision, Piece& piece) {
+    if (code_.now.a == kNone || code_.now.a == decision.lhs || decision.demands()) return false;
+    const Expr& held = decisions_.expressions[code_.now.a];
+    if (held.op != Op::kAnd || held.a != decision.lhs || !decisions_.expressions.is_constant(held.b)) return false;
+    const std::uint32_t mask = decisions_.expressions[held.b].k;
+    const std::uint32_t bits = ~mask & ~(~mask + 1);
+    if ((~mask & ~bits & ~decisions_.expressions.known(decision.lhs).zeros) != 0) return false;
+    if ((low_bits(decision) & bits) != bits) return false;
+    piece.mask = ~bits;
+    piece.holds_masked = true;
+    return true;
+  }
+
+  void choose_mask(DecisionId id, Piece& piece) {
+    const Decision& decision = decisions_.all[id];
+    if (piece.holds_masked) return;
     const auto set = decisions_.set(decision.set);
-    std::uint32_t low_bits = 0xffffffff;
+    const std::uint32_t bits = low_bits(decision);
+    if (bits == 0) return;
     std::size_t plain = 0, masked = 1;
     for (const Range& range : set) {
-      low_bits &= ~range.first & range.last;
       plain += range.first == range.last || range.first == 0 || range.last == kLastNumber ? 1 : 2;
+      masked += range.last - range.first == bits ? 1 : 2;
     }
-    low_bits &= ~(low_bits + 1);  // the trailing ones
-    if (low_bits == 0) return;
-    for (const Range& range : set) masked += range.last - range.first == low_bits ? 1 : 2;
-    // One net alone is as short either way; what is tested stays in A only without the mask.
+    // One net alone is as short either way; what is tested stays in A only without the mask, unless what comes next
+    // can do with the masked value.
     const auto looks_again = [&](const Way& way) { return decisions_.all[way.to].lhs == decision.lhs; };
     const bool keeps_a = looks_again(decision.if_true) || looks_again(decision.if_false);
-    if (masked > plain || (masked == plain && (set.size() > 1 || keeps_a))) return;
-    piece.mask = ~low_bits & ~decisions_.expressions.known(decision.lhs).zeros;
-    code_.now.a = kNone;
+    if (masked > plain) return;
+    if (masked == plain && masked_[id] == kNone && (set.size() > 1 || keeps_a)) return;
+    piece.mask = ~bits & ~decisions_.expressions.known(decision.lhs).zeros;
+    code_.now.a = masked_[id];
   }
 
   // --- Scratch words for what is computed often ---
@@ -254,7 +309,7 @@ class Selection {
     std::sort(candidates.begin(), candidates.end(), [&](ExprId a, ExprId b) { return gain(a) > gain(b); });
     if (candidates.size() > 12) candidates.resize(12);
     std::size_t best = code_.code.size();
-    placement_.find_last_uses(walk_.order);
+    placement_.find_last_uses(order_);
     for (const ExprId e : candidates) {
       if (!placement_.give_word(e)) break;
       generate();
@@ -266,11 +321,11 @@ class Selection {
 
   // --- Layout ---
 
-  std::optional<cbpf::Program> lay_out() {
+  cbpf::Program lay_out() {
     BackwardCode out;
-    out.reserve(code_.code.size() + 2 * walk_.order.size());
-    std::vector<FromEnd> starts(decisions_.all.size(), 0);
-    for (auto id = walk_.order.rbegin(); id != walk_.order.rend(); ++id) {
+    out.reserve(code_.code.size() + 2 * order_.size());
+    ScratchVector<FromEnd> starts(decisions_.all.size(), 0, scratch_);
+    for (auto id = order_.rbegin(); id != order_.rend(); ++id) {
       const Decision& decision = decisions_.all[*id];
       const Piece& piece = pieces_[*id];
       if (piece.skipped || (decision.kind == ExitKind::kJump && piece.count == 0)) {
@@ -284,7 +339,8 @@ class Selection {
     return out.finish();
   }
 
-  void push_exit(BackwardCode& out, const Decision& decision, const Piece& piece, const std::vector<FromEnd>& starts) {
+  void push_exit(BackwardCode& out, const Decision& decision, const Piece& piece,
+                 const ScratchVector<FromEnd>& starts) {
     const Expressions& expressions = decisions_.expressions;
     switch (decision.kind) {
       case ExitKind::kVerdict:
@@ -309,26 +365,29 @@ class Selection {
           }
         }
         out.push_jump(out.push_set(set_, inside, outside));
-        if (piece.mask != 0xffffffff) out.push(cbpf::make(Opcode::kAndK, piece.mask));
+        if (piece.mask != 0xffffffff && !piece.holds_masked) out.push(cbpf::make(Opcode::kAndK, piece.mask));
         return;
       }
     }
   }
 
   Decisions& decisions_;
+  Scratch scratch_;
   Placement placement_;
   ExpressionCode code_;
-  Walk walk_;
-  std::vector<Piece> pieces_;  // by decision
-  std::vector<Registers> at_;  // by decision: what registers hold on all ways in
-  std::vector<bool> entered_;  // by decision
+  std::vector<DecisionId> order_;           // of the code: all of them
+  ScratchVector<ExprId> masked_{scratch_};  // by decision: its value after a mask, if that is looked at again
+  ScratchVector<Piece> pieces_{scratch_};   // by decision
+  ScratchVector<Registers> at_{scratch_};   // by decision: what registers hold on all ways in
+  ScratchVector<bool> entered_{scratch_};   // by decision
   Ranges set_;
 };
 
 }  // namespace
 
-std::optional<cbpf::Program> select(Decisions& decisions) {
+std::optional<Selected> select(Decisions& decisions) {
   split_ways(decisions);
+  if (!decisions.tidy) order_decisions(decisions);
   return Selection(decisions).run();
 }
 

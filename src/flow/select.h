@@ -10,6 +10,10 @@
 namespace weir::flow {
 
 // Nothing where the sixteen scratch words do not suffice, or the code would be far larger than the decisions.
-std::optional<cbpf::Program> select(Decisions& decisions);
+struct Selected {
+  cbpf::Program program;
+  bool parameters_in_words = false;  // some parameter is kept in a scratch word
+};
+std::optional<Selected> select(Decisions& decisions);
 
 }  // namespace weir::flow

@@ -1,26 +1,30 @@
 // Equal decisions become one. Exports share.
 //
 // Against the topological order, so that what a decision leads to is final when it is compared: its hash covers its
-// demands, test and ways. Jumps that demand nothing, and tests whose two sides are the same, are passed over.
-// Parameters differ always, so what has some stays.
+// demands, test and ways. Jumps that demand nothing, or lead to rejection, and tests whose two sides are the same, are
+// passed over. Parameters differ always, so what has some stays.
 #include <algorithm>
 
 #include "flow/passes.h"
+#include "flow/scratch.h"
 
 namespace weir::flow {
 namespace {
 
 class Sharing {
  public:
-  explicit Sharing(Decisions& decisions) : decisions_(decisions), same_as_(decisions.all.size(), kNone) {
-    walk_.topological(decisions);
+  explicit Sharing(Decisions& decisions) : decisions_(decisions), same_as_(decisions.all.size(), kNone, scratch_) {
+    decisions.count_ways_in();
+    const auto live = static_cast<std::size_t>(std::count_if(decisions.ways_in.begin(), decisions.ways_in.end(),
+                                                             [](std::uint32_t ways) { return ways != 0; }));
     std::size_t size = 16;
-    while (size < 2 * walk_.order.size()) size *= 2;
+    while (size < 2 * live) size *= 2;
     table_.assign(size, kNone);
   }
 
   bool run() {
-    for (auto id = walk_.order.rbegin(); id != walk_.order.rend(); ++id) same_as_[*id] = visit(*id);
+    for (auto id = static_cast<DecisionId>(decisions_.all.size()); id-- > 0;)
+      if (decisions_.ways_in[id] != 0) same_as_[id] = visit(id);
     const DecisionId entry = same_as_[decisions_.entry];
     if (decisions_.all[decisions_.entry].parameters.empty() && entry != decisions_.entry) {
       decisions_.entry = entry;
@@ -34,6 +38,11 @@ class Sharing {
     if (way.to == kNone || same_as_[way.to] == way.to) return;
     way.to = same_as_[way.to];
     changed_ = true;
+  }
+
+  bool rejects(DecisionId id) const {
+    const Decision& decision = decisions_.all[id];
+    return decision.kind == ExitKind::kVerdict && decisions_.expressions.is_constant(decision.lhs, 0);
   }
 
   static void forget_test(Decision& decision) {
@@ -54,6 +63,12 @@ class Sharing {
     }
     if (decision.kind == ExitKind::kJump) forget_test(decision);
     if (!decision.parameters.empty()) return id;
+    // Whatever it demands, the packet is rejected.
+    if (decision.kind == ExitKind::kJump && decision.demands() && decision.if_true.arguments.empty() &&
+        rejects(decision.if_true.to)) {
+      changed_ = true;
+      return decision.if_true.to;
+    }
     if (decision.kind == ExitKind::kJump && !decision.demands() && decision.if_true.arguments.empty())
       return decision.if_true.to;
     const std::size_t mask = table_.size() - 1;
@@ -101,9 +116,9 @@ class Sharing {
   }
 
   Decisions& decisions_;
-  Walk walk_;
-  std::vector<DecisionId> same_as_;  // by decision: what stands for it
-  std::vector<DecisionId> table_;
+  Scratch scratch_;
+  ScratchVector<DecisionId> same_as_;  // by decision: what stands for it
+  ScratchVector<DecisionId> table_{scratch_};
   bool changed_ = false;
 };
 

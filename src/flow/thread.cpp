@@ -8,11 +8,11 @@
 // A decision with parameters is skipped when its turn comes, on the ways that lead to where the parameters are not
 // needed; where all others lead to one place that nothing else leads to, the parameters move there.
 #include <algorithm>
-#include <deque>
 
 #include "flow/facts.h"
 #include "flow/live_parameters.h"
 #include "flow/passes.h"
+#include "flow/scratch.h"
 
 namespace weir::flow {
 namespace {
@@ -21,21 +21,18 @@ constexpr std::uint32_t kLongestSkip = 100000;
 
 class Threading {
  public:
-  explicit Threading(Decisions& decisions) : decisions_(decisions), facts_of_(decisions.all.size(), kNone) {}
+  explicit Threading(Decisions& decisions)
+      : decisions_(decisions), facts_of_(decisions.all.size(), kNone, scratch_), ways_in_(decisions.ways_in) {}
 
   bool run() {
-    walk_.topological(decisions_);
-    skips_left_ = 64 * walk_.order.size() + 1000;
-    ways_in_.assign(decisions_.all.size(), 0);
-    for (const DecisionId id : walk_.order)
-      for (const Way* way : {&decisions_.all[id].if_true, &decisions_.all[id].if_false})
-        if (way->to != kNone) ++ways_in_[way->to];
-    live_.find(decisions_, walk_.order);
-    free_.reserve(pool_.size() + 16);
-    for (std::size_t i = pool_.size(); i-- > 0;) free_.push_back(static_cast<FactsId>(i));
+    decisions_.count_ways_in();
+    skips_left_ = 64 * decisions_.all.size() + 1000;
+    live_.find(decisions_);
+    free_.reserve(32);
     facts_of_[decisions_.entry] = fresh();
     pool_[facts_of_[decisions_.entry]].clear();
-    for (const DecisionId id : walk_.order) {
+    for (DecisionId id = decisions_.entry; id < decisions_.all.size(); ++id) {
+      if (ways_in_[id] == 0) continue;
       if (live_.known() && id != decisions_.entry && !decisions_.all[id].parameters.empty() && !skip_joint(id))
         continue;
       if (facts_of_[id] != kNone) visit(id);  // otherwise no way leads here any more
@@ -49,8 +46,8 @@ class Threading {
 
   FactsId fresh() {
     if (free_.empty()) {
-      pool_.emplace_back();
-      return static_cast<FactsId>(pool_.size() - 1);
+      if (used_ == pool_.size()) pool_.emplace_back();
+      return used_++;
     }
     const FactsId id = free_.back();
     free_.pop_back();
@@ -231,18 +228,19 @@ class Threading {
   }
 
   Decisions& decisions_;
-  Walk walk_;
+  Scratch scratch_;
   // Kept from run to run: making it afresh costs more than a small program's passes.
-  static std::deque<Facts>& reused_pool() {
-    static thread_local std::deque<Facts> pool;
+  static std::vector<Facts>& reused_pool() {
+    static thread_local std::vector<Facts> pool;
     if (pool.size() > 4096) pool.clear();
     return pool;
   }
-  std::deque<Facts>& pool_ = reused_pool();
-  std::vector<FactsId> free_;
-  std::vector<std::uint32_t> facts_of_;  // by decision: in the pool
+  std::vector<Facts>& pool_ = reused_pool();
+  FactsId used_ = 0;                       // how many of the pool have been in use
+  ScratchVector<FactsId> free_{scratch_};  // those of them that are not any more
+  ScratchVector<std::uint32_t> facts_of_;  // by decision: in the pool
   std::vector<ExprId> kept_;
-  std::vector<std::uint32_t> ways_in_;  // by decision, before the pass
+  const std::vector<std::uint32_t>& ways_in_;  // by decision, before the pass
   std::vector<Waiting> waiting_;
   LiveParameters live_;
   std::size_t skips_left_ = 0;

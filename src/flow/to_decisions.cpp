@@ -21,12 +21,14 @@ class Numbering {
   explicit Numbering(const Graph& graph) : graph_(graph), expr_of_(graph.values.size(), kNone) {
     out_.expressions.reserve(std::min<std::size_t>(graph.values.size() / 2, 4096));
     out_.ranges.reserve(graph.blocks.size());
-    out_.all.resize(graph.blocks.size());
     out_.lists.reserve(16);
   }
 
   std::optional<Decisions> run() {
     order_ = topological_order(graph_);
+    place_.assign(graph_.blocks.size(), kNone);
+    for (std::size_t i = 0; i < order_.size(); ++i) place_[order_[i]] = static_cast<DecisionId>(i);
+    out_.all.resize(order_.size());
     if (std::uint64_t{graph_.slot_count} * graph_.blocks.size() > kMostSlotPlaces) return std::nullopt;
     if (graph_.slot_count != 0) find_live();
     reached_.assign(graph_.blocks.size(), false);
@@ -35,7 +37,10 @@ class Numbering {
       if (reached_[id] && !number(id)) return std::nullopt;
     for (const BlockId id : order_) give_arguments(id);
     if (out_.expressions.too_deep()) return std::nullopt;
-    out_.entry = graph_.entry;
+    for (Decision& decision : out_.all)
+      for (Way* way : {&decision.if_true, &decision.if_false})
+        if (way->to != kNone) way->to = place_[way->to];
+    out_.entry = place_[graph_.entry];
     return std::move(out_);
   }
 
@@ -82,7 +87,7 @@ class Numbering {
   bool number(BlockId id) {
     const Block& block = graph_.blocks[id];
     if (block.outside != kNone && !rejects(block.outside)) return false;
-    Decision& decision = out_.all[id];
+    Decision& decision = out_.all[place_[id]];
     traps_.clear();
     open(id, block, decision);
     for (const ValueId value : block.values)
@@ -210,7 +215,7 @@ class Numbering {
   // The slots that joined at the targets, once it is known which.
   void give_arguments(BlockId id) {
     if (joined_.empty() || !reached_[id]) return;
-    Decision& decision = out_.all[id];
+    Decision& decision = out_.all[place_[id]];
     for (Way* way : {&decision.if_true, &decision.if_false}) {
       if (way->to == kNone) continue;
       const auto joined = joined_.find(way->to);
@@ -225,8 +230,9 @@ class Numbering {
   const Graph& graph_;
   Decisions out_;
   std::vector<BlockId> order_;
-  std::vector<ExprId> expr_of_;  // by ValueId
-  std::size_t words_ = 0;        // of a set of slots
+  std::vector<DecisionId> place_;  // by BlockId: in the order
+  std::vector<ExprId> expr_of_;    // by ValueId
+  std::size_t words_ = 0;          // of a set of slots
   std::vector<std::uint64_t> live_;
   std::vector<ExprId> entering_, leaving_;  // by block and slot
   std::unordered_map<BlockId, std::vector<SlotId>> joined_;

@@ -6,7 +6,10 @@
 // alone, and what they load must not be looked at by others.
 #include <algorithm>
 
+#include <weir/base/small_vector.h>
+
 #include "flow/passes.h"
+#include "flow/scratch.h"
 
 namespace weir::flow {
 namespace {
@@ -16,7 +19,7 @@ struct Field {
   std::uint32_t from = 0;
   std::uint32_t size = 0;
   std::uint32_t mask = 0;
-  std::vector<std::uint32_t> values{};
+  SmallVector<std::uint32_t, 4> values{};
   DecisionId pass = kNone, fail = kNone;
   ExprId load = kNone;
   int instructions = 0;
@@ -26,14 +29,12 @@ constexpr std::size_t kMostValues = 4;
 
 class Widening {
  public:
-  explicit Widening(Decisions& decisions) : decisions_(decisions), users_(decisions.expressions.size(), 0) {
-    walk_.topological(decisions);
-    ways_in_.assign(decisions.all.size(), 0);
-    ++ways_in_[decisions.entry];
-    for (const DecisionId id : walk_.order) {
+  explicit Widening(Decisions& decisions)
+      : decisions_(decisions), users_(decisions.expressions.size(), 0, scratch_), ways_in_(decisions.ways_in) {
+    decisions.count_ways_in();
+    for (DecisionId id = decisions.entry; id < decisions.all.size(); ++id) {
+      if (ways_in_[id] == 0) continue;
       const Decision& d = decisions.all[id];
-      for (const Way* way : {&d.if_true, &d.if_false})
-        if (way->to != kNone) ++ways_in_[way->to];
       if (d.kind == ExitKind::kJump) continue;
       // Operands have one user each in what is looked for; deeper ones are counted where they are operands.
       for (ExprId e = d.lhs; e != kNone; e = decisions.expressions[e].a) ++users_[e];
@@ -47,7 +48,8 @@ class Widening {
 
   bool run() {
     bool changed = false;
-    for (const DecisionId id : walk_.order) changed = join_with_next(id) || changed;
+    for (DecisionId id = decisions_.entry; id < decisions_.all.size(); ++id)
+      if (ways_in_[id] != 0) changed = join_with_next(id) || changed;
     return changed;
   }
 
@@ -102,7 +104,7 @@ class Widening {
     const std::uint32_t low_bits = set[0].first ^ last;
     if ((low_bits & (low_bits + 1)) != 0 || (set[0].first & low_bits) != 0) return false;
     out.mask = ~low_bits;
-    out.values.assign(1, set[0].first);
+    out.values = {set[0].first};
     out.instructions += set[0].last == kLastNumber ? 1 : 2;
     return finish(d.lhs, out);
   }
@@ -118,6 +120,8 @@ class Widening {
   }
 
   bool join_with_next(DecisionId id) {
+    const Decision& d = decisions_.all[id];
+    if (!d.is_branch() || (ways_in_[d.if_true.to] != 1 && ways_in_[d.if_false.to] != 1)) return false;
     for (const bool by_true : {true, false}) {
       Field first, second;
       if (!as_field(decisions_.all[id], by_true, first)) continue;
@@ -168,13 +172,14 @@ class Widening {
     set_exit(decisions_, made, test);
     users_.resize(expressions.size(), 1);
     --ways_in_[b.fail];
+    ways_in_[next] = 0;
     return true;
   }
 
   Decisions& decisions_;
-  Walk walk_;
-  std::vector<std::uint32_t> users_;    // by expression: tests that look at it
-  std::vector<std::uint32_t> ways_in_;  // by decision
+  Scratch scratch_;
+  ScratchVector<std::uint32_t> users_;   // by expression: tests that look at it
+  std::vector<std::uint32_t>& ways_in_;  // by decision
 };
 
 }  // namespace

@@ -51,6 +51,7 @@ struct Term {
   TermId a = kNoTerm;
   TermId b = kNoTerm;
   std::uint32_t k = 0;
+  friend bool operator==(const Term&, const Term&) = default;
 };
 
 enum class FormulaKind : std::uint8_t {

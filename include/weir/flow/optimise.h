@@ -38,7 +38,7 @@ struct OptimiseOptions {
 // that does not reject, expressions nested thousands deep.
 bool optimise(Graph& graph, const OptimiseOptions& options = {});
 
-// optimise() and emit() in one, without making the graph between: what filter::compile calls. Falls back to the code of
+// optimise() and emit() in one, without making the graph between. Falls back to the code of
 // the graph as it is.
 Result<cbpf::Program> optimise_and_emit(const Graph& graph, const OptimiseOptions& options = {});
 

@@ -35,6 +35,7 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr std::uint32_t kTag = 4;
+constexpr std::uint32_t kLongestKept = 262144 - 256;
 // Longest wait for packets that the kernel counted but has not handed over.
 constexpr auto kLongestDrain = std::chrono::seconds(2);
 constexpr int kIgnoreOutgoing = 23;  // PACKET_IGNORE_OUTGOING, Linux 4.20
@@ -154,10 +155,12 @@ class PacketSocket final : public LiveSource {
     // Loopback shows each packet twice, going out and coming in; once is enough.
     if (ignore_outgoing && ::setsockopt(socket_.get(), SOL_PACKET, kIgnoreOutgoing, &on, sizeof on) != 0)
       return fail(system_failure("this kernel cannot leave outgoing packets out", errno));
-    // Headers of the ring, of the link layer and what is reserved: 128 bytes hold them.
+    // Headers of the ring, of the link layer and what is reserved: 128 bytes hold them. A block holds the longest
+    // packet; of a longest snap length the last bytes are given up, so that a small ring has blocks of 256 KiB, not of
+    // 512.
     WEIR_TRY(ring_, Ring::create(socket_.get(), {.bytes = options_.ring_bytes,
                                                  .block_bytes = options_.block_bytes,
-                                                 .frame_bytes = std::min(options_.snap_length, 262144u) + 128,
+                                                 .frame_bytes = std::min(options_.snap_length, kLongestKept) + 128,
                                                  .wait_milliseconds = options_.wait_milliseconds}));
     return {};
   }

@@ -28,6 +28,7 @@ class XdpQueue {
 
   // How many packets wait, and the one `ahead` places behind the first.
   std::uint32_t waiting() const;
+  bool has_time() const { return chunks_ >= 1024 && waiting() < chunks_ / 4; }  // for more packets to come
   const xdp_desc& peek(std::uint32_t ahead) const;
   std::uint8_t* data(const xdp_desc& descriptor) const { return memory_ + descriptor.addr; }
 

@@ -42,6 +42,8 @@ constexpr std::uint32_t kMostTaken = 512;
 constexpr std::uint32_t kContinued = 1;  // XDP_PKT_CONTD: the packet goes on in the next descriptor
 // Packets that passed the gate before it was closed are in the ring after this time.
 constexpr auto kGrace = std::chrono::milliseconds(20);
+// Sockets wake their reader for each packet. A reader that waits a little finds many: it costs a tenth of the time.
+constexpr timespec kGather{0, 100'000};
 constexpr std::uint64_t kOldest = 10'000'000'000;  // nanoseconds: what is older than this is no time
 
 std::uint64_t nanoseconds(clockid_t clock) {
@@ -301,6 +303,8 @@ class AllQueues final : public XdpSource {
     for (std::size_t i = 1; i < waits.size(); ++i)
       if ((waits[i].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0)
         return fail(system_failure(fmt::format("capturing on '{}' ended", name_), ENETDOWN));
+    if (!stopping_ && std::all_of(queues_.begin(), queues_.end(), [](const XdpQueue& q) { return q.has_time(); }))
+      (void)::nanosleep(&kGather, nullptr);
     return false;
   }
 

@@ -43,6 +43,7 @@ constexpr std::uint32_t kContinued = 1;  // XDP_PKT_CONTD: the packet goes on in
 // Packets that passed the gate before it was closed are in the ring after this time.
 constexpr auto kGrace = std::chrono::milliseconds(20);
 // Sockets wake their reader for each packet. A reader that waits a little finds many: it costs a tenth of the time.
+constexpr int kLookMilliseconds = 500;  // how often a quiet interface is looked for
 constexpr timespec kGather{0, 100'000};
 constexpr std::uint64_t kOldest = 10'000'000'000;  // nanoseconds: what is older than this is no time
 
@@ -164,32 +165,29 @@ class AllQueues final : public XdpSource {
 
  private:
   Status open_queues() {
-    WEIR_TRY(const std::uint32_t count, count_queues());
-    const std::uint64_t wanted = options_.ring_bytes / XdpQueue::kChunk / count;
+    const std::uint32_t told = told_queues();
+    const std::uint64_t wanted = options_.ring_bytes / XdpQueue::kChunk / std::max(told, 1u);
     const auto chunks = static_cast<std::uint32_t>(std::bit_floor(std::clamp<std::uint64_t>(wanted, 64, 1u << 20)));
-    for (std::uint32_t number = 0; number < count; ++number) {
-      WEIR_TRY(XdpQueue queue, XdpQueue::create(facts_.index, number, chunks));
-      queues_.push_back(std::move(queue));
+    for (std::uint32_t number = 0; told == 0 || number < told; ++number) {
+      Result<XdpQueue> queue = XdpQueue::create(facts_.index, number, chunks);
+      // Where the driver does not tell: the kernel refuses the first queue that is not there.
+      if (!queue && told == 0 && number > 0 && queue.error().system_error == EINVAL) break;
+      if (!queue) return fail(std::move(queue).error());
+      queues_.push_back(std::move(*queue));
     }
     return {};
   }
 
-  Result<std::uint32_t> count_queues() const {
+  // How many queues the driver says that it receives with; 0: it does not tell.
+  std::uint32_t told_queues() const {
     const FileDescriptor probe(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     ethtool_channels channels{};
     channels.cmd = ETHTOOL_GCHANNELS;
     ifreq request{};
     std::strncpy(request.ifr_name, name_.c_str(), IFNAMSIZ - 1);
     request.ifr_data = reinterpret_cast<char*>(&channels);
-    if (probe && ::ioctl(probe.get(), SIOCETHTOOL, &request) == 0 && channels.rx_count + channels.combined_count > 0)
-      return channels.rx_count + channels.combined_count;
-    // Drivers that do not tell: the kernel refuses the first queue that is not there.
-    for (std::uint32_t number = 0;; ++number) {
-      const Result<XdpQueue> queue = XdpQueue::create(facts_.index, number, 64);
-      if (queue) continue;
-      if (number == 0 || queue.error().system_error != EINVAL) return fail(queue.error());
-      return number;
-    }
+    if (!probe || ::ioctl(probe.get(), SIOCETHTOOL, &request) != 0) return 0;
+    return channels.rx_count + channels.combined_count;
   }
 
   Result<kernel::Program> load(const cbpf::Checked& filter) {
@@ -285,15 +283,28 @@ class AllQueues final : public XdpSource {
     batch.packets.push_back(packet);
   }
 
+  // An interface that went away is an error of the socket, of which poll(2) does not tell.
+  Status check_interface() const {
+    for (const XdpQueue& queue : queues_) {
+      int pending = 0;
+      socklen_t size = sizeof pending;
+      if (::getsockopt(queue.descriptor(), SOL_SOCKET, SO_ERROR, &pending, &size) == 0 && pending != 0)
+        return fail(system_failure(fmt::format("capturing on '{}' ended", name_), pending));
+    }
+    return {};
+  }
+
   // Waits for packets, or for the stop; true when all is handed out.
   Result<bool> wait() {
     if (stopping_ && Clock::now() > closed_at_ + kGrace) return true;
     std::vector<pollfd> waits = {{wake_.get(), static_cast<short>(stopping_ ? 0 : POLLIN), 0}};
     for (const XdpQueue& queue : queues_) waits.push_back({queue.descriptor(), POLLIN, 0});
-    if (::poll(waits.data(), waits.size(), stopping_ ? 5 : -1) < 0) {
+    const int ready = ::poll(waits.data(), waits.size(), stopping_ ? 5 : kLookMilliseconds);
+    if (ready < 0) {
       if (errno == EINTR) return false;
       return fail(system_failure("cannot wait for packets", errno));
     }
+    if (ready == 0 && !stopping_) WEIR_CHECK(check_interface());
     if (!stopping_ && (waits[0].revents & POLLIN) != 0) {
       gate_.set(false);
       stopping_ = true;

@@ -596,6 +596,25 @@ def test_af_xdp_under_load_counts_every_packet():
     check(count_of("load.pcapng"), told["captured"], "packets in the file")
 
 
+def test_af_xdp_ends_with_its_interface():
+    subprocess.run("ip link add w0 type veth peer name w1 && ip link set w0 up && ip link set w1 up", shell=True, check=True)
+    capture = Capture("--af-xdp", "--count", interface="w1")
+    subprocess.run(["ip", "link", "del", "w0"], check=True)
+    out, err = capture.process.communicate(timeout=20)
+    check(capture.process.returncode, 3, err)
+    assert "ended" in err, err
+
+
+def test_af_xdp_on_loopback():
+    """A driver that does not tell its queues."""
+    capture = Capture("--af-xdp", "--count", "udp port 999", interface="lo")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        for _ in range(7):
+            out.sendto(b"hello", ("127.0.0.1", 999))
+    time.sleep(0.1)
+    check(capture.end()[1], "7\n", "packets")
+
+
 def test_af_xdp_refusals():
     def refused(*arguments, status):
         run = subprocess.run([WEIR, "capture", "--count", "--duration", "10ms", "--af-xdp", *arguments],

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -46,11 +47,18 @@ Result<XdpQueue> XdpQueue::create(int interface_index, std::uint32_t queue, std:
   address.sxdp_family = AF_XDP;
   address.sxdp_ifindex = static_cast<std::uint32_t>(interface_index);
   address.sxdp_queue_id = queue;
-  // Kernels before 6.6 do not know the flag.
-  for (const std::uint16_t flags : {kSeveralChunks, std::uint16_t{0}}) {
-    address.sxdp_flags = flags;
-    if (::bind(made.socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return made;
-    if (errno != EINVAL && errno != EOPNOTSUPP) break;
+  // The kernel frees a queue some time after its socket was closed: what is busy now may not be in half a second.
+  for (int tried = 0; tried < 10; ++tried) {
+    // Kernels before 6.6 do not know the flag.
+    for (const std::uint16_t flags : {kSeveralChunks, std::uint16_t{0}}) {
+      address.sxdp_flags = flags;
+      if (::bind(made.socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return made;
+      if (errno != EINVAL && errno != EOPNOTSUPP) break;
+    }
+    if (errno != EBUSY) break;
+    constexpr timespec kPause{0, 50'000'000};
+    (void)::nanosleep(&kPause, nullptr);
+    errno = EBUSY;
   }
   return fail(refused(fmt::format("cannot bind an AF_XDP socket to queue {}", queue), errno));
 }

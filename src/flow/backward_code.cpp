@@ -161,12 +161,18 @@ FromEnd BackwardCode::push_range(const Range& range, bool at_least, FromEnd if_t
 // at_least: A is known to be no less than the first number. Recursion is as deep as the tree.
 FromEnd BackwardCode::push_part(const SetTree& tree, std::span<const Range> set, bool at_least, FromEnd if_true,
                                 FromEnd if_false) {
+  std::size_t comparisons = tree.leaf() + 1;
   if (set.size() <= tree.leaf()) {
+    comparisons = 0;
+    for (std::size_t i = 0; i < set.size(); ++i)
+      comparisons += set[i].first == set[i].last || (at_least && i == 0) ? 1 : 2;
+  }
+  if (comparisons <= tree.leaf() || set.size() == 1) {
     FromEnd next = if_false;
     for (std::size_t i = set.size(); i-- > 0;) next = push_range(set[i], at_least && i == 0, if_true, next);
     return next;
   }
-  const std::size_t middle = tree.lower_half(set.size());
+  const std::size_t middle = set.size() <= tree.leaf() ? set.size() / 2 : tree.lower_half(set.size());
   const FromEnd right = push_part(tree, set.subspan(middle), true, if_true, if_false);
   const FromEnd left = push_part(tree, set.first(middle), at_least, if_true, if_false);
   push_branch(Opcode::kJgeK, set[middle].first, right, left);

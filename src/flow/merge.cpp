@@ -5,6 +5,10 @@
 // a parameter q that says where; the first test may compare another parameter instead, loaded before the ways join.
 // With q in X and the first value in A this is what classic code can say, and halves long lists.
 //
+// Where one of two exclusive tests of a value leads to a test that is like the other of them (the next header is TCP,
+// or a fragment header whose next header is TCP), the two are exchanged, so that the alike ones stand last and can be
+// one.
+//
 // Candidates are found by hashing shapes: tests without their places, and the shapes of what they lead to. A pair is
 // merged where the instructions saved outnumber those that set the parameters.
 #include <algorithm>
@@ -36,12 +40,20 @@ class Merging {
     std::size_t size = 16;
     while (size < 2 * live) size *= 2;
     table_.assign(size, kNone);
+    before_.assign(count, kNone);
+    for (DecisionId id = decisions_.entry; id < count; ++id) {
+      if (ways_in_[id] == 0) continue;
+      exchange(id);
+      for (const Way* way : {&decisions_.all[id].if_true, &decisions_.all[id].if_false})
+        if (way->to != kNone) before_[way->to] = id;
+    }
     bool twins = false;
     for (DecisionId id = count; id-- > 0;)
       if (ways_in_[id] != 0) twins = find_shape(id) || twins;
     if (!twins) return false;
     first_of_.assign(count, kNone);
     bool changed = false;
+    for (const auto& [next, like] : exchanged_) changed = try_pair(next, like) || changed;
     for (DecisionId id = decisions_.entry; id < count; ++id) {
       if (ways_in_[id] == 0) continue;
       if (shape_[id] == id && first_of_[id] == kNone) first_of_[id] = id;
@@ -63,6 +75,28 @@ class Merging {
   bool can_merge(const Decision& d) const {
     return d.is_branch() && d.parameters.empty() && d.if_true.arguments.empty() && d.if_false.arguments.empty() &&
            (d.kind == ExitKind::kSet || decisions_.expressions.is_constant(d.rhs));
+  }
+
+  // x in S: T, or x in U: (y in S: T else F) else F. With the tests of x exchanged, the two tests of S are alike.
+  void exchange(DecisionId id) {
+    Decision& first = decisions_.all[id];
+    if (first.kind != ExitKind::kSet || !can_merge(first)) return;
+    const DecisionId next = first.if_false.to, like = decisions_.all[next].if_true.to;
+    Decision& second = decisions_.all[next];
+    if (second.kind != ExitKind::kSet || !can_merge(second) || second.lhs != first.lhs || second.demands()) return;
+    const Decision& third = decisions_.all[like];
+    if (ways_in_[next] != 1 || ways_in_[like] != 1 || third.kind != ExitKind::kSet || !can_merge(third)) return;
+    if (third.if_true.to != first.if_true.to || third.if_false.to != second.if_false.to) return;
+    const auto set = decisions_.set(first.set), same = decisions_.set(third.set);
+    if (!std::equal(set.begin(), set.end(), same.begin(), same.end()) || !alike_values(first.lhs, third.lhs)) return;
+    Ranges both;
+    intersect(set, decisions_.set(second.set), both);
+    if (!both.empty()) return;
+    std::swap(first.set, second.set);
+    first.if_true = second.if_true;
+    second.if_true = third.if_true;
+    first.if_false = {next, {}};
+    exchanged_.emplace_back(next, like);
   }
 
   // Says whether another decision has the shape already. A shape is named by the first decision that has it.
@@ -223,6 +257,13 @@ class Merging {
   // Instructions saved by merging.
   int pays(bool value_first, const Places& q) const {
     const Expressions& expressions = decisions_.expressions;
+    // What was tested just before is still in A.
+    const auto is_at_hand = [&](DecisionId id) {
+      const Decision& d = decisions_.all[id];
+      return ways_in_[id] == 1 && !d.demands() && before_[id] != kNone && decisions_.all[before_[id]].is_branch() &&
+             decisions_.all[before_[id]].lhs == d.lhs;
+    };
+    const bool at_hand = is_at_hand(pairs_[0].a) || is_at_hand(pairs_[0].b);
     int out = 0;
     for (std::size_t i = 0; i < pairs_.size(); ++i) {
       out += comparisons(decisions_.all[pairs_[i].a]);
@@ -231,7 +272,8 @@ class Merging {
       for (const std::uint32_t next : {pairs_[i].if_true, pairs_[i].if_false})
         if (next != kNone && decisions_.all[pairs_[next].a].lhs == decisions_.all[pairs_[i].a].lhs) --out;
     }
-    if (value_first) out -= 1;  // one side jumps to where they join
+    if (value_first && !at_hand) out -= 1;  // one side jumps to where they join
+    if (!value_first && at_hand) out -= 1;  // its load was none
     if (q.q_a == kNone) return out;
     const bool a_fixed = expressions.is_constant(q.q_a), b_fixed = expressions.is_constant(q.q_b);
     if (!expressions.is_constant(q.q_a, 0) && a_fixed) --out;
@@ -310,6 +352,8 @@ class Merging {
   ScratchVector<DecisionId> shape_{scratch_};     // by decision
   ScratchVector<DecisionId> first_of_{scratch_};  // by shape: the first decision that has it
   ScratchVector<DecisionId> table_{scratch_};
+  ScratchVector<DecisionId> before_{scratch_};  // by decision: one that leads to it
+  std::vector<std::pair<DecisionId, DecisionId>> exchanged_;
   std::vector<Pair> pairs_;
 };
 

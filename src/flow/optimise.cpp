@@ -21,21 +21,23 @@ namespace {
 constexpr int kMostRounds = 4;
 constexpr std::size_t kSmall = 600;  // decisions
 
-constexpr std::array<Pass, 5> kPasses{{
+constexpr std::array<Pass, 6> kPasses{{
     {{"gather", "chains of tests on one value become tests of a set"}, gather},
     {{"thread", "facts along paths decide tests and drop demands; jumps skip what is decided"}, thread},
     {{"share", "equal decisions become one"}, share},
     {{"widen", "two tests of neighbouring bytes become one of a wider load"}, widen},
+    {{"rebase", "places that are chosen from constants start from the least of them"}, rebase},
     {{"merge", "decisions equal but for where they load from become one"}, merge},
 }};
 
-constexpr std::array<PassInfo, 6> kInfos{{
+constexpr std::array<PassInfo, 7> kInfos{{
     {"number", "values are numbered, slots become parameters, demands are split from values"},
     kPasses[0].info,
     kPasses[1].info,
     kPasses[2].info,
     kPasses[3].info,
     kPasses[4].info,
+    kPasses[5].info,
 }};
 
 }  // namespace
@@ -58,9 +60,10 @@ void Driver::run() {
     threaded_ = run(kPasses[2]) || threaded_;
   }
   run(kPasses[3]);
+  run(kPasses[4]);
   order_decisions(decisions_);
   if (decisions_.all.size() <= kSmall) unmerged_ = decisions_.all;
-  merged_ = run(kPasses[4]);
+  merged_ = run(kPasses[5]);
 }
 
 // Merging pays where registers allow it, which only selection knows: where a parameter must live in a scratch word, a

@@ -14,6 +14,8 @@ bool gather(Decisions& decisions);
 bool share(Decisions& decisions);
 // Two tests of neighbouring bytes become one of a wider load.
 bool widen(Decisions& decisions);
+// Parameters that are chosen from constants start from 0.
+bool rebase(Decisions& decisions);
 // Decisions that are equal but for where they load from become one that takes the place as a parameter.
 bool merge(Decisions& decisions);
 

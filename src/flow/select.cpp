@@ -200,10 +200,18 @@ class Selection {
     const ExprId argument = decisions_.list(jump.if_true.arguments)[0];
     if (placement_.home[parameter] != kInX) return;
     if (code_.now.x != argument) {
-      if (test.in_index || !decisions_.expressions.is_constant(argument)) return;
+      if (test.in_index || !decisions_.expressions.is_constant(argument) || finds_x_set(other)) return;
       code_.to_x(argument);
     }
     pieces_[to].skipped = true;
+  }
+
+  // A jump that puts into X what is there already.
+  bool finds_x_set(DecisionId id) const {
+    const Decision& jump = decisions_.all[id];
+    if (jump.kind != ExitKind::kJump || jump.if_true.arguments.count != 1) return false;
+    const ExprId parameter = decisions_.list(decisions_.all[jump.if_true.to].parameters)[0];
+    return placement_.home[parameter] == kInX && decisions_.list(jump.if_true.arguments)[0] == code_.now.x;
   }
 
   void enter(const Way& way) {

@@ -21,8 +21,7 @@ std::vector<Instruction> program_of(const std::uint8_t* data, std::size_t size) 
   for (; size >= 8 && out.size() < 60; data += 8, size -= 8) {
     Instruction instruction{};
     std::memcpy(&instruction, data, sizeof instruction);
-    instruction.code =
-        static_cast<std::uint16_t>(weir::cbpf::opcodes()[data[0] % weir::cbpf::opcodes().size()].opcode);
+    instruction.code = static_cast<std::uint16_t>(weir::cbpf::opcodes()[data[0] % weir::cbpf::opcodes().size()].opcode);
     if ((data[1] & 3) != 0) {
       instruction.jt %= 4;
       instruction.jf %= 4;
@@ -40,8 +39,7 @@ std::vector<Instruction> program_of(const std::uint8_t* data, std::size_t size) 
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace weir;
-  const auto checked =
-      cbpf::check(cbpf::Program(program_of(data, size)), {.target = cbpf::Target::kUser});
+  const auto checked = cbpf::check(cbpf::Program(program_of(data, size)), {.target = cbpf::Target::kUser});
   if (!checked) return 0;
   const cbpf::Program optimised = flow::optimise(*checked);
   fuzz::require(optimised.size() <= checked->program().size());

@@ -211,7 +211,7 @@ ExprId Expressions::negate(ExprId a) {
 }
 
 ExprId Expressions::simplify_with_constant(Op op, ExprId a, std::uint32_t k) {
-  const Expr& left = exprs_[a];
+  const Expr left = exprs_[a];  // a copy: what is made below may move them
   const bool nested = left.b != kNone && left.op == op && is_constant(left.b);
   const std::uint32_t inner = nested ? exprs_[left.b].k : 0;
   switch (op) {

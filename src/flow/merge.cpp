@@ -41,6 +41,8 @@ class Merging {
     while (size < 2 * live) size *= 2;
     table_.assign(size, kNone);
     before_.assign(count, kNone);
+    has_parameters_ = std::any_of(decisions_.all.begin(), decisions_.all.end(),
+                                  [](const Decision& decision) { return !decision.parameters.empty(); });
     for (DecisionId id = decisions_.entry; id < count; ++id) {
       if (ways_in_[id] == 0) continue;
       exchange(id);
@@ -53,7 +55,7 @@ class Merging {
     if (!twins) return false;
     first_of_.assign(count, kNone);
     bool changed = false;
-    for (const auto& [next, like] : exchanged_) changed = try_pair(next, like) || changed;
+    for (const Exchanged& one : exchanged_) changed = join_third(one) || try_pair(one.next, one.like) || changed;
     for (DecisionId id = decisions_.entry; id < count; ++id) {
       if (ways_in_[id] == 0) continue;
       if (shape_[id] == id && first_of_[id] == kNone) first_of_[id] = id;
@@ -66,6 +68,9 @@ class Merging {
   }
 
  private:
+  struct Exchanged {  // tests with one set and the same ways, the second of which the first stands beside
+    DecisionId next, like;
+  };
   struct Pair {
     DecisionId a, b;
     Places places;
@@ -96,7 +101,48 @@ class Merging {
     first.if_true = second.if_true;
     second.if_true = third.if_true;
     first.if_false = {next, {}};
-    exchanged_.emplace_back(next, like);
+    exchanged_.push_back({next, like});
+  }
+
+  // A test elsewhere that is like the two exchanged ones: the same load as the second of them, elsewhere in the packet.
+  DecisionId find_third(const Exchanged& one) const {
+    const Decision& like = decisions_.all[one.like];
+    if (decisions_.expressions[root(like.lhs)].a != kNone || !demands_own_load(like)) return kNone;
+    for (DecisionId id = decisions_.entry; id < ways_in_.size(); ++id) {
+      if (ways_in_[id] == 0 || id == one.next || id == one.like) continue;
+      const Decision& d = decisions_.all[id];
+      if (d.kind != ExitKind::kSet || d.if_true.to != like.if_true.to || d.if_false.to != like.if_false.to) continue;
+      if (!can_merge(d) || !alike(d, like) || !demands_own_load(d)) continue;
+      const Expr& load = decisions_.expressions[root(d.lhs)];
+      if (load.op == Op::kLoad && load.a == kNone && ways_in_[id] == 1) return id;
+    }
+    return kNone;
+  }
+
+  // Both loads become one with a place as parameter, and its value that of the test that all three share.
+  bool join_third(const Exchanged& one) {
+    constexpr std::size_t kFew = 4, kSmall = 600;
+    if (exchanged_.size() > kFew || ways_in_.size() > kSmall || has_parameters_) return false;
+    const DecisionId third = find_third(one);
+    if (third == kNone || !can_merge(decisions_.all[one.next]) || !can_merge(decisions_.all[one.like])) return false;
+    const Places q = places(decisions_.all[one.like], decisions_.all[third]);
+    if (q.same || q.q_a == kNone) return false;
+    pairs_.assign(1, {one.like, third, q});
+    const auto joint = static_cast<DecisionId>(decisions_.all.size());
+    build(false, q);
+    const ExprId value = decisions_.expressions.parameter();
+    Decision test = decisions_.all[joint];
+    const ExprId place_value = test.lhs;
+    test.lhs = value;
+    test.need = 0;
+    test.traps = {};
+    test.parameters = decisions_.keep(std::span<const ExprId>(&value, 1));
+    const auto last = static_cast<DecisionId>(decisions_.all.size());
+    decisions_.all.push_back(test);
+    hand_over(joint, last, decisions_.keep(std::span<const ExprId>(&place_value, 1)), true);
+    const ExprId tested = decisions_.all[one.next].lhs;
+    hand_over(one.next, last, decisions_.keep(std::span<const ExprId>(&tested, 1)), true);
+    return true;
   }
 
   // Says whether another decision has the shape already. A shape is named by the first decision that has it.
@@ -241,9 +287,54 @@ class Merging {
       if (fits) with_place = pays(false, all);
     }
     if (std::max(with_value, with_place) <= 0) return false;
-    if (with_value > with_place) build(true, q);
-    else build(false, all);
+    const auto joint = static_cast<DecisionId>(decisions_.all.size());
+    if (with_value > with_place) {
+      build(true, q);
+    } else {
+      build(false, all);
+      join_before(a, b, joint);
+    }
     return true;
+  }
+
+  // Whether all loads in an expression lie at fixed places that the decision itself demands, and nothing divides.
+  bool is_proven_by(const Decision& d, ExprId id, int depth = 0) const {
+    const Expr& e = decisions_.expressions[id];
+    if (e.op == Op::kConstant) return true;
+    if (e.op == Op::kLoad) return e.a == kNone && e.k < kFarthestNeed && e.k + e.size <= d.need;
+    if (depth > 8 || e.op < Op::kAdd || e.op == Op::kDivide || e.op == Op::kModulo) return false;
+    return is_proven_by(d, e.a, depth + 1) && is_proven_by(d, e.b, depth + 1);
+  }
+
+  // Where the same set was asked for before each of the two, of whatever values, one test of a value that both hand
+  // over together with the place does for both.
+  void join_before(DecisionId a, DecisionId b, DecisionId joint) {
+    if (ways_in_[a] != 1 || ways_in_[b] != 1 || decisions_.all[joint].parameters.count != 1) return;
+    const DecisionId first = before_[a], second = before_[b];
+    if (first == kNone || second == kNone || first == second) return;
+    const Decision& x = decisions_.all[first];
+    const Decision& y = decisions_.all[second];
+    if (x.kind != ExitKind::kSet || y.kind != ExitKind::kSet || !can_merge(x) || !can_merge(y)) return;
+    if (x.if_true.to != a || y.if_true.to != b || x.if_false.to != y.if_false.to || comparisons(x) < 2) return;
+    const auto s = decisions_.set(x.set), t = decisions_.set(y.set);
+    if (!std::equal(s.begin(), s.end(), t.begin(), t.end())) return;
+    const ExprId place_a = decisions_.list(decisions_.all[a].if_true.arguments)[0];
+    const ExprId place_b = decisions_.list(decisions_.all[b].if_true.arguments)[0];
+    if (!is_proven_by(x, place_a) || !is_proven_by(y, place_b)) return;
+    const ExprId value = decisions_.expressions.parameter();
+    const ExprId parameters[] = {value, decisions_.list(decisions_.all[joint].parameters)[0]};
+    const ExprId for_a[] = {x.lhs, place_a}, for_b[] = {y.lhs, place_b};
+    Decision test = x;
+    test.lhs = value;
+    test.need = 0;
+    test.traps = {};
+    test.parameters = decisions_.keep(std::span<const ExprId>(parameters));
+    test.if_true = {joint, {}};
+    decisions_.all[joint].parameters = {};
+    const auto last = static_cast<DecisionId>(decisions_.all.size());
+    decisions_.all.push_back(test);
+    hand_over(first, last, decisions_.keep(std::span<const ExprId>(for_a)), true);
+    hand_over(second, last, decisions_.keep(std::span<const ExprId>(for_b)), true);
   }
 
   int comparisons(const Decision& d) const {
@@ -353,7 +444,8 @@ class Merging {
   ScratchVector<DecisionId> first_of_{scratch_};  // by shape: the first decision that has it
   ScratchVector<DecisionId> table_{scratch_};
   ScratchVector<DecisionId> before_{scratch_};  // by decision: one that leads to it
-  std::vector<std::pair<DecisionId, DecisionId>> exchanged_;
+  std::vector<Exchanged> exchanged_;
+  bool has_parameters_ = false;  // before the pass
   std::vector<Pair> pairs_;
 };
 

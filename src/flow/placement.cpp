@@ -139,11 +139,9 @@ void Placement::find_needs(const std::vector<DecisionId>& order) {
         ++ways_in[way->to];
         below = below || needs_x[way->to];
       }
-    // A jump that hands over constants only has no use for what X held, if the parameter is all that X is needed for.
-    const auto arguments = decisions_.list(decision.if_true.arguments);
-    const bool constants = decision.kind == ExitKind::kJump && arguments.size() == 1 && !decision.demands() &&
-                           expressions.is_constant(arguments[0]);
-    needs_x[order[at]] = uses != kNone || (below && !constants);
+    // A jump that hands over one value made without X has no use for what X held, if that is all that X is needed for.
+    const bool sets_anew = decision.kind == ExitKind::kJump && decision.if_true.arguments.count == 1 && uses == kNone;
+    needs_x[order[at]] = uses != kNone || (below && !sets_anew);
   }
 }
 

@@ -88,8 +88,7 @@ class Threading {
   void pass_demands_on(Decision& jump) {
     Decision& next = decisions_.all[jump.if_true.to];
     if (!jump.if_true.arguments.empty()) return;
-    const bool rejects = next.kind == ExitKind::kVerdict && decisions_.expressions.is_constant(next.lhs, 0);
-    if (!rejects) {
+    if (!rejects(jump.if_true.to)) {
       if (ways_in_[jump.if_true.to] != 1 || !next.parameters.empty()) return;
       next.need = std::max(next.need, jump.need);
       kept_.assign(decisions_.list(next.traps).begin(), decisions_.list(next.traps).end());
@@ -110,6 +109,27 @@ class Threading {
     FactsId facts;
   };
 
+  bool rejects(DecisionId id) const {
+    const Decision& decision = decisions_.all[id];
+    return decision.kind == ExitKind::kVerdict && decisions_.expressions.is_constant(decision.lhs, 0);
+  }
+
+  // Whether the test, whichever way it goes, leads to rejection; `out` is the way there.
+  bool rejects_either_way(const Decision& decision, const Facts& facts, Way& out) {
+    for (const bool side : {true, false}) {
+      Way way = side ? decision.if_true : decision.if_false;
+      if (!way.arguments.empty()) return false;
+      Facts here = facts;
+      here.learn_outcome(decisions_, decision, side);
+      const bool changed = changed_;
+      follow(way, here);
+      changed_ = changed;
+      if (!rejects(way.to)) return false;
+      out = way;
+    }
+    return true;
+  }
+
   // Leads the ways that wait at the decision past it, where their facts decide its test. False where none is left.
   bool skip_joint(DecisionId id) {
     const Decision joint = decisions_.all[id];
@@ -123,11 +143,13 @@ class Threading {
     std::vector<const Way*> onward(here.size(), nullptr);
     bool moves = joint.is_branch() && !tests_parameters && !here.empty();
     const Way* destination = nullptr;
+    Way rejection;
     for (std::size_t i = 0; i < here.size() && joint.is_branch() && !tests_parameters; ++i) {
       if (pool_[here[i].facts].covers_demands(decisions_, joint))
         if (const std::optional<bool> outcome = pool_[here[i].facts].decide(decisions_, joint))
           onward[i] = *outcome ? &joint.if_true : &joint.if_false;
       if (onward[i] != nullptr && !onward[i]->arguments.empty()) onward[i] = nullptr;
+      if (onward[i] == nullptr && rejects_either_way(joint, pool_[here[i].facts], rejection)) onward[i] = &rejection;
       if (onward[i] != nullptr && (live_.at(onward[i]->to) & own) == 0) continue;
       moves = moves && onward[i] != nullptr && (destination == nullptr || destination == onward[i]);
       destination = onward[i];

@@ -62,6 +62,7 @@ class VerifiedPrograms {
     outs_.clear();
     a_.map({.name = "hash", .type = ebpf::MapType::kHash, .key_size = 4, .value_size = 16, .max_entries = 8});
     a_.map({.name = "array", .type = ebpf::MapType::kArray, .key_size = 4, .value_size = 24, .max_entries = 4});
+    a_.map({.name = "variables", .type = ebpf::MapType::kArray, .key_size = 4, .value_size = 24, .max_entries = 1});
     a_.map({.name = "ring", .type = ebpf::MapType::kRingbuf, .max_entries = 4096});
     // r9: what is needed again: the context or the memory. r6 to r8 are numbers at first.
     a_.mov64_reg(R::kR9, R::kR1);
@@ -345,7 +346,7 @@ class VerifiedPrograms {
   }
 
   void direct_value() {
-    a_.load_map_value(R::kR2, "array", below(8) * 4);
+    a_.load_map_value(R::kR2, "variables", below(8) * 4);
     if (below(2) == 0) {
       a_.mov64_reg(R::kR3, static_cast<R>(6 + below(2)));
       bound(R::kR3, static_cast<std::int32_t>(below(24)));

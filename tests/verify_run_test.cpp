@@ -2,17 +2,22 @@
 // and memory; the conformance suite; and the running kernel's verifier beside ours.
 #include <linux/bpf.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <map>
 #include <random>
+#include <sstream>
 
 #include <gtest/gtest.h>
 
 #include <weir/ebpf/text.h>
 #include <weir/engine/ebpf.h>
+#include <weir/object/object.h>
 #include <weir/verify/verify.h>
 
 #include "bpf_syscall.h"
+#include "conformance/cases.h"
 #include "rounds.h"
 #include "verified_programs.h"
 
@@ -93,6 +98,240 @@ TEST(Verify, AcceptedProgramsNeverTripTheInterpreter) {
     std::printf("%d programs, %d accepted\n", rounds, accepted);
     for (const auto& [rule, count] : refused) std::printf("  %-20s %d\n", std::string(rule).c_str(), count);
   }
+}
+
+// A message of the kernel without its numbers: "RN invalid mem access 'scalar'".
+std::string class_of(const std::string& log) {
+  std::istringstream lines(log);
+  std::string last;
+  for (std::string line; std::getline(lines, line);) {
+    const bool note = line.find("processed ") == 0 || line.find("mark_precise") == 0 || line.empty();
+    const bool listing = !line.empty() && std::isdigit(static_cast<unsigned char>(line[0])) != 0;
+    if (!note && !listing) last = line;
+  }
+  std::string out;
+  for (const char c : last) {
+    const bool digit = std::isdigit(static_cast<unsigned char>(c)) != 0;
+    if (!digit) out += c;
+    else if (out.empty() || out.back() != 'N') out += 'N';
+  }
+  return out;
+}
+
+// Maps in the kernel like those of VerifiedPrograms.
+class KernelMaps {
+ public:
+  KernelMaps()
+      : descriptors_{tests::make_kernel_map(BPF_MAP_TYPE_HASH, 4, 16, 8),
+                     tests::make_kernel_map(BPF_MAP_TYPE_ARRAY, 4, 24, 4),
+                     tests::make_kernel_map(BPF_MAP_TYPE_ARRAY, 4, 24, 1),
+                     tests::make_kernel_map(BPF_MAP_TYPE_RINGBUF, 0, 0, 4096)} {}
+  ~KernelMaps() {
+    for (const int descriptor : descriptors_) close(descriptor);
+  }
+  // Whether the kernel takes the program; else why not.
+  bool load(const ebpf::Program& program, std::string* log = nullptr) const {
+    std::vector<ebpf::Instruction> slots = program.instructions;
+    for (const ebpf::MapReference& reference : program.map_references)
+      slots[reference.instruction].immediate = descriptors_[reference.map];
+    const int loaded = tests::load_kernel_program(static_cast<unsigned>(program.type), slots.data(),
+                                                  static_cast<unsigned>(slots.size()), log);
+    if (loaded >= 0) close(loaded);
+    return loaded >= 0;
+  }
+
+ private:
+  int descriptors_[4];
+};
+
+// Why the two differ. Kernels change: these are those of Linux 6.18 for a loader with all rights.
+struct Difference {
+  bool kernel_takes;
+  const char* text;  // within our refusal or the kernel's message
+};
+constexpr Difference kKnownDifferences[] = {
+    {true, "of the stack is read"},          // who has all rights may read what was never written
+    {true, "on a pointer"},                  // and make numbers of pointers
+    {true, "an atomic of"},                  // x86 takes unaligned atomics
+    {true, "may be null"},                   // the kernel knows keys in the upper half of a slot
+    {false, "min value is negative"},        // the kernel follows no remainders: what they bound is not bounded there
+    {false, "unbounded min value"},          // likewise
+    {false, "unbounded memory access"},      // likewise
+    {false, "makes pkt pointer be out of"},  // likewise
+    {false, "makes map_value pointer be out"},  // likewise
+};
+
+TEST(Verify, BesideTheKernel) {
+  WEIR_REQUIRE_KERNEL_BPF();
+  const KernelMaps maps;
+  const int rounds = tests::rounds(700);
+  const char* seed = std::getenv("WEIR_SEED");
+  tests::VerifiedPrograms maker(seed != nullptr ? std::stoull(seed) : 3);
+  int both = 0, neither = 0, total = 0, unknown = 0;
+  std::map<std::string, int> classes;
+  std::string example;
+  for (int i = 0; i < rounds; ++i) {
+    const ebpf::Program program = maker.next();
+    if (program.type == ebpf::ProgramType::kUnspec) continue;
+    // Long loops take the kernel seconds.
+    const verify::Report report = verify::examine(program, {.premise = {.type = program.type}, .budget = 20'000});
+    if (report.refusal && report.refusal->rule == verify::Rule::kTooComplex) continue;
+    ++total;
+    const bool taken = maps.load(program);
+    if (taken == report.verified.has_value()) {
+      ++(taken ? both : neither);
+      continue;
+    }
+    std::string log;
+    if (!taken) maps.load(program, &log);
+    const std::string why = taken ? report.refusal->message : class_of(log);
+    const auto* known = std::find_if(std::begin(kKnownDifferences), std::end(kKnownDifferences), [&](const auto& row) {
+      return row.kernel_takes == taken && why.find(row.text) != std::string::npos;
+    });
+    ++classes[(taken ? "kernel only: " : "weir only:   ") +
+              (known != std::end(kKnownDifferences) ? std::string(known->text) : why)];
+    if (known != std::end(kKnownDifferences)) continue;
+    ++unknown;
+    example = why + "\n" + write(program, ebpf::Format::kListing);
+  }
+  EXPECT_GT(both, total / 6);
+  EXPECT_LE(unknown, total / 50) << example;
+  if (std::getenv("WEIR_ROUNDS") == nullptr) return;
+  std::printf("%d programs: both take %d, neither %d\n", total, both, neither);
+  for (const auto& [text, count] : classes) std::printf("  %5d %s\n", count, text.c_str());
+  if (unknown > 0) std::printf("%s\n", example.c_str());
+}
+
+// The public suite's programs, on the memory that each has.
+TEST(Verify, ConformanceSuite) {
+  WEIR_REQUIRE_SHARED(tests::conformance_folder());
+  int accepted = 0;
+  std::map<std::string_view, int> refused;
+  for (const tests::ConformanceCase& test : tests::conformance_cases()) {
+    SCOPED_TRACE(test.name);
+    const Result<ebpf::Program> program = ebpf::assemble(test.assembly);
+    ASSERT_TRUE(program);
+    Result<std::vector<std::uint8_t>> memory = tests::bytes_of_hex(test.memory);
+    ASSERT_TRUE(memory);
+    verify::Options options{.helpers = &tests::conformance_helpers(), .register_calls = true};
+    options.premise.memory_least = options.premise.memory_most = memory->size();
+    options.premise.memory_alignment = 8;
+    const verify::Report report = verify::examine(*program, options);
+    ASSERT_NE(report.verified.has_value(), report.refusal.has_value());
+    if (report.refusal) {
+      EXPECT_FALSE(report.refusal->message.empty());
+      ++refused[verify::name_of(report.refusal->rule)];
+      continue;
+    }
+    ++accepted;
+    engine::ExtendedOptions with = tests::conformance_options();
+    with.kind = engine::ExtendedKind::kInterpreter;
+    const Result<engine::Outcome> outcome = tests::run_conformance(*program, *memory, with);
+    ASSERT_TRUE(outcome && *outcome);
+    EXPECT_EQ(outcome->value, std::stoull(test.result, nullptr, 0));
+  }
+  EXPECT_GE(accepted, 250);
+  for (const auto& [rule, count] : refused) RecordProperty(std::string(rule), count);
+  if (std::getenv("WEIR_ROUNDS") == nullptr) return;
+  std::printf("%d accepted\n", accepted);
+  for (const auto& [rule, count] : refused) std::printf("  %-20s %d\n", std::string(rule).c_str(), count);
+}
+
+// What clang makes of small sources in the way of real programs.
+struct Source {
+  const char* name;
+  const char* rule;  // of the refusal; null: accepted
+  const char* text;
+};
+constexpr const char* kHeader = R"(
+#include <linux/bpf.h>
+#define SEC(name) __attribute__((section(name), used))
+#define __uint(name, val) int (*name)[val]
+#define __type(name, val) typeof(val) *name
+typedef unsigned char u8; typedef unsigned short u16; typedef unsigned u32; typedef unsigned long long u64;
+static void *(*lookup)(void *, const void *) = (void *)1;
+static long (*update)(void *, const void *, const void *, u64) = (void *)2;
+static void *(*reserve)(void *, u64, u64) = (void *)131;
+static void (*submit)(void *, u64) = (void *)132;
+static long (*load_bytes)(const void *, u32, void *, u32) = (void *)26;
+struct key { u32 address; u16 port; u16 zero; };
+struct count { u64 packets, bytes; };
+struct { __uint(type, 1); __uint(max_entries, 64); __type(key, struct key); __type(value, struct count); } flows SEC(".maps");
+struct { __uint(type, 27); __uint(max_entries, 4096); } events SEC(".maps");
+u32 table[16]; const volatile u32 limit = 5;
+#define DATA u8 *data = (u8 *)(long)ctx->data, *end = (u8 *)(long)ctx->data_end
+)";
+constexpr Source kSources[] = {
+    {"flows", nullptr, R"(SEC("xdp") int p(struct xdp_md *ctx) { DATA;
+  if (data + 34 > end) return XDP_PASS;
+  if (*(u16 *)(data + 12) != 8) return XDP_PASS;
+  u32 header = (data[14] & 15) * 4; if (header < 20) return XDP_DROP;
+  u8 *tcp = data + 14 + header; if (tcp + 20 > end) return XDP_DROP;
+  struct key key = {.address = *(u32 *)(data + 26), .port = *(u16 *)(tcp + 2)};
+  struct count *c = lookup(&flows, &key);
+  if (c) { __sync_fetch_and_add(&c->packets, 1); __sync_fetch_and_add(&c->bytes, end - data); }
+  else { struct count first = {1, end - data}; update(&flows, &key, &first, 0); }
+  return XDP_PASS; })"},
+    {"options", nullptr, R"(SEC("tc") int p(struct __sk_buff *ctx) { DATA;
+  u32 at = 34; int found = 0;
+#pragma clang loop unroll(disable)
+  for (int i = 0; i < 16; i++) {
+    u8 *option = data + at; if (option + 2 > end) break;
+    if (option[0] == 0) break; if (option[0] == 8) found++;
+    u8 size = option[1]; if (size < 2) break; at += size; if (at > 500) break; }
+  return found; })"},
+    {"table", nullptr, R"(SEC("socket") int p(struct __sk_buff *ctx) {
+  u8 bytes[8] = {}; if (load_bytes(ctx, 14, bytes, 8) < 0) return 0;
+  u32 slot = bytes[0] & 15; table[slot] += limit; return table[(slot + 1) & 15]; })"},
+    {"events", nullptr, R"(SEC("xdp") int p(struct xdp_md *ctx) { DATA;
+  if (data + 14 > end) return XDP_PASS;
+  u64 *event = reserve(&events, 16, 0); if (!event) return XDP_PASS;
+  event[0] = data[0]; event[1] = end - data; submit(event, 0); return XDP_PASS; })"},
+    {"functions", nullptr, R"(static __attribute__((noinline)) u32 sum(u8 *from, u8 *end, u32 n) {
+  u32 s = 0; for (u32 i = 0; i < 64; i++) { if (i >= n || from + i + 1 > end) break; s += from[i]; } return s; }
+SEC("xdp") int p(struct xdp_md *ctx) { DATA; return sum(data, end, ctx->rx_queue_index) & 1 ? XDP_DROP : XDP_PASS; })"},
+    {"no bounds", "packet-bounds", R"(SEC("xdp") int p(struct xdp_md *ctx) { DATA; (void)end; return data[12]; })"},
+    {"one short", "packet-bounds",
+     R"(SEC("xdp") int p(struct xdp_md *ctx) { DATA; if (data + 12 > end) return 2; return data[12]; })"},
+    {"no null check", "null",
+     R"(SEC("xdp") int p(struct xdp_md *ctx) { struct key k = {1}; struct count *c = lookup(&flows, &k); c->packets++; return 2; })"},
+    {"index", "map-bounds", R"(SEC("xdp") int p(struct xdp_md *ctx) { return table[ctx->rx_queue_index & 31]; })"},
+    {"kept record", "held",
+     R"(SEC("xdp") int p(struct xdp_md *ctx) { u64 *e = reserve(&events, 8, 0); if (!e) return 1; *e = 1;
+  if (ctx->rx_queue_index == 3) return 2; submit(e, 0); return 2; })"},
+    {"stack", "uninitialised",
+     R"(SEC("socket") int p(struct __sk_buff *ctx) { volatile u8 b[16]; return b[ctx->len & 15]; })"},
+    {"endless", "endless",
+     R"(static u32 (*rnd)(void) = (void *)7; SEC("xdp") int p(struct xdp_md *ctx) { while (rnd()); return 2; })"},
+    {"constants", "read-only", R"(SEC("xdp") int p(struct xdp_md *ctx) { *(volatile u32 *)&limit = 3; return 2; })"},
+};
+
+TEST(Verify, WhatClangMakes) {
+  const std::string path = testing::TempDir() + "weir_verify" + std::to_string(getpid());
+  Runner runner(4);
+  for (const Source& source : kSources) {
+    SCOPED_TRACE(source.name);
+    std::ofstream(path + ".c") << kHeader << source.text << "\nchar license_[] SEC(\"license\") = \"GPL\";\n";
+    const std::string command = "clang -O2 -g -target bpfel -mcpu=v3 -I/usr/include/x86_64-linux-gnu -c " + path +
+                                ".c -o " + path + ".o 2>" + path + ".log";
+    if (std::system(command.c_str()) != 0) GTEST_SKIP() << "no clang for BPF with <linux/bpf.h>";
+    std::ifstream file(path + ".o", std::ios::binary);
+    const std::vector<std::uint8_t> bytes{std::istreambuf_iterator<char>(file), {}};
+    const Result<object::Object> object = object::read(bytes);
+    ASSERT_TRUE(object) << object.error().message;
+    const ebpf::Program& program = object->programs.front();
+    const verify::Report report = verify::examine(program, {.premise = {.type = program.type}});
+    if (source.rule != nullptr) {
+      ASSERT_TRUE(report.refusal);
+      EXPECT_EQ(verify::name_of(report.refusal->rule), source.rule) << verify::explain(*report.refusal);
+      EXPECT_TRUE(report.refusal->line);
+      continue;
+    }
+    ASSERT_TRUE(report.verified) << verify::explain(*report.refusal) << write(program, ebpf::Format::kListing);
+    const engine::Outcome outcome = runner.run(*report.verified, 50);
+    EXPECT_TRUE(outcome) << engine::describe(outcome).message;
+  }
+  for (const char* end : {".c", ".o", ".log"}) std::remove((path + end).c_str());
 }
 
 }  // namespace

@@ -65,7 +65,7 @@ bool Walk::argument(Call& call, unsigned index) {
     case ArgumentKind::kAnything: return true;
     case ArgumentKind::kContext: return context_argument(number);
     case ArgumentKind::kMap: return map_argument(call, number);
-    case ArgumentKind::kMapKey: return helper_memory(number, program_.maps[*call.map].key_size, true, false, true);
+    case ArgumentKind::kMapKey: return key_argument(call, number);
     case ArgumentKind::kMapValue: return helper_memory(number, program_.maps[*call.map].value_size, true, false, true);
     case ArgumentKind::kMapValueOut: {
       const ebpf::MapDefinition& map = program_.maps[*call.map];
@@ -86,6 +86,24 @@ bool Walk::argument(Call& call, unsigned index) {
       return refuse(Rule::kArgument, "text up to a zero byte cannot be verified", "memory with a known size", {number},
                     "helpers for verified programs take a size");
   }
+  return true;
+}
+
+// A constant key within an array: the value is there.
+bool Walk::key_argument(Call& call, unsigned number) {
+  const ebpf::MapDefinition& map = program_.maps[*call.map];
+  const Value key = reg(number);
+  if (!helper_memory(number, map.key_size, true, false, true)) return false;
+  if (map.type != MapType::kArray || map.key_size != 4 || key.kind != Kind::kStack || !key.number.is_constant())
+    return true;
+  const std::int64_t place = key.offset + static_cast<std::int64_t>(key.number.number());
+  if (place % 8 != 0) return true;
+  const Slot& slot = slot_at(key.frame, place);
+  if (slot.kept < 4 || !slot.value.is_constant()) return true;
+  if (std::endian::native != std::endian::little || (slot.value.number.number() & UINT32_MAX) >= map.max_entries)
+    return true;
+  mark_exact(slot.value);
+  call.value_exists = true;
   return true;
 }
 

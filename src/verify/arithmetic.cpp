@@ -139,6 +139,9 @@ bool Walk::combine(const ebpf::OpcodeInfo& row, const Value& operand) {
 }
 
 bool Walk::add_to_pointer(const Value& pointer, const Value& number, bool subtract, unsigned dst) {
+  if (subtract && pointer.kind == Kind::kStack && !on_memory_)
+    return refuse(Rule::kPointerArithmetic, "subtraction from a pointer into the stack",
+                  "an addition, which is what the kernel takes", {dst}, "add the negative number");
   if (number.is_zero()) {
     mark_exact(number);
     reg(dst) = pointer;
@@ -223,10 +226,10 @@ bool Walk::wide_constant(const ebpf::OpcodeInfo& row) {
   if (is_value) {
     const ebpf::MapDefinition& definition = program_.maps[map];
     const auto offset = static_cast<std::uint32_t>(high.immediate);
-    if (definition.type != ebpf::MapType::kArray || definition.key_size != 4 || definition.max_entries == 0)
+    if (definition.type != ebpf::MapType::kArray || definition.key_size != 4 || definition.max_entries != 1)
       return refuse(Rule::kArgument,
-                    fmt::format("map '{}' is no array: its values have no fixed address", definition.name), "an array",
-                    {}, "look the value up");
+                    fmt::format("map '{}' is no array of one entry: its values have no fixed address", definition.name),
+                    "an array", {}, "look the value up");
     if (offset >= definition.value_size)
       return refuse(Rule::kMapBounds,
                     fmt::format("offset {} lies outside of the {} bytes of map '{}'", offset, definition.value_size,

@@ -88,7 +88,16 @@ bool Walk::branch(const ebpf::OpcodeInfo& row) {
     return done || both_ways(state_);
   }
   const bool is_wide = row.width == 8;
-  if (by_register && it.src == it.dst) return both_ways(state_);
+  if (by_register && it.src == it.dst && condition != Condition::kSet) {  // the same, whatever it is
+    Range one = Range::constant(0), other = one;
+    one_way(assume(condition, true, is_wide, one, other));
+    return true;
+  }
+  if (by_register && it.src == it.dst) return compare_numbers(Condition::kNotEqual, is_wide, left, Value::constant(0));
+  return compare_numbers(condition, is_wide, left, right);
+}
+
+bool Walk::compare_numbers(Condition condition, bool is_wide, const Value& left, const Value& right) {
   Range taken_left = left.number, taken_right = right.number;
   const bool may_take = assume(condition, true, is_wide, taken_left, taken_right);
   Range falls_left = left.number, falls_right = right.number;
@@ -127,7 +136,8 @@ void Walk::learn_numbers(State& state, const Value& left, const Range& left_rang
     if (of.identity == kLengthIdentity) learn_length(state, range, origins);
   };
   learn(slot().dst, left, left_range);
-  if (flow_.rows[at_]->shape == OperandShape::kBranchRegister) learn(slot().src, right, right_range);
+  if (slot().src != slot().dst && flow_.rows[at_]->shape == OperandShape::kBranchRegister)
+    learn(slot().src, right, right_range);
 }
 
 // The memory has at least as many bytes as its length is at least.

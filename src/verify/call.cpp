@@ -113,8 +113,10 @@ bool Walk::give_result(const Call& call) {
       const bool of_maps = map.type == ebpf::MapType::kArrayOfMaps || map.type == ebpf::MapType::kHashOfMaps;
       result = Value::pointer(of_maps ? Kind::kMap : Kind::kMapValue);
       result.map = *call.map;
-      result.may_be_null = true;
-      result.identity = new_identity();
+      const bool exists = call.value_exists && call.number == static_cast<std::int32_t>(ebpf::Helper::kMapLookupElem) &&
+                          &helpers_ == &runtime::Helpers::standard();
+      result.may_be_null = !exists;
+      if (!exists) result.identity = new_identity();
       if (!of_maps) return true;
       for (std::size_t i = 0; i < program_.maps.size(); ++i)
         if (program_.maps[i].name == map.inner && !map.inner.empty()) {

@@ -94,6 +94,7 @@ class Finder {
 
   void find_joins() {
     std::vector<std::uint8_t> ways(size());
+    ways[0] = 1;  // the start
     const auto count = [&](u32 to) { ways[to] = static_cast<std::uint8_t>(std::min(2, ways[to] + 1)); };
     flow_.joins.assign(size(), false);
     for (u32 at = 0, to = 0; at < size(); at = next_of(at)) {

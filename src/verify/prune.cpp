@@ -100,10 +100,12 @@ class Comparison {
 bool Walk::join(bool& known) {
   std::vector<Checkpoint*>& listed = listed_[at_];
   bool in_loop = false;
+  for (const Checkpoint* each : listed) in_loop |= each->branches > 0;
+  const std::uint64_t steps = statistics_.steps - steps_at_checkpoint_, jumps = jumps_ - jumps_at_checkpoint_;
+  const bool keep = in_loop ? steps >= 100 || jumps >= 20 : listed.empty() || steps >= 8;
   for (std::size_t i = 0; i < listed.size();) {
     Checkpoint& old = *listed[i];
     const bool unfinished = old.branches > 0;
-    in_loop |= unfinished;
     if (Comparison(old, state_, flow_, unfinished).holds(at_)) {
       if (unfinished)
         return refuse(Rule::kEndless, "the loop comes back to where it was, and nothing has changed",
@@ -115,7 +117,7 @@ bool Walk::join(bool& known) {
       return true;
     }
     // States that nothing is like only cost time.
-    if (++old.misses > old.hits * 3 + 3) {
+    if (keep && ++old.misses > old.hits * 3 + 3) {
       old.is_listed = false;
       if (!unfinished) free_.push_back(&old);
       listed[i] = listed.back();
@@ -124,8 +126,7 @@ bool Walk::join(bool& known) {
       ++i;
     }
   }
-  const std::uint64_t steps = statistics_.steps - steps_at_checkpoint_, jumps = jumps_ - jumps_at_checkpoint_;
-  if (in_loop ? steps >= 100 || jumps >= 20 : listed.empty() || steps >= 8) checkpoint();
+  if (keep) checkpoint();
   return true;
 }
 

@@ -45,6 +45,9 @@ bool Walk::access_stack(const Access& access, Value* loaded, const Value* stored
   const Value base = reg(access.base);
   std::int64_t low = 0, high = 0;
   if (!stack_extent(access, low, high) || !aligned(access, 16)) return false;
+  if (stored != nullptr && stored->is_pointer() && access.size != 8)
+    return refuse(Rule::kPointerArithmetic, fmt::format("{} bytes of a pointer are stored", access.size),
+                  "a pointer as a whole", {access.base}, "store all 8 bytes");
   if (access.reads && !read_stack(access, base.frame, low, high, loaded)) return false;
   if (!access.writes) return true;
   if (stored != nullptr && stored->kind == Kind::kStack && stored->frame > base.frame)
@@ -80,7 +83,10 @@ bool Walk::read_stack(const Access& access, unsigned frame, std::int64_t low, st
   const bool whole = byte == 0 && access.size == slot.kept;
   if (whole) {
     *loaded = kept;
-  } else if (kept.is_number() && std::endian::native == std::endian::little) {
+  } else if (!kept.is_number()) {
+    return refuse(Rule::kPointerArithmetic, fmt::format("{} bytes of a pointer are read", access.size),
+                  "a pointer as a whole", {access.base}, "load all 8 bytes");
+  } else if (std::endian::native == std::endian::little) {
     const Range moved = arithmetic(ebpf::AluOperation::kRsh, false, true, kept.number, Range::constant(byte * 8u));
     *loaded = Value::of(zero_extended(moved, access.size * 8));
     loaded->origins = kept.origins;

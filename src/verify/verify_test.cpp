@@ -1,1 +1,512 @@
+// One test for each rule: a program that breaks it, and its twin that does not.
 #include <gtest/gtest.h>
+
+#include <weir/base/render.h>
+#include <weir/ebpf/text.h>
+#include <weir/verify/verify.h>
+
+namespace weir::verify {
+namespace {
+
+using ebpf::ProgramType;
+
+constexpr const char* kMaps =
+    ".map hash, hash, key 4, value 16, entries 8\n"
+    ".map array, array, key 4, value 24, entries 4\n"
+    ".map constants, array, key 4, value 8, entries 1, flags 128\n"
+    ".map variables, array, key 4, value 24, entries 1\n"
+    ".map ring, ringbuf, key 0, value 0, entries 4096\n"
+    ".map stack, stack, key 0, value 8, entries 4\n"
+    ".map jumps, prog_array, key 4, value 4, entries 4\n"
+    ".map outer, array_of_maps, key 4, value 4, entries 4, inner array\n";
+
+ebpf::Program program_of(const std::string& text, bool with_maps = true) {
+  const std::string whole = (with_maps ? kMaps : "") + text;
+  Result<ebpf::Program> program = ebpf::assemble(whole);
+  EXPECT_TRUE(program) << render(program.error(), whole);
+  return program ? std::move(*program) : ebpf::Program{};
+}
+
+Options as(ProgramType type) { return {.premise = {.type = type}}; }
+
+void accepts(const std::string& text, const Options& options = {}) {
+  const Report report = examine(program_of(text), options);
+  EXPECT_TRUE(report.verified) << text << "\n" << explain(*report.refusal);
+  EXPECT_FALSE(report.refusal);
+}
+
+// The refusal, for tests that look closer.
+Refusal refuses(const std::string& text, Rule rule, const Options& options = {}) {
+  const Report report = examine(program_of(text), options);
+  EXPECT_TRUE(report.refusal) << text << "\nwas accepted";
+  if (!report.refusal) return {};
+  EXPECT_EQ(name_of(report.refusal->rule), name_of(rule)) << text << "\n" << explain(*report.refusal);
+  EXPECT_FALSE(report.refusal->message.empty());
+  return *report.refusal;
+}
+
+TEST(Flow, EveryInstructionIsReached) {
+  accepts("r0 = 0\nexit");
+  EXPECT_EQ(refuses("r0 = 0\nexit\nr0 = 1\nexit", Rule::kUnreachable).instruction, 2u);
+  refuses("r0 = 0\ngoto +1\nr0 = 1\nexit", Rule::kUnreachable);
+}
+
+TEST(Flow, TheEndIsNotRunOver) {
+  refuses("r0 = 0", Rule::kStructure);
+  EXPECT_EQ(refuses("r0 = 0\ngoto +5\nexit", Rule::kStructure).instruction, 1u);
+}
+
+TEST(Flow, JumpsDoNotLeadIntoConstants) {
+  refuses("goto +1\nr0 = 5 ll\nexit", Rule::kStructure);
+  accepts("goto +0\nr0 = 5 ll\nexit");
+}
+
+TEST(Flow, FunctionsAreEnteredByCallsOnly) {
+  accepts("call local f\nexit\nf: r0 = 1\nexit");
+  refuses("call local f\nif r0 == 0 goto f\nexit\nf: r0 = 1\nexit", Rule::kFunctionBounds);
+  refuses("if r1 == 0 goto +1\ncall local f\nr0 = 1\nf: r0 = 1\nexit", Rule::kFunctionBounds);
+}
+
+TEST(Flow, LoopsEnd) {
+  accepts("r0 = 0\nagain: r0 += 1\nif r0 < 100 goto again\nexit");
+  EXPECT_EQ(refuses("again: goto again", Rule::kEndless).instruction, 0u);
+  refuses("r0 = 0\nagain: r0 += 0\nif r0 == 0 goto again\nexit", Rule::kEndless);
+  refuses("r6 = r1\nagain: call get_prandom_u32\nif r0 != 0 goto again\nexit", Rule::kEndless);
+  accepts("r6 = 9\nagain: call get_prandom_u32\nr6 += -1\nif r6 != 0 goto again\nexit");
+}
+
+TEST(Flow, TheBudgetIsFinite) {
+  const std::string loop = "r0 = 0\nagain: r0 += 1\nif r0 < 1000 goto again\nexit";
+  accepts(loop, {.budget = 10000});
+  refuses(loop, Rule::kTooComplex, {.budget = 1000});
+  // Wraps around only after 2^64 rounds.
+  refuses("r0 = 0\nagain: r0 += 2\nif r0 != 7 goto again\nexit", Rule::kTooComplex);
+}
+
+TEST(Flow, RoundsThatDifferOnlyInWhatDoesNotMatterAreJoined) {
+  // 2^60 paths, if sums were kept apart.
+  std::string text =
+      "r6 = r2\nr7 = 0\nr8 = 0\nagain: if r6 & 1 goto +1\nr7 += 5\nr6 >>= 1\nr8 += 1\nif r8 < 60 goto again\n";
+  accepts(text + "r0 = r7\nexit");
+}
+
+TEST(Registers, AreWrittenBeforeTheyAreRead) {
+  EXPECT_EQ(refuses("r0 = r3\nexit", Rule::kUninitialised).instruction, 0u);
+  accepts("r3 = 1\nr0 = r3\nexit");
+  refuses("if r2 == 0 goto +1\nr3 = 1\nr0 = r3\nexit", Rule::kUninitialised);
+  accepts("r3 = 2\nif r2 == 0 goto +1\nr3 = 1\nr0 = r3\nexit");
+  refuses("r6 = r2\ncall get_prandom_u32\nr0 = r2\nexit", Rule::kUninitialised);
+  accepts("r6 = r2\ncall get_prandom_u32\nr0 = r6\nexit");
+}
+
+TEST(Registers, ResultIsThereAtTheEnd) {
+  refuses("exit", Rule::kReturn);
+  refuses("r0 = 5\nexit", Rule::kReturn, as(ProgramType::kCgroupSkb));
+  accepts("r0 = 1\nexit", as(ProgramType::kCgroupSkb));
+}
+
+TEST(Registers, FunctionsHaveTheirOwn) {
+  accepts("r6 = 5\nr1 = 2\ncall local f\nr0 += r6\nexit\nf: r0 = r1\nexit");
+  refuses("r6 = 5\nr1 = 2\ncall local f\nexit\nf: r0 = r6\nexit", Rule::kUninitialised);
+  refuses("r1 = 2\ncall local f\nr0 = r1\nexit\nf: r0 = r1\nexit", Rule::kUninitialised);
+}
+
+TEST(Stack, StaysWithin512Bytes) {
+  accepts("*(u64 *)(r10 - 512) = 1\nr0 = *(u64 *)(r10 - 512)\nexit");
+  refuses("*(u64 *)(r10 - 520) = 1\nr0 = 0\nexit", Rule::kStackBounds);
+  refuses("*(u64 *)(r10 + 0) = 1\nr0 = 0\nexit", Rule::kStackBounds);
+  accepts("r2 = r10\nr2 += -8\n*(u64 *)(r2 + 0) = 1\nr0 = 0\nexit");
+  refuses("r2 = r10\nr2 += -8\n*(u64 *)(r2 + 8) = 1\nr0 = 0\nexit", Rule::kStackBounds);
+}
+
+TEST(Stack, IsWrittenBeforeItIsRead) {
+  refuses("r0 = *(u64 *)(r10 - 8)\nexit", Rule::kUninitialised);
+  refuses("*(u32 *)(r10 - 8) = 1\nr0 = *(u64 *)(r10 - 8)\nexit", Rule::kUninitialised);
+  accepts("*(u32 *)(r10 - 8) = 1\n*(u32 *)(r10 - 4) = 1\nr0 = *(u64 *)(r10 - 8)\nexit");
+  refuses("if r2 == 0 goto +1\n*(u64 *)(r10 - 8) = 1\nr0 = *(u64 *)(r10 - 8)\nexit", Rule::kUninitialised);
+}
+
+TEST(Stack, KeepsPointersAndNumbers) {
+  accepts("*(u64 *)(r10 - 8) = r1\nr3 = *(u64 *)(r10 - 8)\nr0 = *(u32 *)(r3 + 0)\nexit", as(ProgramType::kXdp));
+  refuses("*(u64 *)(r10 - 8) = r1\n*(u8 *)(r10 - 3) = 0\nr3 = *(u64 *)(r10 - 8)\nr0 = *(u32 *)(r3 + 0)\nexit",
+          Rule::kNotAPointer, as(ProgramType::kXdp));
+  refuses("*(u32 *)(r10 - 8) = r1\nr0 = 0\nexit", Rule::kPointerArithmetic);
+  refuses("*(u64 *)(r10 - 8) = r1\nr0 = *(u32 *)(r10 - 8)\nexit", Rule::kPointerArithmetic);
+  const std::string indexed = "r0 = 0\nr3 = r10\nr4 = *(u64 *)(r10 - 8)\nr3 += r4\nr0 = *(u8 *)(r3 - 16)\nexit";
+  accepts("*(u64 *)(r10 - 16) = 0\n*(u64 *)(r10 - 8) = 7\n" + indexed);
+  refuses("*(u64 *)(r10 - 16) = 0\n*(u64 *)(r10 - 8) = 17\n" + indexed, Rule::kStackBounds);
+}
+
+TEST(Stack, OffsetsThatVaryAreTakenEverywhere) {
+  const std::string start = "*(u64 *)(r10 - 16) = 0\n*(u64 *)(r10 - 8) = 0\nr3 = r10\nr3 += -16\nr2 &= ";
+  const std::string end = "\nr3 += r2\nr0 = *(u8 *)(r3 + 0)\nexit";
+  accepts(start + "15" + end);
+  refuses(start + "31" + end, Rule::kStackBounds);
+  refuses("*(u64 *)(r10 - 16) = 0\nr3 = r10\nr3 += -16\nr2 &= 15" + end, Rule::kUninitialised);
+  refuses("r3 = r10\nr3 -= 8\nr0 = 0\nexit", Rule::kPointerArithmetic, as(ProgramType::kXdp));
+  accepts("r3 = r10\nr3 -= 8\nr0 = 0\nexit");
+  // A store somewhere in a slot voids the pointer that it may have hit, and writes no byte for sure.
+  refuses(
+      "*(u64 *)(r10 - 16) = r1\nr3 = r10\nr3 += -16\nr2 &= 7\nr3 += r2\n*(u8 *)(r3 + 0) = 1\n"
+      "r4 = *(u64 *)(r10 - 16)\nr0 = *(u8 *)(r4 + 0)\nexit",
+      Rule::kNotAPointer, {.premise = {.memory_least = 8}});
+}
+
+TEST(Stack, PointersDoNotOutliveTheirFunction) {
+  refuses("call local f\nr0 = *(u64 *)(r0 + 0)\nexit\nf: r0 = r10\nexit", Rule::kReturn);
+  refuses("r1 = r10\ncall local f\nr0 = 0\nexit\nf: *(u64 *)(r1 - 8) = r10\nr0 = 0\nexit", Rule::kStackBounds);
+  accepts("r1 = r10\ncall local f\nr0 = *(u64 *)(r10 - 8)\nexit\nf: *(u64 *)(r1 - 8) = 3\nr0 = 0\nexit");
+}
+
+TEST(Memory, ItsLengthIsComparedFirst) {
+  const Refusal refusal = refuses("r0 = *(u8 *)(r1 + 0)\nexit", Rule::kPacketBounds);
+  EXPECT_NE(refusal.suggestion.find("length"), std::string::npos);
+  accepts("r0 = 0\nif r2 < 4 goto +1\nr0 = *(u32 *)(r1 + 0)\nexit");
+  refuses("r0 = 0\nif r2 < 4 goto +1\nr0 = *(u32 *)(r1 + 1)\nexit", Rule::kPacketBounds);
+  refuses("r0 = 0\nif r2 > 4 goto +1\nr0 = *(u32 *)(r1 + 0)\nexit", Rule::kPacketBounds);
+  accepts("r0 = *(u32 *)(r1 + 4)\nexit", {.premise = {.memory_least = 8}});
+  refuses("r0 = *(u32 *)(r1 + 5)\nexit", Rule::kPacketBounds, {.premise = {.memory_least = 8}});
+  refuses("*(u8 *)(r1 + 0) = 1\nr0 = 0\nexit", Rule::kReadOnly,
+          {.premise = {.memory_least = 8, .memory_writable = false}});
+}
+
+TEST(Memory, ALengthThatWasComparedWithARegister) {
+  accepts("r0 = 0\nr5 = 4\nif r2 < r5 goto +1\nr0 = *(u32 *)(r1 + 0)\nexit");
+  refuses("r0 = 0\nr5 = 3\nif r2 < r5 goto +1\nr0 = *(u32 *)(r1 + 0)\nexit", Rule::kPacketBounds);
+  // Two ways to the same comparison: what one showed does not hold for the other.
+  refuses("r0 = 0\nr5 = 4\nif r3 == 0 goto +0\nr0 = 0\nexit", Rule::kUninitialised);
+  refuses(
+      "r6 = r1\nr7 = r2\ncall get_prandom_u32\nr5 = 4\nif r0 == 0 goto +1\nr5 = 1\nr0 = 0\n"
+      "if r7 < r5 goto +1\nr0 = *(u32 *)(r6 + 0)\nexit",
+      Rule::kPacketBounds);
+}
+
+TEST(Memory, AnIndexBelowTheLength) {
+  const std::string tail = "\nr1 += r3\nr0 = *(u8 *)(r1 + 0)\nexit";
+  const std::string head = "r6 = r1\nr7 = r2\ncall get_prandom_u32\nr1 = r6\nr2 = r7\nr3 = r0\nr0 = 0\n";
+  accepts(head + "if r3 >= r2 goto +2" + tail);
+  refuses(head + "if r3 > r2 goto +2" + tail, Rule::kPacketBounds);
+  refuses(head + "if r3 s>= r2 goto +2" + tail, Rule::kPointerArithmetic);
+  accepts(head + "if r2 > r3 goto +1\nexit" + tail);
+  refuses(head + "if r3 >= r2 goto +3\nr3 += 1" + tail, Rule::kPacketBounds);
+}
+
+TEST(Memory, ItsEnd) {
+  const std::string tail = "\nr0 = *(u16 *)(r1 + 2)\nexit\nr0 = 0\nexit";
+  accepts("r3 = r1\nr3 += r2\nr4 = r1\nr4 += 4\nif r4 > r3 goto +2" + tail);
+  refuses("r3 = r1\nr3 += r2\nr4 = r1\nr4 += 3\nif r4 > r3 goto +2" + tail, Rule::kPacketBounds);
+}
+
+TEST(Memory, AtomicsNeedAlignment) {
+  const std::string text = "r0 = 1\nlock *(u64 *)(r1 + 8) += r0\nexit";
+  accepts(text, {.premise = {.memory_least = 16, .memory_alignment = 8}});
+  refuses(text, Rule::kAlignment, {.premise = {.memory_least = 16}});
+  accepts("r0 = 1\n*(u64 *)(r10 - 8) = 0\nlock *(u64 *)(r10 - 8) += r0\nexit");
+  refuses("r0 = 1\n*(u64 *)(r10 - 8) = 0\n*(u64 *)(r10 - 16) = 0\nlock *(u64 *)(r10 - 12) += r0\nexit",
+          Rule::kAlignment);
+}
+
+const std::string kData = "r2 = *(u32 *)(r1 + 0)\nr3 = *(u32 *)(r1 + 4)\n";  // of XDP
+
+TEST(Packet, IsComparedWithItsEnd) {
+  const auto xdp = as(ProgramType::kXdp);
+  const std::string tail = "\nr0 = *(u16 *)(r2 + 12)\nexit\nr0 = 2\nexit";
+  const std::string end = "r4 = r2\nr4 += 14\n";
+  accepts(kData + end + "if r4 > r3 goto +2" + tail, xdp);
+  accepts(kData + end + "if r3 < r4 goto +2" + tail, xdp);
+  accepts(kData + end + "if r4 >= r3 goto +2" + tail, xdp);
+  accepts(kData + end + "if r3 >= r4 goto +2\nr0 = 0\nexit" + "\nr0 = *(u16 *)(r2 + 12)\nexit", xdp);
+  refuses(kData + end + "if r4 < r3 goto +2" + tail, Rule::kPacketBounds, xdp);
+  const Refusal refusal = refuses(kData + "r0 = *(u16 *)(r2 + 12)\nexit", Rule::kPacketBounds, xdp);
+  EXPECT_EQ(refusal.suggestion, "compare r2 + 14 with data_end and leave when it is greater");
+  EXPECT_EQ(refusal.text, "r0 = *(u16 *)(r2 + 12)");
+  ASSERT_EQ(refusal.known.size(), 1u);
+  EXPECT_EQ(refusal.known[0], "r2 is packet, nothing from there on known to be there");
+  refuses(kData + end + "if r4 > r3 goto +2\nr0 = *(u16 *)(r2 + 13)\nexit\nr0 = 2\nexit", Rule::kPacketBounds, xdp);
+  refuses(kData + end + "if r4 > r3 goto +2\nr0 = *(u16 *)(r2 - 1)\nexit\nr0 = 2\nexit", Rule::kPacketBounds, xdp);
+}
+
+TEST(Packet, OffsetsThatVary) {
+  const auto xdp = as(ProgramType::kXdp);
+  const std::string tail = "r2 += r0\nr4 = r2\nr4 += 4\nif r4 > r3 goto +2\nr0 = *(u32 *)(r2 + 0)\nexit\nr0 = 2\nexit";
+  const std::string head = "r6 = r1\ncall get_prandom_u32\nr1 = r6\n" + kData;
+  accepts(head + "r0 &= 255\n" + tail, xdp);
+  refuses(head + tail, Rule::kPointerArithmetic, xdp);
+  // The comparison of one pointer says nothing of another with another offset.
+  refuses(head + "r0 &= 255\nr5 = r2\nr5 += r0\n" + tail.substr(0, tail.find("r0 = *(u32")) +
+              "r0 = *(u32 *)(r5 + 0)\nexit\nr0 = 2\nexit",
+          Rule::kPacketBounds, xdp);
+}
+
+TEST(Packet, CallsThatMoveItVoidPointers) {
+  const auto xdp = as(ProgramType::kXdp);
+  const std::string head = "r6 = r1\n" + kData + "r4 = r2\nr4 += 14\nif r4 > r3 goto +6\nr7 = r2\nr1 = r6\nr2 = 0\n";
+  const Refusal refusal =
+      refuses(head + "call xdp_adjust_head\nr0 = *(u8 *)(r7 + 0)\nexit\nr0 = 2\nexit", Rule::kNotAPointer, xdp);
+  EXPECT_NE(refusal.suggestion.find("load data and data_end again"), std::string::npos);
+  accepts(head + "call xdp_get_buff_len\nr0 = *(u8 *)(r7 + 0)\nexit\nr0 = 2\nexit", xdp);
+}
+
+TEST(Packet, OnlySomeProgramsSeeIt) {
+  refuses("r2 = *(u32 *)(r1 + 76)\nr0 = 0\nexit", Rule::kContextAccess, as(ProgramType::kSocketFilter));
+  accepts("r2 = *(u32 *)(r1 + 76)\nr0 = 0\nexit", as(ProgramType::kSchedCls));
+  accepts("r6 = r1\nr0 = *(u8 *)skb[12]\nexit", as(ProgramType::kSocketFilter));
+  refuses("r0 = *(u8 *)skb[12]\nexit", Rule::kUninitialised, as(ProgramType::kSocketFilter));
+  refuses("r6 = r1\nr0 = *(u8 *)skb[12]\nexit", Rule::kContextAccess, as(ProgramType::kXdp));
+}
+
+TEST(Context, HasFields) {
+  accepts("r0 = *(u32 *)(r1 + 0)\nexit", as(ProgramType::kSocketFilter));
+  accepts("r0 = *(u16 *)(r1 + 2)\nexit", as(ProgramType::kSocketFilter));
+  refuses("r0 = *(u16 *)(r1 + 1)\nexit", Rule::kContextAccess, as(ProgramType::kSocketFilter));
+  refuses("r0 = *(u64 *)(r1 + 0)\nexit", Rule::kContextAccess, as(ProgramType::kSocketFilter));
+  refuses("r0 = *(u32 *)(r1 + 400)\nexit", Rule::kContextAccess, as(ProgramType::kSocketFilter));
+  refuses("*(u32 *)(r1 + 8) = 1\nr0 = 0\nexit", Rule::kContextAccess, as(ProgramType::kSocketFilter));
+  accepts("*(u32 *)(r1 + 8) = 1\nr0 = 0\nexit", as(ProgramType::kSchedCls));
+  refuses("r1 += 4\nr0 = *(u32 *)(r1 + 0)\nexit", Rule::kContextAccess, as(ProgramType::kSchedCls));
+  accepts("r0 = *(u64 *)(r1 + 8)\nexit", as(ProgramType::kTracepoint));
+  refuses("r0 = *(u64 *)(r1 + 0)\nexit", Rule::kContextAccess, as(ProgramType::kTracepoint));
+  refuses("*(u64 *)(r1 + 8) = 0\nr0 = 0\nexit", Rule::kContextAccess, as(ProgramType::kTracepoint));
+  refuses("r0 = *(u64 *)(r1 + 8)\nexit", Rule::kContextAccess, as(ProgramType::kSkLookup));
+}
+
+const std::string kLookup = "*(u32 *)(r10 - 4) = 1\nr2 = r10\nr2 += -4\nr1 = map[array]\ncall map_lookup_elem\n";
+
+TEST(MapValues, MayBeNull) {
+  refuses(kLookup + "r0 = *(u64 *)(r0 + 0)\nexit", Rule::kNull);
+  accepts(kLookup + "if r0 == 0 goto +1\nr0 = *(u64 *)(r0 + 0)\nexit");
+  accepts(kLookup + "if r0 != 0 goto +1\nexit\nr0 = *(u64 *)(r0 + 0)\nexit");
+  refuses(kLookup + "if r0 != 0 goto +1\nr0 = *(u64 *)(r0 + 0)\nexit", Rule::kNotAPointer);
+  // Copies are null together.
+  accepts(kLookup +
+          "r6 = r0\n*(u64 *)(r10 - 16) = r0\nif r0 == 0 goto +2\nr6 = *(u64 *)(r10 - 16)\nr0 = *(u64 *)(r6 + 0)\nexit");
+  refuses(kLookup + "r0 += 8\nif r0 == 0 goto +1\nr0 = *(u64 *)(r0 + 0)\nexit", Rule::kNull);
+  refuses(kLookup + "w3 = w0\nif w0 == 0 goto +1\nr0 = *(u64 *)(r0 + 0)\nexit", Rule::kNull);
+}
+
+TEST(MapValues, HaveASize) {
+  accepts(kLookup + "if r0 == 0 goto +1\nr0 = *(u64 *)(r0 + 16)\nexit");
+  refuses(kLookup + "if r0 == 0 goto +1\nr0 = *(u64 *)(r0 + 17)\nexit", Rule::kMapBounds);
+  refuses(kLookup + "if r0 == 0 goto +1\nr0 = *(u64 *)(r0 - 1)\nexit", Rule::kMapBounds);
+  const std::string indexed = "r0 += r6\nr0 = *(u8 *)(r0 + 0)\nexit";
+  accepts("r6 = r2\n" + kLookup + "if r0 == 0 goto +4\nif r6 > 23 goto +2\n" + indexed + "\nr0 = 0\nexit");
+  refuses("r6 = r2\n" + kLookup + "if r0 == 0 goto +4\nif r6 > 24 goto +2\n" + indexed + "\nr0 = 0\nexit",
+          Rule::kMapBounds);
+  accepts("r0 = map[variables][0]+20\nr0 = *(u32 *)(r0 + 0)\nexit");
+  refuses("r0 = map[variables][0]+21\nr0 = *(u32 *)(r0 + 0)\nexit", Rule::kMapBounds);
+  refuses("r0 = map[variables][0]+24\nr0 = 0\nexit", Rule::kMapBounds);
+}
+
+TEST(MapValues, SignedComparisonsAloneDoNotBound) {
+  const std::string head =
+      "r6 = r1\nr7 = r2\ncall get_prandom_u32\nr6 = r0\nr6 <<= 40\n" + kLookup + "if r0 == 0 goto +4\n";
+  const std::string tail = "\nr0 += r6\nr0 = *(u8 *)(r0 + 0)\nexit\nr0 = 0\nexit";
+  refuses(head + "if r6 s> 23 goto +2" + tail, Rule::kPointerArithmetic);
+  accepts(head + "if r6 > 23 goto +2" + tail);
+}
+
+TEST(MapValues, OfArraysExistWhereTheKeyIsKnown) {
+  const std::string head = "r2 = r10\nr2 += -8\nr1 = map[array]\ncall map_lookup_elem\nr0 = *(u64 *)(r0 + 0)\nexit";
+  accepts("*(u32 *)(r10 - 8) = 3\n" + head);
+  refuses("*(u32 *)(r10 - 8) = 4\n" + head, Rule::kNull);
+  refuses("*(u32 *)(r10 - 8) = r2\n" + head, Rule::kNull);
+  // Two keys on two paths.
+  refuses("r6 = 3\nif r2 == 0 goto +1\nr6 = 4\nr7 = 1\nr7 = 2\n*(u32 *)(r10 - 8) = r6\n" + head, Rule::kNull);
+}
+
+TEST(Branches, OnARegisterAndItself) {
+  accepts("if r2 == r2 goto +1\nr0 = r9\nr0 = 0\nexit");
+  refuses("if r2 != r2 goto +1\nr0 = r9\nr0 = 0\nexit", Rule::kUninitialised);
+  refuses("if r2 & r2 goto +1\nr0 = r9\nr0 = 0\nexit", Rule::kUninitialised);
+  accepts("if r2 & r2 goto +1\nr0 = r9\nr0 = 0\nexit", {.premise = {.memory_least = 1}});
+}
+
+TEST(MapValues, ConstantsAreNotWritten) {
+  refuses("r1 = map[constants][0]+0\n*(u32 *)(r1 + 0) = 1\nr0 = 0\nexit", Rule::kReadOnly);
+  accepts("r1 = map[constants][0]+0\nr0 = *(u32 *)(r1 + 0)\nexit");
+  accepts("r1 = map[variables][0]+0\n*(u32 *)(r1 + 0) = 1\nr0 = 0\nexit");
+}
+
+TEST(Pointers, AddAndSubtractOnly) {
+  refuses("r1 *= 2\nr0 = 0\nexit", Rule::kPointerArithmetic);
+  refuses("r1 &= -8\nr0 = 0\nexit", Rule::kPointerArithmetic);
+  refuses("w1 += 2\nr0 = 0\nexit", Rule::kPointerArithmetic);
+  refuses("r3 = r10\nr3 += r1\nr0 = 0\nexit", Rule::kPointerArithmetic);
+  refuses("r1 = -r1\nr0 = 0\nexit", Rule::kPointerArithmetic);
+  accepts("r3 = r1\nr3 += 2\nr0 = 0\nr3 -= r1\nr0 = r3\nexit");
+  refuses("r1 = map[array]\nr1 += 8\nr0 = 0\nexit", Rule::kPointerArithmetic);
+  refuses("r0 = 5\nr0 = *(u8 *)(r0 + 0)\nexit", Rule::kNotAPointer);
+  refuses("r1 = map[array]\nr0 = *(u8 *)(r1 + 0)\nexit", Rule::kNotAPointer);
+}
+
+TEST(Helpers, Exist) {
+  refuses("call 9999\nexit", Rule::kHelper);
+  accepts("call ktime_get_ns\nexit");
+  refuses("r2 = 0\ncall xdp_adjust_head\nexit", Rule::kHelper, as(ProgramType::kSchedCls));
+  accepts("r2 = 0\ncall xdp_adjust_head\nexit", as(ProgramType::kXdp));
+  refuses("call kernel[id:5]\nexit", Rule::kCall);
+}
+
+TEST(Helpers, TakeWhatTheyTake) {
+  accepts(kLookup + "r0 = 0\nexit");
+  refuses("r2 = r10\nr2 += -4\nr1 = map[array]\ncall map_lookup_elem\nr0 = 0\nexit", Rule::kUninitialised);
+  refuses("*(u32 *)(r10 - 4) = 1\nr2 = r10\nr2 += -2\nr1 = map[array]\ncall map_lookup_elem\nr0 = 0\nexit",
+          Rule::kStackBounds);
+  refuses("r2 = 4\nr1 = map[array]\ncall map_lookup_elem\nr0 = 0\nexit", Rule::kArgument);
+  refuses("*(u32 *)(r10 - 4) = 1\nr2 = r10\nr2 += -4\nr1 = 5\ncall map_lookup_elem\nr0 = 0\nexit", Rule::kArgument);
+  refuses("*(u32 *)(r10 - 4) = 1\nr2 = r10\nr2 += -4\nr1 = map[ring]\ncall map_lookup_elem\nr0 = 0\nexit",
+          Rule::kArgument);
+  refuses("r6 = r1\nr2 = map[jumps]\nr1 = r10\nr3 = 0\ncall tail_call\nr0 = 0\nexit", Rule::kArgument);
+  accepts("r2 = map[jumps]\nr3 = 0\ncall tail_call\nr0 = 0\nexit");
+  refuses("r2 = map[array]\nr3 = 0\ncall tail_call\nr0 = 0\nexit", Rule::kArgument);
+  refuses(
+      "*(u32 *)(r10 - 4) = 0\n*(u64 *)(r10 - 16) = 0\nr2 = r10\nr2 += -4\nr3 = r10\nr3 += -16\nr4 = 0\n"
+      "r1 = map[constants]\ncall map_update_elem\nr0 = 0\nexit",
+      Rule::kReadOnly);
+  refuses("r1 = map[stack]\nr2 = r10\nr2 += -4\ncall map_pop_elem\nr0 = 0\nexit", Rule::kStackBounds);
+  accepts("r1 = map[stack]\nr2 = r10\nr2 += -8\ncall map_pop_elem\nr0 = *(u64 *)(r10 - 8)\nexit");
+}
+
+TEST(Helpers, SizesAreBounded) {
+  const auto tc = as(ProgramType::kSchedCls);
+  const std::string head = "r6 = r1\ncall get_prandom_u32\nr4 = r0\nr1 = r6\nr2 = 0\nr3 = r10\nr3 += -16\n";
+  const std::string written = "*(u64 *)(r10 - 8) = 0\n*(u64 *)(r10 - 16) = 0\n";
+  const std::string tail = "call skb_load_bytes\nr0 = 0\nexit";
+  accepts(head + "r4 = 16\n" + tail, tc);
+  refuses(head + "r4 = 17\n" + tail, Rule::kStackBounds, tc);
+  refuses(head + "r4 = 0\n" + tail, Rule::kArgument, tc);
+  refuses(written + head + tail, Rule::kArgument, tc);
+  refuses(written + head + "r4 &= 15\n" + tail, Rule::kArgument, tc);
+  accepts(written + head + "r4 &= 15\nr4 += 1\n" + tail, tc);
+  refuses(written + head + "r4 &= 31\nr4 += 1\n" + tail, Rule::kStackBounds, tc);
+  refuses(head + "r4 &= 15\nr4 += 1\n" + tail, Rule::kUninitialised, tc);
+  accepts(head + "r4 = 16\ncall skb_load_bytes\nr0 = *(u64 *)(r10 - 16)\nexit", tc);
+}
+
+TEST(Helpers, NullWithoutASize) {
+  const auto tc = as(ProgramType::kSchedCls);
+  const std::string end = "r3 = r10\nr3 += -8\nr4 = 8\nr5 = 0\n*(u64 *)(r10 - 8) = 0\ncall csum_diff\nr0 = 0\nexit";
+  accepts("r1 = 0\nr2 = 0\n" + end, tc);
+  refuses("r1 = 0\nr2 = 4\n" + end, Rule::kNull, tc);
+}
+
+TEST(Helpers, MapsWithinMaps) {
+  const std::string head = "*(u32 *)(r10 - 4) = 1\nr2 = r10\nr2 += -4\nr1 = map[outer]\ncall map_lookup_elem\n";
+  const std::string inner =
+      "r1 = r0\nr2 = r10\nr2 += -4\ncall map_lookup_elem\nif r0 == 0 goto +1\nr0 = *(u64 *)(r0 + 16)\nexit";
+  accepts(head + "if r0 == 0 goto +6\n" + inner);
+  refuses(head + inner, Rule::kNull);
+  refuses(head + "if r0 == 0 goto +1\nr0 = *(u64 *)(r0 + 0)\nexit", Rule::kNotAPointer);
+}
+
+const std::string kReserve = "r1 = map[ring]\nr2 = 8\nr3 = 0\ncall ringbuf_reserve\n";
+
+TEST(Records, AreGivenBack) {
+  accepts(kReserve + "if r0 == 0 goto +4\n*(u64 *)(r0 + 0) = 5\nr1 = r0\nr2 = 0\ncall ringbuf_submit\nr0 = 0\nexit");
+  accepts(kReserve + "if r0 == 0 goto +3\nr1 = r0\nr2 = 0\ncall ringbuf_discard\nr0 = 0\nexit");
+  refuses(kReserve + "r0 = 0\nexit", Rule::kHeld);
+  refuses(kReserve + "if r0 == 0 goto +1\n*(u64 *)(r0 + 0) = 5\nr0 = 0\nexit", Rule::kHeld);
+  refuses(kReserve + "r1 = r0\nr2 = 0\ncall ringbuf_submit\nr0 = 0\nexit", Rule::kNull);
+  const std::string twice =
+      "if r0 == 0 goto +7\nr6 = r0\nr1 = r0\nr2 = 0\ncall ringbuf_submit\nr1 = r6\nr2 = 0\ncall ringbuf_submit\nr0 = "
+      "0\nexit";
+  refuses(kReserve + twice, Rule::kArgument);
+  refuses(
+      kReserve + "if r0 == 0 goto +5\nr6 = r0\nr1 = r0\nr2 = 0\ncall ringbuf_submit\n*(u8 *)(r6 + 0) = 1\nr0 = 0\nexit",
+      Rule::kNotAPointer);
+  refuses(kReserve + "if r0 == 0 goto +4\nr0 += 4\nr1 = r0\nr2 = 0\ncall ringbuf_submit\nr0 = 0\nexit",
+          Rule::kArgument);
+  refuses("r6 = r1\n" + kReserve + "if r0 == 0 goto +4\nr1 = r6\nr2 = map[jumps]\nr3 = 0\ncall tail_call\nr0 = 0\nexit",
+          Rule::kHeld);
+}
+
+TEST(Records, HaveTheirSize) {
+  const std::string tail = "\nr1 = r0\nr2 = 0\ncall ringbuf_submit\nr0 = 0\nexit";
+  refuses(kReserve + "if r0 == 0 goto +4\n*(u64 *)(r0 + 1) = 5" + tail, Rule::kRecordBounds);
+  refuses("r6 = r2\nr1 = map[ring]\nr2 = r6\nr3 = 0\ncall ringbuf_reserve\nif r0 == 0 goto +3" + tail, Rule::kArgument);
+}
+
+TEST(Calls, AreNotDeeperThanEight) {
+  std::string text = "call local f1\nexit\n";
+  for (int i = 1; i < 7; ++i) text += "f" + std::to_string(i) + ": call local f" + std::to_string(i + 1) + "\nexit\n";
+  accepts(text + "f7: r0 = 0\nexit");
+  refuses(text + "f7: call local f8\nexit\nf8: r0 = 0\nexit", Rule::kCall);
+  refuses("call local f\nexit\nf: call local f\nexit", Rule::kCall);
+}
+
+TEST(Calls, ThroughRegistersOnlyWhereTheyAreKnown) {
+  const ebpf::Program program = program_of("r2 = 5\ncallx r2\nexit");
+  EXPECT_FALSE(examine(program).verified);
+  EXPECT_TRUE(examine(program, {.register_calls = true}).verified);
+  EXPECT_FALSE(examine(program_of("callx r2\nexit"), {.register_calls = true}).verified);
+}
+
+// What joins must not forget. In each, the first path to the join is good and the second is not.
+TEST(Joins, TheSecondPathIsWalkedWhereItDiffersInWhatMatters) {
+  const std::string head = "*(u64 *)(r10 - 8) = 0\n*(u64 *)(r10 - 16) = 0\nr6 = 8\nr7 = 0\nif r2 == 0 goto +1\n";
+  const std::string tail = "r8 = 1\nr8 = 2\nr8 = 3\nr3 = r10\nr3 -= r6\nr0 = *(u8 *)(r3 + 0)\nexit";
+  accepts(head + "r6 = 16\n" + tail);
+  refuses(head + "r6 = 17\n" + tail, Rule::kUninitialised);
+  // Through the stack.
+  const std::string spilled = "*(u64 *)(r10 - 8) = r6\nr8 = 1\nr8 = 2\nr6 = *(u64 *)(r10 - 8)\n";
+  refuses(head + "r6 = 17\n" + spilled + tail, Rule::kUninitialised);
+  accepts(head + "r6 = 9\n" + spilled + tail);
+  // Through a branch that one value decides.
+  const std::string decided = "r8 = 1\nr8 = 2\nif r6 == 8 goto +1\nr0 = *(u64 *)(r10 - 24)\nr0 = 0\nexit";
+  refuses(head + "r6 = 9\n" + decided, Rule::kUninitialised);
+  // Through a copy that a comparison bounds.
+  refuses("r6 = r2\nr7 = r2\nr4 = r2\nif r4 & 1 goto +1\nr7 = r3\nr0 = 0\nexit", Rule::kUninitialised);
+  const std::string copies =
+      "r6 = r1\nr7 = r2\ncall get_prandom_u32\nr8 = r0\nr9 = r0\nif r7 == 0 goto +2\ncall get_prandom_u32\nr9 = r0\n"
+      "r1 = 1\nr1 = 2\nr1 = 3\nr0 = 0\nif r8 > 7 goto +5\n*(u64 *)(r10 - 8) = 0\nr3 = r10\nr3 += r9\nr3 += -8\nr0 = "
+      "*(u8 *)(r3 + 0)\nexit";
+  refuses(copies, Rule::kPointerArithmetic);
+}
+
+TEST(Explanations, TellWherePathAndWhatToChange) {
+  ebpf::Program program =
+      program_of("r0 = 0\nif r2 == 0 goto +2\nif r2 > 9 goto +1\nr0 = *(u16 *)(r1 + 0)\nexit", false);
+  program.lines = {{0, 3, 1, "filter.c", "  int r = 0;"}, {3, 7, 5, "filter.c", "  return *p;"}};
+  const Report report = examine(program);
+  ASSERT_TRUE(report.refusal);
+  const Refusal& refusal = *report.refusal;
+  EXPECT_EQ(refusal.instruction, 3u);
+  ASSERT_TRUE(refusal.line);
+  EXPECT_EQ(refusal.line->line, 7u);
+  ASSERT_EQ(refusal.path.size(), 2u);
+  EXPECT_EQ(refusal.path[0].instruction, 1u);
+  EXPECT_FALSE(refusal.path[0].taken);
+  EXPECT_EQ(explain(refusal),
+            "instruction 3: bytes 0 to 1 of the memory, of which 1 is known to be there\n"
+            "  code      r0 = *(u16 *)(r1 + 0)\n"
+            "  source    filter.c:7: return *p;\n"
+            "  required  2 bytes before the memory's length (r2 at the start)\n"
+            "  known     r1 is memory, 1 byte from there on known to be there\n"
+            "  path      1: if r2 == 0 goto +2: not taken (filter.c:3: int r = 0;)\n"
+            "            2: if r2 > 9 goto +1: not taken (filter.c:3: int r = 0;)\n"
+            "  try       compare the length (r2 at the start) with 2 before\n");
+  const Error error = to_error(refusal);
+  EXPECT_EQ(std::get<InstructionPlace>(error.place).index, 3u);
+  EXPECT_EQ(error.hint, refusal.suggestion);
+  EXPECT_FALSE(verify(*ebpf::check(program)));
+}
+
+TEST(Explanations, TheLogTellsEachStep) {
+  std::vector<std::string> lines;
+  const Options options{.log = [&](std::string_view line) { lines.emplace_back(line); }};
+  EXPECT_TRUE(examine(program_of("r0 = 3\nr0 += 4\nexit", false), options).verified);
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_NE(lines[1].find("; r0: 7"), std::string::npos) << lines[1];
+}
+
+TEST(Verified, HoldsTheProgramAndThePremise) {
+  const auto checked = ebpf::check(program_of("r0 = 3\nexit", false));
+  ASSERT_TRUE(checked);
+  const Result<ebpf::Verified> verified = verify(*checked, as(ProgramType::kXdp));
+  ASSERT_TRUE(verified);
+  EXPECT_EQ(verified->premise().type, ProgramType::kXdp);
+  EXPECT_EQ(verified->program().size(), 2u);
+}
+
+}  // namespace
+}  // namespace weir::verify

@@ -117,6 +117,7 @@ class Walk {
 
   // branch.cpp
   bool branch(const ebpf::OpcodeInfo& row);
+  bool compare_numbers(ebpf::Condition condition, bool is_wide, const Value& left, const Value& right);
   bool compare_with_null(ebpf::Condition condition, const Value& left, const Value& right, bool& done);
   bool compare_with_end(ebpf::Condition condition, const Value& left, const Value& right, bool& done);
   bool both_ways(State taken);
@@ -132,6 +133,7 @@ class Walk {
     std::int32_t number = 0;
     std::optional<std::uint16_t> map{};
     std::uint64_t record_size = 0;
+    bool value_exists = false;  // an array's, of a known key
     std::uint32_t released = 0;
   };
 
@@ -153,6 +155,7 @@ class Walk {
   // `size` bytes behind the register may be read or written; exact: all of them will be, else as many or fewer.
   bool helper_memory(unsigned reg, std::uint64_t size, bool reads, bool writes, bool exact);
   bool constant_size(Call& call, unsigned reg);
+  bool key_argument(Call& call, unsigned reg);
   bool record_argument(Call& call, unsigned reg);
 
   // prune.cpp

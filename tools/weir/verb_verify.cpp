@@ -23,7 +23,7 @@ struct Options {
   std::string program;
   std::string type = "auto";
   std::uint64_t memory_least = 0;
-  std::uint64_t memory_most = 1u << 29;
+  std::uint64_t memory_most = 1u << 28;
   std::uint64_t budget = 1'000'000;
   std::size_t path_length = 12;
   bool log = false;
@@ -164,10 +164,10 @@ void add_verify(CLI::App& app, int& status) {
       ->type_name("TYPE")
       ->capture_default_str();
   verb->add_option("--mem-least", options->memory_least, "memory: it has at least this many bytes")
-      ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 29))
+      ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 28))
       ->capture_default_str();
   verb->add_option("--mem-most", options->memory_most, "memory: it has at most this many bytes")
-      ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 29))
+      ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 28))
       ->capture_default_str();
   verb->add_option("--budget", options->budget, "instructions to walk on all paths together")->capture_default_str();
   verb->add_option("--path", options->path_length, "how many decisions of the path a refusal shows")

@@ -22,7 +22,7 @@ struct Premise {
   // kUnspec: how long the memory is at least and at most, in bytes; of what its address is a multiple; whether it may
   // be written. With `memory_least` 0 the address may be 0 when the length is.
   std::uint64_t memory_least = 0;
-  std::uint64_t memory_most = 1u << 29;
+  std::uint64_t memory_most = 1u << 28;
   std::uint32_t memory_alignment = 1;
   bool memory_writable = true;
   friend bool operator==(const Premise&, const Premise&) = default;

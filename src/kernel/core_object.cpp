@@ -25,6 +25,12 @@ struct bpf_map;
 namespace weir::kernel {
 namespace {
 
+// The beginning of struct bpf_object_open_opts; libbpf takes shorter ones.
+struct OpenOptions {
+  std::size_t size = sizeof(OpenOptions);
+  const char* object_name = nullptr;
+};
+
 using PrintFunction = int (*)(int level, const char* format, va_list arguments);
 
 // The functions of libbpf that are used, with its own names.
@@ -127,7 +133,8 @@ class Loader {
   Loader& operator=(const Loader&) = delete;
 
   Result<CoreObject> load(ByteSpan bytes) {
-    object_ = library_.bpf_object__open_mem(bytes.data(), bytes.size(), nullptr);
+    const OpenOptions open{.object_name = options_.name.c_str()};
+    object_ = library_.bpf_object__open_mem(bytes.data(), bytes.size(), &open);
     if (object_ == nullptr) return refused("open the object", errno);
     WEIR_CHECK(choose());
     if (const int status = library_.bpf_object__load(object_); status != 0) return refused("load the object", -status);
@@ -168,10 +175,11 @@ class Loader {
     });
     if (!any)
       return fail(Error{.code = ErrorCode::kUsage, .message = fmt::format("there is no program '{}'", options_.only)});
-    for (const auto& [name, map] : options_.maps) {
+    for (const auto& replacement : options_.maps) {
+      const std::string& name = replacement.first;
       int status = -ENOENT;
       each_map([&](bpf_map* theirs, const char* known) {
-        if (name == known) status = library_.bpf_map__reuse_fd(theirs, map->descriptor());
+        if (name == known) status = library_.bpf_map__reuse_fd(theirs, replacement.second->descriptor());
       });
       if (status == -ENOENT)
         return fail(Error{.code = ErrorCode::kUsage, .message = fmt::format("there is no map '{}'", name)});

@@ -335,7 +335,7 @@ TEST(KernelProgram, SourceLinesReachTheVerifier) {
                               "double: r0 = r1\nr0 += r0\nexit")
                               .value();
   program.lines = {{.instruction = 0, .line = 10, .column = 3, .file = "a.c", .text = "return twice(5);"},
-                   {.instruction = 4, .line = 20, .column = 5, .file = "a.c", .text = "n += n;"}};
+                   {.instruction = 3, .line = 20, .column = 5, .file = "a.c", .text = "n += n;"}};
   std::string log;
   const Result<Program> loaded = Program::load(program, {.log_level = 2, .log = &log});
   ASSERT_TRUE(loaded) << loaded.error().message << log;
@@ -348,7 +348,9 @@ TEST(KernelProgram, SourceLinesReachTheVerifier) {
   EXPECT_EQ(info.type, ebpf::ProgramType::kSocketFilter);
   EXPECT_EQ(info.tag.size(), 16u);
   EXPECT_NEAR(static_cast<double>(info.loaded_at), static_cast<double>(time(nullptr)), 2);
-  EXPECT_EQ(loaded->translated().value().size(), program.size());
+  const ebpf::Program translated = loaded->translated().value();
+  EXPECT_EQ(translated.size(), program.size());
+  EXPECT_EQ(translated.lines, program.lines);
   const std::vector<std::uint32_t> ids = program_ids().value();
   EXPECT_NE(std::find(ids.begin(), ids.end(), info.id), ids.end());
 }

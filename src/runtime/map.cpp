@@ -30,6 +30,10 @@ bool is_array_like(MapType type) {
 // What is wrong with the sizes, or empty.
 std::string_view bad_sizes(const ebpf::MapDefinition& map) {
   if ((map.flags & ~kKnownFlags) != 0) return "unknown flags";
+  const bool allocates = map.type == MapType::kHash || map.type == MapType::kPercpuHash ||
+                         map.type == MapType::kLpmTrie || map.type == MapType::kHashOfMaps;
+  if ((map.flags & kNoPrealloc) != 0 && !allocates)
+    return "the flag 1 (BPF_F_NO_PREALLOC) is for hash tables and tries";
   if (map.type == MapType::kRingbuf) {
     if (map.key_size != 0 || map.value_size != 0) return "a ring buffer has no keys and values";
     if (map.max_entries < 4096 || (map.max_entries & (map.max_entries - 1)) != 0)

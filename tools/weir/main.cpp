@@ -41,6 +41,8 @@ int main(int argc, char** argv) {
   add_extended_forms(app, status);
   add_run(app, status);
   add_verify(app, status);
+  add_map(app, status);
+  add_prog(app, status);
 
   try {
     app.parse(argc, argv);

@@ -28,6 +28,8 @@ void add_verify(CLI::App& app, int& status);
 void add_capture(CLI::App& app, int& status);
 void add_inject(CLI::App& app, int& status);
 void add_seccomp(CLI::App& app, int& status);
+void add_map(CLI::App& app, int& status);
+void add_prog(CLI::App& app, int& status);
 
 // Whole programs under other names: return the exit status.
 int run_bpf_dbg(int argc, char** argv);

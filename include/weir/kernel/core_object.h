@@ -17,6 +17,7 @@
 namespace weir::kernel {
 
 struct CoreOptions {
+  std::string name = "object";                             // begins the names of the maps for its variables
   std::string only{};                                      // the program of this name or section alone; empty: all
   ebpf::ProgramType type = ebpf::ProgramType::kUnspec;     // instead of what the section's name says
   std::vector<std::pair<std::string, const Map*>> maps{};  // in place of those that the object would make

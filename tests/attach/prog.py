@@ -1,0 +1,282 @@
+#!/usr/bin/env python3
+"""`weir prog` and `weir map` on the running kernel: programs from expressions and from assembler text, loaded, pinned,
+attached everywhere, with real packets, in namespaces of the test's own.
+
+usage: prog.py WEIR       exit status 77 when this machine cannot: the test is skipped
+
+What passes must be what `weir filter` counts in a capture of the same packets.
+"""
+import ctypes
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True  # nothing appears beside the sources
+import packets as made  # noqa: E402
+
+EXPRESSIONS = ["udp port 53", "tcp dst port 80 and src net 10.99.0.0/25", "ip[8] > 32 and not tcp",
+               "host 10.99.0.7 or host 10.99.0.9 or host 10.99.0.200", "greater 100"]
+COUNTER = """.program {type} counter
+.license "GPL"
+.map counts, array, key 4, value 8, entries 1
+r6 = r1
+{guard}
+*(u32 *)(r10 - 4) = 0
+r1 = map[counts]
+r2 = r10
+r2 += -4
+call bpf_map_lookup_elem
+if r0 == 0 goto out
+r1 = 1
+lock *(u64 *)(r0 + 0) += r1
+out: r0 = {result}
+exit
+"""
+PINS = "/sys/fs/bpf"
+
+
+class Test:
+    def __init__(self, weir, packets):
+        self.weir = weir
+        self.packets = packets
+
+    def run(self, *arguments, status=0, text=None):
+        done = subprocess.run([self.weir, *arguments], capture_output=True, text=True, input=text)
+        assert done.returncode == status, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def json(self, *arguments, **more):
+        return json.loads(self.run(*arguments, "--json", **more))
+
+    def expected(self, expression, capture="ethernet.pcap"):
+        done = subprocess.run([self.weir, "filter", "--count", "-q", expression, capture], capture_output=True, text=True)
+        return int(done.stdout)
+
+    def object(self, expression, kind):
+        path = f"{kind}.o"
+        done = subprocess.run([self.weir, "compile", "--to", "ebpf-elf", "--for", kind, expression], capture_output=True)
+        assert done.returncode == 0, done.stderr
+        pathlib.Path(path).write_bytes(done.stdout)
+        return path
+
+    def counter(self, kind, result, guard=""):
+        """A counting program from text, loaded and pinned with its map: the paths of both."""
+        self.run("prog", "load", "-", f"{PINS}/counter", "--pin-maps", f"{PINS}/maps",
+                 text=COUNTER.format(type=kind, result=result, guard=guard))
+        return f"{PINS}/counter", f"{PINS}/maps/counts"
+
+    def count(self, path):
+        value = self.json("map", "lookup", path, "0")["value"]
+        return int.from_bytes(bytes.fromhex(value), sys.byteorder)
+
+    def forget(self, *paths):
+        for path in paths:
+            os.unlink(path)
+
+    def arriving(self, filter_pin=None):
+        """How many of the packets sent on v0 a socket on v1 gets."""
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(3)) as tap:
+            tap.bind(("v1", 3))
+            tap.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+            if filter_pin:
+                attach_pinned(tap, filter_pin)
+            made.send(self.packets)
+            tap.setblocking(False)
+            count = 0
+            try:
+                while True:
+                    _, address = tap.recvfrom(65536)
+                    count += address[2] != socket.PACKET_OUTGOING
+            except BlockingIOError:
+                return count
+
+
+def attach_pinned(tap, path):
+    """SO_ATTACH_BPF with the program of this pin."""
+    name = ctypes.create_string_buffer(path.encode())
+    attributes = ctypes.create_string_buffer(struct.pack("QII", ctypes.addressof(name), 0, 0), 16)
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = libc.syscall(321, 7, attributes, 16)  # x86-64: bpf(BPF_OBJ_GET)
+    assert descriptor >= 0, os.strerror(ctypes.get_errno())
+    tap.setsockopt(socket.SOL_SOCKET, 50, descriptor)  # SO_ATTACH_BPF
+    os.close(descriptor)
+
+
+def expressions_as_xdp(test):
+    for expression in EXPRESSIONS:
+        for place in ("xdp", "xdp_generic"):
+            test.run("prog", "attach", test.object(expression, "xdp"), place, "v1")
+            got, wanted = test.arriving(), test.expected(expression)
+            assert got == wanted and wanted > 0, f"{place} {expression}: {got} packets, not {wanted}"
+            there = int(subprocess.run(["ip", "-j", "link", "show", "v1"], capture_output=True, text=True)
+                        .stdout.split('"prog":{"id":')[1].split(",")[0])
+            test.run("prog", "detach", str(there), place, "v1")
+    assert test.arriving() == len(test.packets)
+
+
+def expressions_as_sockets(test):
+    for expression in EXPRESSIONS:
+        for loader in ("weir", "libbpf"):
+            test.run("prog", "load", test.object(expression, "socket"), f"{PINS}/socket", "--loader", loader)
+            got, wanted = test.arriving(f"{PINS}/socket"), test.expected(expression)
+            assert got == wanted, f"socket {expression}: {got} packets, not {wanted}"
+            test.forget(f"{PINS}/socket")
+
+
+def expressions_as_tc_classes(test):
+    """Packets that match go to the class of the filter, whoever loads the object: weir, or tc with libbpf."""
+    for expression in EXPRESSIONS:
+        for loader in ("weir", "tc"):
+            subprocess.run(["tc", "qdisc", "add", "dev", "v0", "root", "handle", "1:", "htb"], check=True)
+            subprocess.run(["tc", "class", "add", "dev", "v0", "parent", "1:", "classid", "1:1", "htb", "rate", "10gbit"],
+                           check=True)
+            source = ["obj", test.object(expression, "tc"), "sec", "tc"]
+            if loader == "weir":
+                test.run("prog", "load", "tc.o", f"{PINS}/classifier")
+                source = ["object-pinned", f"{PINS}/classifier"]
+            subprocess.run(["tc", "filter", "add", "dev", "v0", "parent", "1:", "prio", "1", "bpf", *source, "classid", "1:1"],
+                           check=True)
+            made.send(test.packets)
+            text = subprocess.run(["tc", "-s", "class", "show", "dev", "v0"], capture_output=True, text=True).stdout
+            got, wanted = int(re.search(r"(\d+) pkt", text).group(1)), test.expected(expression)
+            assert got == wanted, f"tc ({loader}) {expression}: {got} packets, not {wanted}"
+            subprocess.run(["tc", "qdisc", "del", "dev", "v0", "root"], check=True)
+            if loader == "weir":
+                test.forget(f"{PINS}/classifier")
+
+
+def drops_on_the_way_out(test):
+    everything = len(test.packets)
+    for place in ("tcx_egress", "tc_egress"):
+        program, counts = test.counter("sched_cls", 2)  # TC_ACT_SHOT
+        test.run("prog", "attach", program, place, "v0")
+        assert test.arriving() == 0 and test.count(counts) == everything, place
+        test.run("prog", "detach", program, place, "v0")
+        assert test.arriving() == everything and test.count(counts) == everything, place
+        test.run("prog", "detach", program, place, "v0", status=3)
+        test.forget(program, counts)
+
+
+def pinned_links(test):
+    everything = len(test.packets)
+    program, counts = test.counter("xdp", 1)  # XDP_DROP
+    test.run("prog", "attach", program, "xdp", "v1", "--pin", f"{PINS}/link")
+    assert test.arriving() == 0 and test.count(counts) == everything
+    identity = test.json("prog", "show", program)["id"]
+    links = [link for link in test.json("prog", "links")["links"] if link["program"] == identity]
+    assert len(links) == 1 and links[0]["type"] == "xdp" and links[0]["pins"] == [f"{PINS}/link"], links
+    test.run("prog", "attach", program, "xdp", "v1", status=3)
+    test.forget(f"{PINS}/link")
+    time.sleep(0.5)
+    assert test.arriving() == everything
+    test.forget(program, counts)
+
+
+def control_groups(test):
+    folder = "/sys/fs/cgroup"
+    if subprocess.run(["mount", "-t", "cgroup2", "none", folder], capture_output=True).returncode != 0:
+        return "skipped: no control groups"
+    group = f"{folder}/weir_test_{os.getpid()}"
+    os.mkdir(group)
+    program, counts = test.counter("cgroup_skb", 0)
+    send = (f"import os,socket; open('{group}/cgroup.procs','w').write('0'); s=socket.socket(2,2); n=0\n"
+            "for i in range(5):\n  try: s.sendto(b'x',('127.0.0.1',9)); n+=1\n  except PermissionError: pass\nprint(n)")
+
+    def sent():
+        return int(subprocess.run([sys.executable, "-c", send], capture_output=True, text=True).stdout)
+
+    try:
+        assert sent() == 5
+        test.run("prog", "attach", program, "cgroup_inet_egress", group)
+        assert sent() == 0 and test.count(counts) == 5
+        test.run("prog", "detach", program, "cgroup_inet_egress", group)
+        assert sent() == 5
+        test.run("prog", "attach", program, "cgroup_inet_egress", group, "--pin", f"{PINS}/link")
+        assert sent() == 0 and test.count(counts) == 10
+        test.forget(f"{PINS}/link", program, counts)
+    finally:
+        os.rmdir(group)
+        subprocess.run(["umount", folder])
+    return "ok"
+
+
+def tracepoints(test):
+    if subprocess.run(["mount", "-t", "tracefs", "none", "/sys/kernel/tracing"], capture_output=True).returncode != 0:
+        return "skipped: no tracefs"
+    us = f"call bpf_get_current_pid_tgid\nr0 >>= 32\nif r0 != {os.getpid()} goto out"
+    for kind, name, guard in (("tracepoint", "syscalls:sys_enter_getppid", us),
+                              ("raw_tracepoint", "sys_enter", us + "\nr1 = *(u64 *)(r6 + 8)\nif r1 != 110 goto out")):
+        program, counts = test.counter(kind, 0, guard)
+        test.run("prog", "attach", program, kind, name, status=2)  # it would go at once
+        test.run("prog", "attach", program, kind, name, "--pin", f"{PINS}/link")
+        for _ in range(9):
+            os.getppid()
+        assert test.count(counts) == 9, (kind, test.count(counts))
+        test.forget(f"{PINS}/link", program, counts)
+    return "ok"
+
+
+def test_runs(test):
+    """The kernel's test run over a capture says what weir filter says, from files, pins and ids."""
+    for expression in EXPRESSIONS:
+        runs = test.json("prog", "run", test.object(expression, "xdp"), "--pcap", "ethernet.pcap")["runs"]
+        assert sum(run["result"] == 2 for run in runs) == test.expected(expression), expression
+    program, counts = test.counter("xdp", 2)
+    identity = test.json("prog", "show", program)["id"]
+    assert len(test.run("prog", "run", str(identity), "--pcap", "ethernet.pcap").splitlines()) == len(test.packets)
+    assert test.count(counts) == len(test.packets)
+    once = test.json("prog", "run", program, "--mem-hex", "00" * 60, "--repeat", "1000")["runs"][0]
+    assert once["nanoseconds"] >= 0 and test.count(counts) == len(test.packets) + 1000
+    machine = test.run("prog", "dump", program, "--jited")
+    assert "ret" in machine, machine
+    test.forget(program, counts)
+    # What the kernel runs assembles again, to the same slots.
+    test.run("prog", "load", test.object(EXPRESSIONS[0], "xdp"), f"{PINS}/program")
+    for form in ("asm", "ubpf", "listing"):
+        text = test.run("prog", "dump", f"{PINS}/program", "--form", form)
+        assert test.run("asm", "-x", "-", text=text) == test.run("prog", "dump", f"{PINS}/program", "--form", "hex"), form
+    test.forget(f"{PINS}/program")
+
+
+def main():
+    weir = os.path.abspath(sys.argv[1])
+    if os.environ.get("WEIR_LIVE_NAMESPACE") != "1":
+        for tool in ("unshare", "ip", "tc"):
+            if shutil.which(tool) is None:
+                return made.skip(f"there is no {tool}")
+        if subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True).returncode != 0:
+            return made.skip("no permission to make a namespace")
+        return subprocess.run(["unshare", "--net", "--mount", sys.executable, *sys.argv],
+                              env={**os.environ, "WEIR_LIVE_NAMESPACE": "1"}).returncode
+    if subprocess.run(["mount", "-t", "bpf", "bpf", PINS], capture_output=True).returncode != 0:
+        return made.skip("no BPF file system")
+    if subprocess.run("ip link add v0 type veth peer name v1 && sysctl -qw net.ipv6.conf.all.disable_ipv6=1; "
+                      "ip link set lo up && ip link set v0 up && ip link set v1 up", shell=True).returncode != 0:
+        return made.skip("this kernel has no veth")
+    failed = 0
+    test = Test(weir, made.frames(150))
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        made.write_pcap("ethernet.pcap", test.packets, 1)
+        for case in (test_runs, expressions_as_xdp, expressions_as_sockets, expressions_as_tc_classes, drops_on_the_way_out,
+                     pinned_links, control_groups, tracepoints):
+            try:
+                print(f"{case.__name__}: {case(test) or 'ok'}", flush=True)
+            except Exception as error:  # every case is run, whatever one does
+                failed = 1
+                print(f"{case.__name__}: FAIL {error!r}", flush=True)
+                for path in [*pathlib.Path(PINS).glob("*"), *pathlib.Path(PINS).glob("maps/*")]:
+                    if path.is_file() and not path.name.endswith(".debug"):
+                        path.unlink()
+    return failed
+
+
+sys.exit(main())

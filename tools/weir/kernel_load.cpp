@@ -1,0 +1,202 @@
+// Files with extended programs into the running kernel. Exports load_programs, find_or_load.
+//
+// What needs the kernel's types (CO-RE) goes through libbpf, and so do objects that tell the types of their maps'
+// entries (BTF), where libbpf is installed: it knows how to hand those on. All else weir loads itself: assembler text,
+// numbers, objects without BTF or with maps in the old form, which libbpf refuses.
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include <weir/base/file.h>
+#include <weir/base/suggest.h>
+#include <weir/ebpf/names.h>
+#include <weir/kernel/core_object.h>
+#include <weir/object/object.h>
+
+#include "extended_input.h"
+#include "kernel_find.h"
+#include "prog_verbs.h"
+
+namespace weir::tool {
+namespace {
+
+constexpr std::uint32_t kReadOnlyProgram = 1u << 7;  // BPF_F_RDONLY_PROG
+
+Error usage(std::string message, std::string hint = {}) {
+  return {.code = ErrorCode::kUsage, .message = std::move(message), .hint = std::move(hint)};
+}
+
+using Replacements = std::vector<std::pair<std::string, kernel::Map>>;
+Result<Replacements> replacements(const std::vector<std::string>& texts) {
+  Replacements out;
+  for (const std::string& text : texts) {
+    const std::size_t equals = text.find('=');
+    if (equals == std::string::npos || equals == 0) return fail(usage("write --map as NAME=MAP"));
+    WEIR_TRY(kernel::Map map, find_map(text.substr(equals + 1)));
+    out.emplace_back(text.substr(0, equals), std::move(map));
+  }
+  return out;
+}
+
+Result<ebpf::ProgramType> type_named(const std::string& text) {
+  if (text.empty()) return ebpf::ProgramType::kUnspec;
+  if (const auto type = ebpf::find_program_type(text)) return *type;
+  return fail(
+      usage(fmt::format("there is no type of program '{}'", text), did_you_mean(text, ebpf::program_type_names())));
+}
+
+// The maps of an object, made or taken from `given`, in the order of the definitions.
+Result<std::vector<LoadedPrograms::Map>> make_maps(const std::vector<ebpf::MapDefinition>& definitions,
+                                                   Replacements& given) {
+  for (const auto& [name, map] : given)
+    if (std::none_of(definitions.begin(), definitions.end(),
+                     [&, &wanted = name](const ebpf::MapDefinition& definition) { return definition.name == wanted; }))
+      return fail(usage(fmt::format("the program has no map '{}'", name)));
+  std::vector<std::optional<kernel::Map>> made(definitions.size());
+  const auto index_of = [&](const std::string& name) {
+    return static_cast<std::size_t>(
+        std::find_if(definitions.begin(), definitions.end(),
+                     [&](const ebpf::MapDefinition& definition) { return definition.name == name; }) -
+        definitions.begin());
+  };
+  // Maps that show what others hold come first.
+  for (const bool outer : {false, true})
+    for (std::size_t i = 0; i < definitions.size(); ++i) {
+      const ebpf::MapDefinition& definition = definitions[i];
+      if (definition.inner.empty() == outer) continue;
+      const auto replacement =
+          std::find_if(given.begin(), given.end(), [&](const auto& one) { return one.first == definition.name; });
+      if (replacement != given.end()) {
+        made[i] = std::move(replacement->second);
+        continue;
+      }
+      const std::size_t inner = outer ? index_of(definition.inner) : definitions.size();
+      const bool known = inner < definitions.size() && made[inner];
+      Result<kernel::Map> map = kernel::Map::create(definition, {.inner = known ? &*made[inner] : nullptr});
+      if (!map) {
+        Error error = map.error();
+        error.message = fmt::format("map '{}': {}", definition.name, error.message);
+        return fail(std::move(error));
+      }
+      // So that the verifier may take what is in it for constants.
+      if ((definition.flags & kReadOnlyProgram) != 0) WEIR_CHECK(map->freeze());
+      made[i] = std::move(*map);
+    }
+  std::vector<LoadedPrograms::Map> out;
+  for (std::size_t i = 0; i < definitions.size(); ++i) out.push_back({definitions[i].name, std::move(*made[i])});
+  return out;
+}
+
+Result<LoadedPrograms> load_ourselves(const ExtendedInput& input, const FileLoadOptions& options) {
+  WEIR_TRY(const ebpf::ProgramType type, type_named(options.type));
+  WEIR_TRY(Replacements given, replacements(options.maps));
+  std::vector<const ebpf::Program*> wanted;
+  if (options.all)
+    for (const ebpf::Program& program : input.programs) wanted.push_back(&program);
+  else {
+    WEIR_TRY(const ebpf::Program* const one, pick_program(input, options.only));
+    wanted.push_back(one);
+  }
+  LoadedPrograms out;
+  out.loader = "weir";
+  WEIR_TRY(out.maps, make_maps(wanted.front()->maps, given));
+  std::vector<const kernel::Map*> maps;
+  for (const LoadedPrograms::Map& map : out.maps) maps.push_back(&map.map);
+  for (const ebpf::Program* const one : wanted) {
+    ebpf::Program program = *one;
+    if (type != ebpf::ProgramType::kUnspec) program.type = type;
+    if (program.type == ebpf::ProgramType::kUnspec)
+      return fail(usage(fmt::format("nothing says of which type the program{} is",
+                                    program.name.empty() ? "" : " '" + program.name + "'"),
+                        "give it with --type, or as '.program xdp NAME' in assembler text"));
+    if (program.license.empty()) program.license = "GPL";
+    Result<kernel::Program> loaded =
+        kernel::Program::load(program, {.maps = maps, .log_level = options.log_level, .log = options.log});
+    if (!loaded) {
+      Error error = loaded.error();
+      if (!program.name.empty()) error.message = fmt::format("program '{}': {}", program.name, error.message);
+      return fail(std::move(error));
+    }
+    const auto at = static_cast<std::size_t>(one - input.programs.data());
+    out.programs.push_back({program.name, at < input.sections.size() ? input.sections[at] : "", std::move(*loaded)});
+  }
+  return out;
+}
+
+// "filter" of "/tmp/filter.o".
+std::string stem(const std::string& file) {
+  std::string name = file.substr(file.rfind('/') + 1);
+  name = name.substr(0, name.find('.'));
+  return name.empty() || name == "-" ? "object" : name;
+}
+
+Result<LoadedPrograms> load_by_libbpf(const std::string& file, const std::string& bytes,
+                                      const FileLoadOptions& options) {
+  WEIR_TRY(const ebpf::ProgramType type, type_named(options.type));
+  WEIR_TRY(const Replacements given, replacements(options.maps));
+  kernel::CoreOptions core{.name = stem(file), .only = options.only, .type = type, .log = options.log};
+  for (const auto& [name, map] : given) core.maps.emplace_back(name, &map);
+  WEIR_TRY(kernel::CoreObject object,
+           kernel::load_core_object({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, core));
+  LoadedPrograms out;
+  out.loader = "libbpf";
+  for (auto& program : object.programs) {
+    if (!options.all && !out.programs.empty()) break;
+    out.programs.push_back({program.name, program.section, std::move(program.program)});
+  }
+  for (auto& map : object.maps) out.maps.push_back({map.name, std::move(map.map)});
+  if (out.programs.empty()) return fail("there is no program in the object");
+  return out;
+}
+
+bool has_typed_maps(const std::string& bytes) {
+  const ByteSpan span{reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()};
+  if (!object::is_elf(span)) return false;
+  const Result<object::Object> object = object::read(span);
+  return object && object->btf && object->btf->find(object::BtfKind::kDataSection, ".maps").has_value();
+}
+
+}  // namespace
+
+Result<LoadedPrograms> load_programs(const std::string& file, const FileLoadOptions& options, std::string& text) {
+  WEIR_TRY(const ExtendedInput input, read_extended(file, text));
+  const bool elf = object::is_elf({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+  if (options.loader == "libbpf" && !elf) return fail(usage("libbpf loads ELF objects alone"));
+  const bool typed = elf && options.loader == "auto" && has_typed_maps(text);
+  Result<LoadedPrograms> loaded = [&]() -> Result<LoadedPrograms> {
+    if (options.loader == "libbpf" || (input.needs_core && options.loader == "auto"))
+      return load_by_libbpf(file, text, options);
+    if (input.needs_core)
+      return fail(Error{.code = ErrorCode::kUnsupported,
+                        .message = "the object's accesses are relocated against the kernel's types (CO-RE)",
+                        .hint = "libbpf loads it: --loader libbpf"});
+    if (typed) {
+      Result<LoadedPrograms> through = load_by_libbpf(file, text, options);
+      if (through || through.error().code != ErrorCode::kUnsupported) return through;
+    }
+    return load_ourselves(input, options);
+  }();
+  if (!loaded && loaded.error().source.empty()) {
+    Error error = std::move(loaded).error();
+    error.source = file == "-" ? "standard input" : file;
+    return fail(std::move(error));
+  }
+  return loaded;
+}
+
+Result<LoadedPrograms> find_or_load(const std::string& program, const FileLoadOptions& options, std::string& text) {
+  struct stat status {};
+  const bool file = program == "-" || (stat(program.c_str(), &status) == 0 && !S_ISDIR(status.st_mode));
+  if (file && (program == "-" || !kernel::read_pin(program))) return load_programs(program, options, text);
+  WEIR_TRY(kernel::Program found, find_program(program));
+  WEIR_TRY(const kernel::ProgramInfo info, found.info());
+  LoadedPrograms out;
+  out.programs.push_back({info.name, "", std::move(found)});
+  return out;
+}
+
+}  // namespace weir::tool

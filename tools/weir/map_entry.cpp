@@ -1,0 +1,345 @@
+// Keys and values of maps to text and back. Exports EntryForm, hex_bytes.
+//
+// By type (BTF) a struct becomes an object, an array an array (of characters: a string), an enumeration its name, and
+// all other numbers numbers. Reading back takes the same; members that are left out are 0. Bit fields are shown, not
+// read.
+#include "map_entry.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace weir::tool {
+namespace {
+
+using Bytes = std::vector<std::uint8_t>;
+using object::Btf;
+using object::BtfKind;
+using object::BtfType;
+using Json = nlohmann::json;
+
+constexpr int kDeepest = 32;
+
+Error usage(std::string message, std::string hint = {}) {
+  return {.code = ErrorCode::kUsage, .message = std::move(message), .hint = std::move(hint)};
+}
+
+std::uint64_t unsigned_of(ByteSpan bytes) {
+  std::uint64_t value = 0;
+  std::memcpy(&value, bytes.data(), std::min<std::size_t>(bytes.size(), 8));
+  return value;
+}
+std::int64_t signed_of(ByteSpan bytes) {
+  const unsigned unused = 64 - 8 * static_cast<unsigned>(std::clamp<std::size_t>(bytes.size(), 1, 8));
+  return static_cast<std::int64_t>(unsigned_of(bytes) << unused) >> unused;
+}
+
+// BTF's own mark is not kept by the reader; C's names tell.
+bool is_signed(std::string_view name) {
+  return name.find("unsigned") == std::string_view::npos && name != "_Bool" && name != "bool" && name != "char" &&
+         name.substr(0, 1) != "u" && name.substr(0, 3) != "__u";
+}
+
+// Strings are what ends with a zero and can be printed.
+std::optional<std::string> as_string(ByteSpan bytes) {
+  const auto end = std::find(bytes.begin(), bytes.end(), 0);
+  if (end == bytes.end() || !std::all_of(bytes.begin(), end, [](std::uint8_t c) { return c >= 0x20 && c < 0x7f; }) ||
+      !std::all_of(end, bytes.end(), [](std::uint8_t c) { return c == 0; }))
+    return std::nullopt;
+  return std::string(bytes.begin(), end);
+}
+
+// Shows and reads values of one table of types.
+class Values {
+ public:
+  explicit Values(const Btf& types) : types_(types) {}
+
+  Json show(std::uint32_t id, ByteSpan bytes, int depth = 0) const {
+    const BtfType* const type = types_.type(types_.resolve(id));
+    const auto size = types_.size_of(id);
+    if (type == nullptr || depth > kDeepest || !size || *size > bytes.size()) return hex_bytes(bytes);
+    bytes = bytes.first(*size);
+    switch (type->kind) {
+      case BtfKind::kInt: return number(*type, bytes);
+      case BtfKind::kEnum:
+      case BtfKind::kEnum64: return enumerator(*type, bytes);
+      case BtfKind::kPointer: return fmt::format("0x{:x}", unsigned_of(bytes));
+      case BtfKind::kFloat: return *size == 4 ? Json(load_as<float>(bytes)) : Json(load_as<double>(bytes));
+      case BtfKind::kArray: return array(*type, bytes, depth);
+      case BtfKind::kStruct:
+      case BtfKind::kUnion: return structure(*type, bytes, depth);
+      case BtfKind::kDataSection: return variables(*type, bytes, depth);
+      default: return hex_bytes(bytes);
+    }
+  }
+
+  Status read(std::uint32_t id, const Json& from, std::uint8_t* to, std::size_t room, int depth = 0) const {
+    const BtfType* const type = types_.type(types_.resolve(id));
+    const auto size = types_.size_of(id);
+    if (type == nullptr || depth > kDeepest || !size || *size > room) return fail(usage("the type is too large"));
+    switch (type->kind) {
+      case BtfKind::kInt:
+      case BtfKind::kEnum:
+      case BtfKind::kEnum64:
+      case BtfKind::kPointer: return read_number(*type, from, to, *size);
+      case BtfKind::kArray: return read_array(*type, from, to, *size, depth);
+      case BtfKind::kStruct:
+      case BtfKind::kUnion: return read_structure(*type, from, to, *size, depth);
+      default: return fail(usage("a value of this type cannot be written as JSON"));
+    }
+  }
+
+ private:
+  template <typename T>
+  static T load_as(ByteSpan bytes) {
+    T value;
+    std::memcpy(&value, bytes.data(), sizeof value);
+    return value;
+  }
+
+  static Json number(const BtfType& type, ByteSpan bytes) {
+    if (type.name == "_Bool" || type.name == "bool") return bytes[0] != 0;
+    if (bytes.size() > 8) return hex_bytes(bytes);
+    return is_signed(type.name) ? Json(signed_of(bytes)) : Json(unsigned_of(bytes));
+  }
+
+  static Json enumerator(const BtfType& type, ByteSpan bytes) {
+    const std::uint64_t mask = bytes.size() >= 8 ? ~0ull : (1ull << (8 * bytes.size())) - 1;
+    for (const object::BtfMember& member : type.members)
+      if ((member.value & mask) == unsigned_of(bytes)) return std::string(member.name);
+    return unsigned_of(bytes);
+  }
+
+  Json array(const BtfType& type, ByteSpan bytes, int depth) const {
+    const auto each = types_.size_of(type.type);
+    if (!each || *each == 0) return hex_bytes(bytes);
+    const BtfType* const element = types_.type(types_.resolve(type.type));
+    if (element->kind == BtfKind::kInt && *each == 1 && element->name.find("char") != std::string_view::npos &&
+        element->name != "unsigned char")
+      if (auto text = as_string(bytes)) return *text;
+    Json out = Json::array();
+    for (std::size_t i = 0; i < type.elements; ++i) out.push_back(show(type.type, bytes.subspan(i * *each), depth + 1));
+    return out;
+  }
+
+  Json structure(const BtfType& type, ByteSpan bytes, int depth) const {
+    Json out = Json::object();
+    for (const object::BtfMember& member : type.members) {
+      const std::size_t at = member.value / 8;
+      if (at > bytes.size()) continue;
+      Json value = member.value % 8 == 0 ? show(member.type, bytes.subspan(at), depth + 1) : Json("bits");
+      if (member.name.empty() && value.is_object()) out.update(value);
+      else out[std::string(member.name)] = std::move(value);
+    }
+    return out;
+  }
+
+  Json variables(const BtfType& type, ByteSpan bytes, int depth) const {
+    Json out = Json::object();
+    for (const object::BtfMember& member : type.members) {
+      const BtfType* const variable = types_.type(member.type);
+      if (variable == nullptr || member.value > bytes.size()) continue;
+      out[std::string(variable->name)] = show(variable->type, bytes.subspan(member.value), depth + 1);
+    }
+    return out;
+  }
+
+  static Status read_number(const BtfType& type, const Json& from, std::uint8_t* to, std::size_t size) {
+    std::uint64_t value = 0;
+    if (from.is_boolean()) value = from.get<bool>();
+    else if (from.is_number_unsigned()) value = from.get<std::uint64_t>();
+    else if (from.is_number_integer()) value = static_cast<std::uint64_t>(from.get<std::int64_t>());
+    else if (from.is_string()) {
+      const auto named = std::find_if(type.members.begin(), type.members.end(), [&](const object::BtfMember& member) {
+        return member.name == from.get<std::string>();
+      });
+      if (named == type.members.end()) return fail(usage(fmt::format("{} is no number", from.dump())));
+      value = named->value;
+    } else {
+      return fail(usage(fmt::format("{} is no number", from.dump())));
+    }
+    const bool negative = from.is_number_integer() && !from.is_number_unsigned() && from.get<std::int64_t>() < 0;
+    if (size < 8) {
+      const auto value_signed = static_cast<std::int64_t>(value);
+      if (negative ? value_signed < -(std::int64_t{1} << (8 * size - 1)) : (value >> (8 * size)) != 0)
+        return fail(usage(fmt::format("{} does not fit into {} byte{}", from.dump(), size, size == 1 ? "" : "s")));
+    }
+    std::memcpy(to, &value, std::min<std::size_t>(size, 8));
+    return {};
+  }
+
+  Status read_array(const BtfType& type, const Json& from, std::uint8_t* to, std::size_t size, int depth) const {
+    if (from.is_string()) {
+      const auto text = from.get<std::string>();
+      if (text.size() > size) return fail(usage(fmt::format("{} does not fit into {} bytes", from.dump(), size)));
+      std::memcpy(to, text.data(), text.size());
+      return {};
+    }
+    const auto each = types_.size_of(type.type);
+    if (!from.is_array() || !each) return fail(usage(fmt::format("{} is no array", from.dump())));
+    if (from.size() > type.elements) return fail(usage(fmt::format("an array has {} elements", type.elements)));
+    for (std::size_t i = 0; i < from.size(); ++i)
+      WEIR_CHECK(read(type.type, from[i], to + i * *each, size - i * *each, depth + 1));
+    return {};
+  }
+
+  Status read_structure(const BtfType& type, const Json& from, std::uint8_t* to, std::size_t size, int depth) const {
+    if (!from.is_object()) return fail(usage(fmt::format("{} is no object", from.dump())));
+    for (const auto& [name, value] : from.items()) {
+      const auto member = std::find_if(type.members.begin(), type.members.end(),
+                                       [&, &wanted = name](const object::BtfMember& m) { return m.name == wanted; });
+      if (member == type.members.end())
+        return fail(usage(fmt::format("struct {} has no member '{}'", type.name, name)));
+      if (member->value % 8 != 0) return fail(usage(fmt::format("the bit field '{}' cannot be written", name)));
+      const std::size_t at = member->value / 8;
+      if (at > size) return fail(usage("the type is too large"));
+      WEIR_CHECK(read(member->type, value, to + at, size - at, depth + 1));
+    }
+    return {};
+  }
+
+  const Btf& types_;
+};
+
+std::optional<Bytes> read_hex(std::string_view text) {
+  Bytes out;
+  int high = -1;
+  for (const char c : text) {
+    if (c == ' ' || c == ':' || c == ',') {
+      if (high >= 0) return std::nullopt;
+      continue;
+    }
+    const int digit = c >= '0' && c <= '9'   ? c - '0'
+                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                             : -1;
+    if (digit < 0) return std::nullopt;
+    if (high >= 0) out.push_back(static_cast<std::uint8_t>(high * 16 + digit));
+    high = high >= 0 ? -1 : digit;
+  }
+  return high >= 0 ? std::nullopt : std::optional(out);
+}
+
+// A decimal or hexadecimal number that fits into `size` bytes, in the machine's order.
+Result<Bytes> read_integer(const std::string& text, std::size_t size) {
+  const bool negative = text[0] == '-';
+  char* end = nullptr;
+  errno = 0;
+  const char* const digits = text.c_str() + (negative ? 1 : 0);
+  const int base = digits[0] == '0' && (digits[1] == 'x' || digits[1] == 'X') ? 16 : 10;
+  std::uint64_t value = std::strtoull(digits, &end, base);
+  if (digits[0] < '0' || digits[0] > '9' || *end != '\0')
+    return fail(usage(fmt::format("'{}' is no number", text),
+                      "write 5, 0x1f, hex:0a0b0c0d, str:text, 10.0.0.1, or JSON where the map has types"));
+  const bool fits =
+      errno == 0 && (size >= 8 || (negative ? value <= 1ull << (8 * size - 1) : value >> (8 * size) == 0));
+  if (!fits) return fail(usage(fmt::format("{} does not fit into {} byte{}", text, size, size == 1 ? "" : "s")));
+  if (negative) value = 0 - value;
+  Bytes out(size, negative ? 0xff : 0);
+  std::memcpy(out.data(), &value, std::min<std::size_t>(size, 8));
+  return out;
+}
+
+// 10.0.0.1, ::1, and with a length behind a slash the key of a trie: the length, then the address.
+std::optional<Bytes> read_address(const std::string& text, std::size_t size) {
+  const std::size_t slash = text.find('/');
+  const std::string address = text.substr(0, slash);
+  Bytes out(16);
+  if (inet_pton(AF_INET, address.c_str(), out.data()) == 1) out.resize(4);
+  else if (inet_pton(AF_INET6, address.c_str(), out.data()) != 1) return std::nullopt;
+  if (slash == std::string::npos) return out.size() == size ? std::optional(out) : std::nullopt;
+  const std::string length = text.substr(slash + 1);
+  if (length.empty() || length.size() > 3 || length.find_first_not_of("0123456789") != std::string::npos)
+    return std::nullopt;
+  const auto bits = static_cast<std::uint32_t>(std::stoul(length));
+  if (bits > 8 * out.size() || size != out.size() + 4) return std::nullopt;
+  Bytes key(4);
+  std::memcpy(key.data(), &bits, 4);
+  key.insert(key.end(), out.begin(), out.end());
+  return key;
+}
+
+Result<Bytes> read_bytes(const std::string& text, std::size_t size, const std::optional<Btf>& types,
+                         std::uint32_t type) {
+  const auto exactly = [&](Bytes bytes) -> Result<Bytes> {
+    if (bytes.size() != size) return fail(usage(fmt::format("{} bytes, want {}", bytes.size(), size)));
+    return bytes;
+  };
+  if (text.empty()) return exactly({});
+  if (text[0] == '{' || text[0] == '[' || text[0] == '"') {
+    if (!types || type == 0) return fail(usage("the map has no types, so that JSON means nothing"));
+    const Json json = Json::parse(text, nullptr, false);
+    if (json.is_discarded()) return fail(usage(fmt::format("'{}' is no JSON", text)));
+    Bytes out(size);
+    WEIR_CHECK(Values(*types).read(type, json, out.data(), out.size()));
+    return out;
+  }
+  if (text.rfind("hex:", 0) == 0) {
+    auto bytes = read_hex(std::string_view(text).substr(4));
+    if (!bytes) return fail(usage(fmt::format("'{}' are no bytes in hexadecimal", text.substr(4))));
+    return exactly(std::move(*bytes));
+  }
+  if (text.rfind("str:", 0) == 0) {
+    Bytes out(text.begin() + 4, text.end());
+    if (out.size() > size) return fail(usage(fmt::format("{} characters, at most {} fit", out.size(), size)));
+    out.resize(size);
+    return out;
+  }
+  if (auto address = read_address(text, size)) return std::move(*address);
+  if (text.find_first_of(" :") != std::string::npos)
+    if (auto bytes = read_hex(text)) return exactly(std::move(*bytes));
+  return read_integer(text, size);
+}
+
+Error about(Error error, std::string_view what) {
+  error.source = what;
+  return error;
+}
+
+}  // namespace
+
+std::string hex_bytes(ByteSpan bytes) {
+  std::string out;
+  for (std::size_t i = 0; i < bytes.size(); ++i) out += fmt::format("{}{:02x}", i > 0 ? " " : "", bytes[i]);
+  return out;
+}
+
+EntryForm EntryForm::of(const kernel::MapInfo& info, bool raw) {
+  EntryForm form;
+  form.info_ = info;
+  if (raw || info.types_id == 0 || (info.key_type == 0 && info.value_type == 0)) return form;
+  // Types that cannot be read are no reason to show nothing.
+  const Result<kernel::TypeTable> table = kernel::TypeTable::open_id(info.types_id);
+  const Result<Bytes> bytes = table ? table->bytes() : fail(table.error());
+  if (!bytes) return form;
+  if (Result<Btf> types = Btf::parse(*bytes, std::endian::native)) form.types_ = std::move(*types);
+  return form;
+}
+
+Json EntryForm::key(ByteSpan bytes) const {
+  return types_ && info_.key_type != 0 ? Values(*types_).show(info_.key_type, bytes) : Json();
+}
+Json EntryForm::value(ByteSpan bytes) const {
+  return types_ && info_.value_type != 0 ? Values(*types_).show(info_.value_type, bytes) : Json();
+}
+std::string EntryForm::key_text(ByteSpan bytes) const {
+  const Json json = key(bytes);
+  return json.is_null() ? hex_bytes(bytes) : json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+std::string EntryForm::value_text(ByteSpan bytes) const {
+  const Json json = value(bytes);
+  return json.is_null() ? hex_bytes(bytes) : json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Result<Bytes> EntryForm::read_key(const std::string& text) const {
+  Result<Bytes> bytes = read_bytes(text, info_.key_size, types_, info_.key_type);
+  return bytes ? bytes : fail(about(std::move(bytes).error(), "key"));
+}
+Result<Bytes> EntryForm::read_value(const std::string& text) const {
+  Result<Bytes> bytes = read_bytes(text, info_.value_size, types_, info_.value_type);
+  return bytes ? bytes : fail(about(std::move(bytes).error(), "value"));
+}
+
+}  // namespace weir::tool

@@ -1,0 +1,198 @@
+// weir prog attach, detach: a program to an interface, a control group or a tracepoint.
+//
+// A command's descriptors go with it. So a program is put where it stays by itself (XDP and tc through netlink, tcx and
+// control groups through BPF_PROG_ATTACH), or a link is made and pinned (--pin), which tracepoints need.
+#include <fcntl.h>
+#include <net/if.h>
+
+#include <cerrno>
+#include <memory>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include <weir/base/file.h>
+#include <weir/base/suggest.h>
+#include <weir/kernel/net_attach.h>
+
+#include "prog_verbs.h"
+#include "terminal.h"
+
+namespace weir::tool {
+namespace {
+
+struct Options {
+  std::string program;
+  std::string kind;
+  std::string target;
+  std::string pin;
+  FileLoadOptions file;
+  std::uint16_t priority = 1;
+  bool replace = false;
+  bool multi = false;
+};
+
+Error usage(std::string message, std::string hint = {}) {
+  return {.code = ErrorCode::kUsage, .message = std::move(message), .hint = std::move(hint)};
+}
+
+enum class Way : std::uint8_t { kXdp, kTc, kTcx, kCgroup, kTracepoint, kRawTracepoint };
+struct Place {
+  Way way{};
+  kernel::XdpMode mode = kernel::XdpMode::kAutomatic;
+  kernel::Direction direction = kernel::Direction::kIngress;
+  ebpf::AttachType type{};
+};
+
+Result<Place> place_named(const std::string& kind) {
+  using T = ebpf::AttachType;
+  if (kind == "xdp") return Place{.way = Way::kXdp, .type = T::kXdp};
+  if (kind == "xdp_generic") return Place{.way = Way::kXdp, .mode = kernel::XdpMode::kGeneric, .type = T::kXdp};
+  if (kind == "xdp_driver") return Place{.way = Way::kXdp, .mode = kernel::XdpMode::kDriver, .type = T::kXdp};
+  if (kind == "tc_ingress") return Place{.way = Way::kTc};
+  if (kind == "tc_egress") return Place{.way = Way::kTc, .direction = kernel::Direction::kEgress};
+  if (kind == "tcx_ingress") return Place{.way = Way::kTcx, .type = T::kTcxIngress};
+  if (kind == "tcx_egress") return Place{.way = Way::kTcx, .type = T::kTcxEgress};
+  if (kind == "tracepoint") return Place{.way = Way::kTracepoint, .type = T::kPerfEvent};
+  if (kind == "raw_tracepoint") return Place{.way = Way::kRawTracepoint};
+  std::vector<std::string_view> known = {"xdp",         "xdp_generic", "xdp_driver", "tc_ingress",    "tc_egress",
+                                         "tcx_ingress", "tcx_egress",  "tracepoint", "raw_tracepoint"};
+  for (const std::string_view name : ebpf::attach_type_names())
+    if (name.substr(0, 7) == "cgroup_") known.push_back(name);
+  if (kind.rfind("cgroup_", 0) == 0)
+    if (const auto type = ebpf::find_attach_type(kind)) return Place{.way = Way::kCgroup, .type = *type};
+  return fail(usage(fmt::format("programs are not attached to '{}'", kind), did_you_mean(kind, known)));
+}
+
+Result<std::uint32_t> interface_index(const std::string& name) {
+  if (const unsigned index = if_nametoindex(name.c_str()); index != 0) return index;
+  return fail(Error{.message = fmt::format("there is no interface '{}'", name)});
+}
+
+Result<FileDescriptor> open_group(const std::string& path) {
+  FileDescriptor folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder) return folder;
+  return fail(system_failure(fmt::format("open the control group '{}'", path), errno));
+}
+
+constexpr std::uint32_t kXdpGeneric = 2;  // XDP_FLAGS_SKB_MODE
+constexpr std::uint32_t kXdpDriver = 4;   // XDP_FLAGS_DRV_MODE
+
+Result<kernel::Link> make_link(const kernel::Program& program, const Place& place, const Options& options) {
+  if (place.way == Way::kRawTracepoint) return kernel::Link::raw_tracepoint(program, options.target);
+  if (place.way == Way::kTracepoint) {
+    const std::size_t colon = options.target.find(':');
+    if (colon == std::string::npos)
+      return fail(usage(fmt::format("'{}' is no tracepoint", options.target),
+                        "write it as CATEGORY:NAME, such as syscalls:sys_enter_openat"));
+    return kernel::Link::tracepoint(program, options.target.substr(0, colon), options.target.substr(colon + 1));
+  }
+  if (place.way == Way::kTc)
+    return fail(usage("filters of tc have no links", "attach it to tcx_ingress or tcx_egress"));
+  if (place.way == Way::kCgroup) {
+    WEIR_TRY(const FileDescriptor group, open_group(options.target));
+    return kernel::Link::create(program, static_cast<std::uint32_t>(group.get()), place.type);
+  }
+  WEIR_TRY(const std::uint32_t index, interface_index(options.target));
+  const std::uint32_t flags = place.mode == kernel::XdpMode::kGeneric  ? kXdpGeneric
+                              : place.mode == kernel::XdpMode::kDriver ? kXdpDriver
+                                                                       : 0;
+  return kernel::Link::create(program, index, place.type, flags);
+}
+
+Status attach_to_stay(const kernel::Program& program, const Place& place, const Options& options) {
+  if (place.way == Way::kTracepoint || place.way == Way::kRawTracepoint)
+    return fail(usage("a tracepoint needs --pin: the program is there as long as its link's pin"));
+  if (place.way == Way::kCgroup) {
+    WEIR_TRY(const FileDescriptor group, open_group(options.target));
+    return program.attach_cgroup(group.get(), place.type,
+                                 options.multi ? ebpf::CgroupAttach::kMulti : ebpf::CgroupAttach::kNone);
+  }
+  WEIR_TRY(const std::uint32_t index, interface_index(options.target));
+  if (place.way == Way::kXdp) return kernel::attach_xdp(program, index, place.mode, options.replace);
+  if (place.way == Way::kTc) return kernel::attach_tc(program, index, place.direction, {.priority = options.priority});
+  return program.attach(index, place.type);
+}
+
+int attach(const Options& options) {
+  const Result<Place> place = place_named(options.kind);
+  if (!place) return report(place.error());
+  std::string text;
+  const Result<LoadedPrograms> loaded = find_or_load(options.program, options.file, text);
+  if (!loaded) return report(loaded.error(), text);
+  const kernel::Program& program = loaded->programs.front().program;
+  if (options.pin.empty()) {
+    const Status done = attach_to_stay(program, *place, options);
+    if (done) return kYes;
+    Error error = done.error();
+    if (place->way == Way::kXdp && error.system_error == EBUSY && error.hint.empty())
+      error.hint = "--replace puts it in the place of the one that is there";
+    return report(error);
+  }
+  const Result<kernel::Link> link = make_link(program, *place, options);
+  if (!link) return report(link.error());
+  const Status pinned = link->pin(options.pin);
+  return pinned ? int{kYes} : report(pinned.error());
+}
+
+Status detach_from(const Place& place, const Options& options) {
+  if (place.way == Way::kTracepoint || place.way == Way::kRawTracepoint)
+    return fail(usage("a tracepoint's program goes with its link", "remove the link's pin"));
+  if (place.way == Way::kTc) {
+    WEIR_TRY(const std::uint32_t index, interface_index(options.target));
+    return kernel::detach_tc(index, place.direction, {.priority = options.priority});
+  }
+  std::string text;
+  WEIR_TRY(const LoadedPrograms found, find_or_load(options.program, {}, text));
+  const kernel::Program& program = found.programs.front().program;
+  if (place.way == Way::kCgroup) {
+    WEIR_TRY(const FileDescriptor group, open_group(options.target));
+    return program.detach_cgroup(group.get(), place.type);
+  }
+  WEIR_TRY(const std::uint32_t index, interface_index(options.target));
+  if (place.way == Way::kTcx) return program.detach(index, place.type);
+  WEIR_TRY(const std::uint32_t there, kernel::xdp_program(index));
+  if (there != program.id())
+    return fail(there == 0 ? Error{.message = fmt::format("no program is at '{}'", options.target)}
+                           : Error{.message = fmt::format("another program is at '{}': {}", options.target, there)});
+  return kernel::detach_xdp(index, place.mode);
+}
+
+int detach(const Options& options) {
+  const Result<Place> place = place_named(options.kind);
+  if (!place) return report(place.error());
+  const Status done = detach_from(*place, options);
+  if (done) return kYes;
+  Error error = done.error();
+  if (error.system_error == ENOENT && error.hint.empty())
+    error.message = fmt::format("the program is not at {} {}", options.kind, options.target);
+  return report(error);
+}
+
+}  // namespace
+
+void add_prog_attach(CLI::App& prog, int& status) {
+  const auto options = std::make_shared<Options>();
+  const auto add = [&](const char* name, const char* text, int (*run)(const Options&)) {
+    CLI::App* verb = prog.add_subcommand(name, text);
+    verb->add_option("program", options->program, "a loaded program (id, name, tag:TAG, pin), or a file")->required();
+    verb->add_option("kind", options->kind,
+                     "xdp, xdp_generic, xdp_driver, tcx_ingress, tcx_egress, tc_ingress, tc_egress, cgroup_..., "
+                     "tracepoint, raw_tracepoint")
+        ->required();
+    verb->add_option("target", options->target, "an interface, a control group's folder, or a tracepoint's name")
+        ->required();
+    verb->add_option("--priority", options->priority, "tc_*: the filter's priority")->capture_default_str();
+    verb->callback([options, &status, run] { status = run(*options); });
+    return verb;
+  };
+  CLI::App* verb = add("attach", "put a program to work", attach);
+  verb->add_option("--pin", options->pin, "make a link and pin it here");
+  verb->add_option("-p,--program", options->file.only, "of a file: the program of this name or section");
+  verb->add_option("-t,--type", options->file.type, "of a file: its type, where the file does not say");
+  verb->add_flag("--replace", options->replace, "xdp: in place of the program that is there");
+  verb->add_flag("--multi", options->multi, "cgroup_*: beside others, and those of groups inside");
+  add("detach", "take a program off", detach);
+}
+
+}  // namespace weir::tool

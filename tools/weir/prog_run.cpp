@@ -1,0 +1,176 @@
+// weir prog run: the kernel's test run of a program over memory or the packets of a capture.
+#include <algorithm>
+#include <memory>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include <weir/base/file.h>
+#include <weir/capture/source.h>
+
+#include "map_entry.h"
+#include "prog_verbs.h"
+#include "terminal.h"
+
+namespace weir::tool {
+namespace {
+
+using Bytes = std::vector<std::uint8_t>;
+using Json = nlohmann::json;
+
+struct Options {
+  std::string program;
+  FileLoadOptions file;
+  std::string memory;
+  std::string memory_hex;
+  std::string context_hex;
+  std::string capture;
+  std::uint32_t repeat = 1;
+  bool packets = false;
+  bool json = false;
+};
+
+Result<Bytes> hex(const std::string& text, const char* option) {
+  Bytes out;
+  int high = -1;
+  for (const char c : text) {
+    if (c == ' ' || c == ':') continue;
+    const int digit = c >= '0' && c <= '9'   ? c - '0'
+                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                             : -1;
+    if (digit < 0)
+      return fail(Error{
+          .code = ErrorCode::kUsage, .message = fmt::format("'{}' is not a hexadecimal digit", c), .source = option});
+    if (high >= 0) out.push_back(static_cast<std::uint8_t>(high * 16 + digit));
+    high = high >= 0 ? -1 : digit;
+  }
+  if (high >= 0)
+    return fail(Error{.code = ErrorCode::kUsage, .message = "an odd number of hexadecimal digits", .source = option});
+  return out;
+}
+
+std::string meaning(ebpf::ProgramType type, std::uint32_t value) {
+  constexpr std::string_view kXdp[] = {"aborted", "drop", "pass", "tx", "redirect"};
+  constexpr std::string_view kTc[] = {"ok", "reclassify", "shot", "pipe", "stolen", "queued", "repeat", "redirect"};
+  if (type == ebpf::ProgramType::kXdp && value < std::size(kXdp)) return fmt::format(" ({})", kXdp[value]);
+  if (type != ebpf::ProgramType::kSchedCls && type != ebpf::ProgramType::kSchedAct) return "";
+  if (value == UINT32_MAX) return " (next)";
+  return value < std::size(kTc) ? fmt::format(" ({})", kTc[value]) : "";
+}
+
+class Runner {
+ public:
+  Runner(const Options& options, const kernel::Program& program, ebpf::ProgramType type)
+      : options_(options), program_(program), type_(type) {}
+
+  // Packets have numbers from 1; 0: there is only this one.
+  Status one(ByteSpan input, ByteSpan context, std::uint64_t number) {
+    Result<kernel::TestResult> ran = program_.test_run({.input = input, .context = context, .repeat = options_.repeat});
+    if (!ran) return fail(explain(std::move(ran).error(), input, number));
+    const bool changed = !std::equal(input.begin(), input.end(), ran->output.begin(), ran->output.end());
+    if (options_.json) {
+      Json row = {{"result", ran->value}};
+      if (number > 0) row["packet"] = number;
+      if (options_.repeat > 1) row["nanoseconds"] = ran->nanoseconds;
+      if (options_.packets) row["output"] = hex_bytes(ran->output);
+      else if (!input.empty()) row["changed"] = changed;
+      runs_.push_back(std::move(row));
+      return {};
+    }
+    std::string line = fmt::format("{}0x{:x}{}", number > 0 ? fmt::format("{}: ", number) : "", ran->value,
+                                   meaning(type_, ran->value));
+    if (options_.repeat > 1) line += fmt::format("  {} ns", ran->nanoseconds);
+    if (changed && !input.empty()) line += fmt::format("  packet changed: {} bytes", ran->output.size());
+    line += "\n";
+    if (options_.packets && !ran->output.empty()) line += "  " + hex_bytes(ran->output) + "\n";
+    printed_ = print(line);
+    return {};
+  }
+
+  Status capture() {
+    WEIR_TRY(const std::unique_ptr<capture::Source> source, capture::open(options_.capture));
+    capture::RecordBatch batch;
+    for (std::uint64_t number = 0;;) {
+      batch.clear();
+      WEIR_TRY(const std::size_t count, source->read(batch));
+      if (count == 0) return {};
+      for (const packet::Packet& packet : batch.packets) {
+        WEIR_CHECK(one({packet.data, packet.length}, {}, ++number));
+        if (printed_ != kYes) return {};
+      }
+    }
+  }
+
+  int finish() const {
+    if (!options_.json) return printed_;
+    return print_prog_json({{"type", ebpf::name_of(type_)}, {"repeat", options_.repeat}, {"runs", runs_}});
+  }
+
+ private:
+  Error explain(Error error, ByteSpan input, std::uint64_t number) const {
+    if (number > 0) error.source = fmt::format("{}, packet {}", options_.capture, number);
+    if (error.system_error == EINVAL && input.size() < 14 && !input.empty())
+      error.hint = "the kernel wants an Ethernet header, 14 bytes at least";
+    else if (error.system_error == EINVAL && input.empty() && options_.context_hex.empty())
+      error.hint = "programs on packets need one: --mem, --mem-hex or --pcap";
+    constexpr int kNotSupported = 524;  // ENOTSUPP
+    if (error.system_error == kNotSupported || error.system_error == EOPNOTSUPP)
+      error.hint = fmt::format("the kernel cannot test programs of type {}", ebpf::name_of(type_));
+    return error;
+  }
+
+  const Options& options_;
+  const kernel::Program& program_;
+  ebpf::ProgramType type_;
+  Json runs_ = Json::array();
+  int printed_ = kYes;
+};
+
+int run(const Options& options) {
+  Bytes memory;
+  if (!options.memory.empty()) {
+    const Result<std::string> text = read_whole_file(options.memory);
+    if (!text) return report(text.error());
+    memory.assign(text->begin(), text->end());
+  }
+  const Result<Bytes> more = hex(options.memory_hex, "--mem-hex");
+  if (!more) return report(more.error());
+  memory.insert(memory.end(), more->begin(), more->end());
+  const Result<Bytes> context = hex(options.context_hex, "--context-hex");
+  if (!context) return report(context.error());
+
+  std::string text;
+  const Result<LoadedPrograms> loaded = find_or_load(options.program, options.file, text);
+  if (!loaded) return report(loaded.error(), text);
+  const kernel::Program& program = loaded->programs.front().program;
+  const Result<kernel::ProgramInfo> info = program.info();
+  if (!info) return report(info.error());
+  Runner runner(options, program, info->type);
+  const Status done = options.capture.empty() ? runner.one(memory, *context, 0) : runner.capture();
+  const int printed = runner.finish();
+  return done ? printed : report(done.error());
+}
+
+}  // namespace
+
+void add_prog_run(CLI::App& prog, int& status) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* verb = prog.add_subcommand("run", "run a program in the kernel over memory or a capture");
+  verb->add_option("program", options->program, "a loaded program (id, name, tag:TAG, pin), or a file")->required();
+  verb->add_option("-p,--program", options->file.only, "of a file: the program of this name or section");
+  verb->add_option("-t,--type", options->file.type, "of a file: its type, where the file does not say");
+  verb->add_option("--mem", options->memory, "one packet: the bytes of this file");
+  verb->add_option("--mem-hex", options->memory_hex, "the same, as hexadecimal digits");
+  verb->add_option("--context-hex", options->context_hex,
+                   "what r1 points to, as hexadecimal digits: __sk_buff, xdp_md, a raw tracepoint's words");
+  verb->add_option("--pcap", options->capture, "run over each packet of this capture");
+  verb->add_option("--repeat", options->repeat, "run so often, and tell how long one run takes")
+      ->check(CLI::Range(1u, 1u << 30))
+      ->capture_default_str();
+  verb->add_flag("--packets", options->packets, "show the packet afterwards");
+  verb->add_flag("--json", options->json, "print JSON");
+  verb->callback([options, &status] { status = run(*options); });
+}
+
+}  // namespace weir::tool

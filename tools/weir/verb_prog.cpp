@@ -1,0 +1,193 @@
+// weir prog: the programs of the running kernel. Here: list, show, links, pin; the other parts are in prog_*.cpp.
+#include <memory>
+
+#include <fmt/format.h>
+#include <net/if.h>
+#include <pwd.h>
+
+#include <weir/kernel/ebpf.h>
+
+#include "kernel_find.h"
+#include "prog_verbs.h"
+#include "terminal.h"
+#include "verbs.h"
+
+namespace weir::tool {
+namespace {
+
+using Json = nlohmann::json;
+
+struct Options {
+  std::string program;
+  std::string path;
+  bool json = false;
+};
+
+Json to_json(const kernel::ProgramInfo& info, const std::vector<std::string>& pins) {
+  Json out = {{"id", info.id},
+              {"type", ebpf::name_of(info.type)},
+              {"name", info.name},
+              {"tag", info.tag},
+              {"gpl_compatible", info.gpl_compatible},
+              {"loaded_at", info.loaded_at},
+              {"user", info.user},
+              {"bytes", info.bytes},
+              {"machine_bytes", info.machine_bytes},
+              {"memory", info.memory},
+              {"verified_instructions", info.verified},
+              {"maps", info.maps},
+              {"pins", pins}};
+  if (info.runs != 0) {
+    out["runs"] = info.runs;
+    out["run_nanoseconds"] = info.run_nanoseconds;
+  }
+  if (info.types_id != 0) out["types"] = info.types_id;
+  if (info.interface_index != 0) out["interface_index"] = info.interface_index;
+  return out;
+}
+
+int list(const Options& options) {
+  auto pins = pinned(kernel::Pin::Kind::kProgram);
+  Json programs = Json::array();
+  std::vector<std::vector<std::string>> rows = {{"ID", "TYPE", "NAME", "TAG", "SLOTS", "MACHINE", "MAPS", "PINS"}};
+  const Status done = each_program([&](const kernel::Program&, const kernel::ProgramInfo& info) {
+    if (options.json) programs.push_back(to_json(info, pins[info.id]));
+    else
+      rows.push_back({fmt::format("{}", info.id), ebpf::name_of(info.type), info.name, info.tag,
+                      fmt::format("{}", info.bytes / 8), amount(info.machine_bytes),
+                      fmt::format("{}", fmt::join(info.maps, ",")), fmt::format("{}", fmt::join(pins[info.id], " "))});
+  });
+  if (!done) return report(done.error());
+  if (options.json) return print_prog_json({{"programs", programs}});
+  return print(table(rows, {true, false, false, false, true, true, false, false}));
+}
+
+std::string user_name(std::uint32_t user) {
+  const passwd* const found = getpwuid(user);
+  return found != nullptr ? found->pw_name : fmt::format("user {}", user);
+}
+
+std::string interface_name(std::uint32_t index) {
+  char name[IF_NAMESIZE] = {};
+  return if_indextoname(index, name) != nullptr ? name : fmt::format("interface {}", index);
+}
+
+// Where a link keeps its program, in words.
+std::string place_of(const kernel::LinkInfo& link) {
+  std::string out = link.attach_type.empty() ? link.type : link.attach_type;
+  if (link.interface_index != 0) out += " " + interface_name(link.interface_index);
+  if (link.cgroup != 0) out += fmt::format(" group {}", link.cgroup);
+  if (!link.target.empty()) out += " " + link.target;
+  return out;
+}
+
+template <typename Use>
+Status each_link(Use use) {
+  WEIR_TRY(const std::vector<std::uint32_t> ids, kernel::link_ids());
+  for (const std::uint32_t id : ids) {
+    const Result<kernel::Link> link = kernel::Link::open_id(id);
+    if (!link && link.error().system_error == ENOENT) continue;
+    if (!link) return fail(link.error());
+    WEIR_TRY(const kernel::LinkInfo info, link->info());
+    use(info);
+  }
+  return {};
+}
+
+int show(const Options& options) {
+  const Result<kernel::Program> program = find_program(options.program);
+  if (!program) return report(program.error());
+  const Result<kernel::ProgramInfo> info = program->info();
+  if (!info) return report(info.error());
+  const std::vector<std::string> pins = pinned(kernel::Pin::Kind::kProgram)[info->id];
+  std::vector<kernel::LinkInfo> links;
+  (void)each_link([&](const kernel::LinkInfo& link) {
+    if (link.program == info->id) links.push_back(link);
+  });
+  if (options.json) {
+    Json out = to_json(*info, pins);
+    out["links"] = Json::array();
+    for (const kernel::LinkInfo& link : links) out["links"].push_back(link.id);
+    return print_prog_json(std::move(out));
+  }
+  std::string out = fmt::format("program {}: {}{}{}\n", info->id, ebpf::name_of(info->type),
+                                info->name.empty() ? "" : " ", info->name);
+  out += fmt::format("  tag {}{}\n", info->tag, info->gpl_compatible ? ", GPL-compatible" : "");
+  out += fmt::format("  loaded {} by {}\n", local_time(info->loaded_at), user_name(info->user));
+  out += fmt::format("  {} slots, {}, memory {}\n", info->bytes / 8,
+                     info->machine_bytes != 0 ? amount(info->machine_bytes) + " of machine code" : "interpreted",
+                     amount(info->memory));
+  if (info->verified != 0) out += fmt::format("  the verifier walked {} instructions\n", info->verified);
+  if (info->runs != 0)
+    out += fmt::format("  ran {} times, {:.1f} ns each\n", info->runs,
+                       static_cast<double>(info->run_nanoseconds) / static_cast<double>(info->runs));
+  if (!info->maps.empty()) out += fmt::format("  maps {}\n", fmt::join(info->maps, ", "));
+  if (info->types_id != 0) out += fmt::format("  types {}\n", info->types_id);
+  for (const kernel::LinkInfo& link : links) out += fmt::format("  link {}: {}\n", link.id, place_of(link));
+  for (const std::string& pin : pins) out += fmt::format("  pin {}\n", pin);
+  return print(out);
+}
+
+int links(const Options& options) {
+  auto pins = pinned(kernel::Pin::Kind::kLink);
+  Json all = Json::array();
+  std::vector<std::vector<std::string>> rows = {{"ID", "TYPE", "PROGRAM", "PLACE", "PINS"}};
+  const Status done = each_link([&](const kernel::LinkInfo& link) {
+    if (!options.json) {
+      rows.push_back({fmt::format("{}", link.id), link.type, fmt::format("{}", link.program), place_of(link),
+                      fmt::format("{}", fmt::join(pins[link.id], " "))});
+      return;
+    }
+    Json row = {{"id", link.id}, {"type", link.type}, {"program", link.program}, {"pins", pins[link.id]}};
+    if (link.interface_index != 0) row["interface_index"] = link.interface_index;
+    if (link.cgroup != 0) row["cgroup"] = link.cgroup;
+    if (!link.attach_type.empty()) row["attach_type"] = link.attach_type;
+    if (!link.target.empty()) row["target"] = link.target;
+    all.push_back(std::move(row));
+  });
+  if (!done) return report(done.error());
+  if (options.json) return print_prog_json({{"links", all}});
+  return print(table(rows, {true, false, true, false, false}));
+}
+
+int pin(const Options& options) {
+  const Result<kernel::Program> program = find_program(options.program);
+  if (!program) return report(program.error());
+  const Status done = program->pin(options.path);
+  return done ? int{kYes} : report(done.error());
+}
+
+}  // namespace
+
+int print_prog_json(Json out) {
+  out["version"] = 1;
+  return print(out.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+void add_prog(CLI::App& app, int& status) {
+  const auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("prog", "programs of the running kernel: list, dump, run, load, attach");
+  verb->require_subcommand(1);
+  const auto add = [&](const char* name, const char* text, int (*run)(const Options&)) {
+    CLI::App* one = verb->add_subcommand(name, text);
+    one->callback([options, &status, run] { status = run(*options); });
+    one->add_flag("--json", options->json, "print JSON");
+    return one;
+  };
+  constexpr const char* kWhich = "the program: its id, name, tag:TAG or pin";
+  add("list", "all programs", list);
+  add("show", "one program, its maps, links and pins", show)
+      ->add_option("program", options->program, kWhich)
+      ->required();
+  add_prog_dump(*verb, status);
+  add_prog_run(*verb, status);
+  add_prog_load(*verb, status);
+  add_prog_attach(*verb, status);
+  add("links", "where programs run: all links", links);
+  CLI::App* one = add("pin", "pin a program", pin);
+  one->add_option("program", options->program, kWhich)->required();
+  one->add_option("path", options->path, "where")->required();
+  add_prog_features(*verb, status);
+}
+
+}  // namespace weir::tool

@@ -29,6 +29,11 @@
 #include <weir/object/object.h>
 #include <weir/runtime/packet_buffer.h>
 
+#if __has_include(<weir/verify/verify.h>)
+#include <weir/verify/verify.h>
+#define WEIR_HAVE_VERIFIER
+#endif
+
 #ifdef WEIR_HAVE_ABSL
 #include <absl/container/flat_hash_map.h>
 #endif

@@ -10,7 +10,7 @@ if(WEIR_BUILD_TOOLS)
 endif()
 file(GLOB WEIR_MANUALS CONFIGURE_DEPENDS man/weir-*.1)
 install(FILES man/weir.1 ${WEIR_MANUALS} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
-install(FILES man/weir-filter.7 DESTINATION ${CMAKE_INSTALL_MANDIR}/man7)
+install(FILES man/weir-ebpf.7 man/weir-filter.7 DESTINATION ${CMAKE_INSTALL_MANDIR}/man7)
 
 install(EXPORT weirTargets NAMESPACE weir:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/weir)
 configure_package_config_file(cmake/weirConfig.cmake.in ${PROJECT_BINARY_DIR}/weirConfig.cmake

@@ -151,7 +151,12 @@ class ExtendedProgramMaker {
       case S::kStoreRegister:
       case S::kAtomic:
       case S::kAtomicFetch:
-      case S::kAtomicCompare: return push(program, row.operation, 10, reg(), place, 0);
+      case S::kAtomicCompare:
+        push(program, row.operation, 10, reg(), place, 0);
+        // Linux 6.18 sets the upper half of r0 to 0 after a 32-bit cmpxchg only where its verifier saw that the half is
+        // read, and forgets that on paths which it had walked before: RFC 9669 says always, and so does this move.
+        if (row.shape == S::kAtomicCompare && row.width == 4) push(program, ebpf::Operation::kMov32X, 0, 0, 0, 0);
+        return;
       default: return;
     }
   }

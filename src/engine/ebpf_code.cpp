@@ -1,4 +1,5 @@
-// Decodes programs and gives them their maps. Exports prepare, load_extended, describe, set_tail_call, Memory.
+// Decodes programs and gives them their maps. Exports prepare, Code::premise_holds, load_extended, describe,
+// set_tail_call, Memory.
 #include "engine/ebpf_code.h"
 
 #include <fmt/format.h>
@@ -187,6 +188,55 @@ Error describe(const Outcome& outcome) {
   return error;
 }
 
+namespace {
+
+enum class Sight : std::uint8_t { kMemory, kXdp, kSocket, kOther };
+
+Sight sight_of(ebpf::ProgramType type) {
+  switch (type) {
+    case ebpf::ProgramType::kUnspec: return Sight::kMemory;
+    case ebpf::ProgramType::kXdp: return Sight::kXdp;
+    case ebpf::ProgramType::kSocketFilter:
+    case ebpf::ProgramType::kSchedCls:
+    case ebpf::ProgramType::kSchedAct:
+    case ebpf::ProgramType::kCgroupSkb:
+    case ebpf::ProgramType::kSkSkb: return Sight::kSocket;
+    default: return Sight::kOther;
+  }
+}
+
+bool are_as_defined(const Code& code) {
+  for (std::size_t i = 0; i < code.maps.size(); ++i) {
+    const ebpf::MapDefinition& is = code.maps[i]->definition();
+    const ebpf::MapDefinition& wanted = code.program.maps[i];
+    if (is.type != wanted.type || is.key_size != wanted.key_size || is.value_size != wanted.value_size ||
+        is.max_entries != wanted.max_entries || is.flags != wanted.flags)
+      return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+bool Code::premise_holds(const runtime::Invocation& run) const {
+  const auto is = [&](const void* context) { return run.arguments[0] == reinterpret_cast<std::uint64_t>(context); };
+  switch (sight_of(premise.type)) {
+    case Sight::kXdp: return run.packet != nullptr && is(run.packet->xdp_context());
+    case Sight::kSocket: return run.packet != nullptr && is(run.packet->socket_context());
+    case Sight::kMemory: {
+      const std::uint64_t size = run.arguments[1];
+      if (size < premise.memory_least || size > premise.memory_most) return false;
+      if (size == 0) return true;
+      if (run.arguments[0] % premise.memory_alignment != 0 || run.regions.empty()) return false;
+      const runtime::Region& region = run.regions[0];
+      const std::uint64_t offset = run.arguments[0] - region.begin;
+      return offset <= region.size && size <= region.size - offset && (region.writable || !premise.memory_writable);
+    }
+    case Sight::kOther: return false;
+  }
+  return false;
+}
+
 Status set_tail_call(runtime::Map& array, std::uint32_t index, ExtendedEnginePointer program) {
   auto* references = dynamic_cast<runtime::ReferenceMap*>(&array);
   if (references == nullptr || array.definition().type != ebpf::MapType::kProgArray)
@@ -197,12 +247,28 @@ Status set_tail_call(runtime::Map& array, std::uint32_t index, ExtendedEnginePoi
   return {};
 }
 
+namespace {
+Result<ExtendedEnginePointer> load(std::shared_ptr<const Code> code) {
+  const ExtendedKind kind = code->options.kind;
+  if (kind == ExtendedKind::kInterpreter) return make_extended_interpreter(std::move(code));
+  Result<ExtendedEnginePointer> native = make_extended_native(code);
+  if (native || kind == ExtendedKind::kNative) return native;
+  return make_extended_interpreter(std::move(code));
+}
+}  // namespace
+
 Result<ExtendedEnginePointer> load_extended(const ebpf::Checked& program, const ExtendedOptions& options) {
   WEIR_TRY(std::shared_ptr<const Code> code, prepare(program, options));
-  if (options.kind == ExtendedKind::kInterpreter) return make_extended_interpreter(std::move(code));
-  Result<ExtendedEnginePointer> native = make_extended_native(code);
-  if (native || options.kind == ExtendedKind::kNative) return native;
-  return make_extended_interpreter(std::move(code));
+  return load(std::move(code));
+}
+
+Result<ExtendedEnginePointer> load_extended(const ebpf::Verified& program, const ExtendedOptions& options) {
+  WEIR_TRY(const std::shared_ptr<const Code> checked, prepare(program.checked(), options));
+  auto code = std::make_shared<Code>(*checked);
+  code->proven = code->helpers == &runtime::Helpers::standard() && options.unwind_helper < 0 &&
+                 sight_of(program.premise().type) != Sight::kOther && are_as_defined(*code);
+  code->premise = program.premise();
+  return load(std::move(code));
 }
 
 }  // namespace weir::engine

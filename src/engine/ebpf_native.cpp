@@ -39,6 +39,7 @@ class ExtendedNative final : public ExtendedEngine {
   }
 
   Outcome start(runtime::Invocation& invocation, std::int64_t budget, std::uint32_t tail_calls) const {
+    if (code_->proven && !code_->premise_holds(invocation)) return {0, Fault::kArgument, 0, 1, 0, &code_->program};
     alignas(16) std::uint8_t stack[ebpf::kMaximumCallDepth * ebpf::kStackSize];
     NativeState state;
     Memory memory(*code_, invocation);

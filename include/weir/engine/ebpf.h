@@ -18,6 +18,7 @@
 
 #include <weir/base/error.h>
 #include <weir/ebpf/program.h>
+#include <weir/ebpf/verified.h>
 #include <weir/runtime/helpers.h>
 #include <weir/runtime/map.h>
 
@@ -78,6 +79,13 @@ class ExtendedEngine {
 using ExtendedEnginePointer = std::shared_ptr<const ExtendedEngine>;
 
 Result<ExtendedEnginePointer> load_extended(const ebpf::Checked& program, const ExtendedOptions& options = {});
+
+// The same for a verified program: machine code leaves out the checks and the count of instructions that the proof
+// makes needless, where it can see that the premise holds (XDP, sockets and tc with a PacketBuffer, memory that is the
+// first region). A run for which it does not hold ends with Fault::kArgument. With other helpers than the standard
+// ones, which must be those of the proof, everything is checked as above. Given maps must be as the program defines
+// them.
+Result<ExtendedEnginePointer> load_extended(const ebpf::Verified& program, const ExtendedOptions& options = {});
 
 // Puts a loaded program into a program array, for tail calls. The array keeps it.
 Status set_tail_call(runtime::Map& array, std::uint32_t index, ExtendedEnginePointer program);

@@ -37,9 +37,8 @@ Result<std::uint64_t> wide_constant(const Code& code, std::size_t at) {
   const InstructionPlace place{static_cast<std::uint32_t>(at)};
   if (low.src == 0)
     return std::uint64_t{static_cast<std::uint32_t>(high.immediate)} << 32 | static_cast<std::uint32_t>(low.immediate);
-  if (low.src == ebpf::kPseudoFunction)
-    return fail(Error{
-        .code = ErrorCode::kUnsupported, .message = "functions as callbacks are not supported here", .place = place});
+  if (low.src == ebpf::kPseudoFunction)  // a function is known by the address of its first step
+    return reinterpret_cast<std::uint64_t>(code.steps.data() + at + 1 + low.immediate);
   if (low.src == ebpf::kPseudoVariable)
     return fail(Error{
         .code = ErrorCode::kUnsupported, .message = "variables of the kernel exist in a kernel only", .place = place});
@@ -66,7 +65,7 @@ Result<std::uint64_t> wide_constant(const Code& code, std::size_t at) {
 
 }  // namespace
 
-Result<std::shared_ptr<const Code>> prepare(const ebpf::Checked& checked, const ExtendedOptions& options) {
+Result<std::shared_ptr<Code>> prepare(const ebpf::Checked& checked, const ExtendedOptions& options) {
   auto code = std::make_shared<Code>();
   code->program = checked.program();
   code->options = options;
@@ -85,10 +84,11 @@ Result<std::shared_ptr<const Code>> prepare(const ebpf::Checked& checked, const 
       step.offset = slots[i].immediate + next;
     if (ebpf::is_wide(row->shape)) {
       WEIR_TRY(step.constant, wide_constant(*code, i));
+      if (row->shape == OperandShape::kWideFunction) step.offset = slots[i].immediate + next;
       code->steps[++i].second = true;
     }
   }
-  return std::shared_ptr<const Code>(std::move(code));
+  return code;
 }
 
 runtime::Map* Code::map_at(std::uint64_t address) const {
@@ -263,8 +263,7 @@ Result<ExtendedEnginePointer> load_extended(const ebpf::Checked& program, const 
 }
 
 Result<ExtendedEnginePointer> load_extended(const ebpf::Verified& program, const ExtendedOptions& options) {
-  WEIR_TRY(const std::shared_ptr<const Code> checked, prepare(program.checked(), options));
-  auto code = std::make_shared<Code>(*checked);
+  WEIR_TRY(const std::shared_ptr<Code> code, prepare(program.checked(), options));
   code->proven = code->helpers == &runtime::Helpers::standard() && options.unwind_helper < 0 &&
                  sight_of(program.premise().type) != Sight::kOther && are_as_defined(*code);
   code->premise = program.premise();

@@ -37,7 +37,7 @@ struct Code {
   runtime::Map* map_at(std::uint64_t address) const;
 };
 
-Result<std::shared_ptr<const Code>> prepare(const ebpf::Checked& program, const ExtendedOptions& options);
+Result<std::shared_ptr<Code>> prepare(const ebpf::Checked& program, const ExtendedOptions& options);
 
 Result<ExtendedEnginePointer> make_extended_interpreter(std::shared_ptr<const Code> code);
 

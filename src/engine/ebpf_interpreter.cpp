@@ -5,7 +5,9 @@
 // reach. Arithmetic as RFC 9669: division by zero gives 0, remainder by zero the dividend, shifts are masked, 32-bit
 // results have a zero upper half, the least number divided by -1 is itself.
 #include <atomic>
+#include <cerrno>
 #include <cstring>
+#include <initializer_list>
 #include <optional>
 
 #include <weir/engine/stepper.h>
@@ -55,6 +57,7 @@ class Interpretation {
   Outcome go_on(std::uint32_t from);
 
   // For whoever looks at a run that stands still.
+  void run_callbacks_whole() { whole_callbacks_ = true; }
   const std::uint64_t* registers() const { return registers_; }
   std::uint32_t depth() const { return depth_; }
   const Memory& memory() const { return memory_; }
@@ -99,6 +102,10 @@ class Interpretation {
   bool leave(std::uint32_t& at);
   bool helper(std::int32_t number, std::uint32_t& at, bool& ended);
   bool tail_call(std::uint32_t& at);
+  bool loop(std::uint32_t& at);
+  bool each_element(std::uint32_t& at);
+  bool call_back(std::uint64_t function, std::initializer_list<std::uint64_t> arguments, std::uint64_t& result,
+                 std::uint32_t& at);
   // Not lambdas of go(): what is captured by reference lives in memory, and that loop must not.
   Outcome stop(Fault fault, std::uint32_t at, std::uint64_t left) const {
     return {0, fault, at, detail_, budget_ - left, &code_->program};
@@ -120,6 +127,9 @@ class Interpretation {
   Fault fault_ = Fault::kNone;
   std::uint64_t detail_ = 0;
   std::uint32_t depth_ = 0;
+  std::uint32_t base_depth_ = 0;  // of the function that was called back, or of the program
+  std::uint64_t left_ = 0;        // of the budget, while a helper runs
+  bool whole_callbacks_ = false;  // functions that are called back do not count
   std::uint32_t tail_calls_ = 0;
   Frame frames_[ebpf::kMaximumCallDepth];
   alignas(16) std::uint8_t stack_[ebpf::kMaximumCallDepth * ebpf::kStackSize];
@@ -149,7 +159,7 @@ bool Interpretation::call(const Step& step, std::uint32_t& at) {
 
 // Back to the caller; false when the first function ends.
 bool Interpretation::leave(std::uint32_t& at) {
-  if (depth_ == 0) return false;
+  if (depth_ == base_depth_) return false;
   const Frame& frame = frames_[--depth_];
   std::memcpy(&registers_[6], frame.saved, sizeof frame.saved);
   registers_[10] += ebpf::kStackSize;
@@ -164,6 +174,11 @@ bool Interpretation::helper(std::int32_t number, std::uint32_t& at, bool& ended)
   if (number == static_cast<std::int32_t>(ebpf::Helper::kTailCall) && code_->helpers->find(number) != nullptr &&
       code_->helpers->find(number)->function == nullptr)
     return tail_call(at);
+  if (const runtime::HelperEntry* entry = code_->helpers->find(number);
+      entry != nullptr && entry->function == nullptr) {
+    if (number == static_cast<std::int32_t>(ebpf::Helper::kLoop)) return loop(at);
+    if (number == static_cast<std::int32_t>(ebpf::Helper::kForEachMapElem)) return each_element(at);
+  }
   const HelperResult result = call_helper(*code_, memory_, run_, number, registers_);
   if (result.fault != Fault::kNone) return stopped(result.fault, result.detail);
   registers_[0] = result.value;
@@ -188,6 +203,98 @@ bool Interpretation::tail_call(std::uint32_t& at) {
   memory_.use(*next);
   at = 0;
   return enter(depth_);
+}
+
+// Runs a function of the program to its end. The place of a fault goes into `at`.
+bool Interpretation::call_back(std::uint64_t function, std::initializer_list<std::uint64_t> arguments,
+                               std::uint64_t& result, std::uint32_t& at) {
+  const std::uint64_t offset = function - reinterpret_cast<std::uint64_t>(code_->steps.data());
+  const std::uint64_t slot = offset / sizeof(Step);
+  if (offset % sizeof(Step) != 0 || slot >= code_->steps.size() || code_->steps[slot].second)
+    return stopped(Fault::kArgument, 2);
+  if (depth_ + 1 >= ebpf::kMaximumCallDepth) return stopped(Fault::kCallDepth, 0);
+  std::uint64_t saved[ebpf::kRegisters];
+  std::memcpy(saved, registers_, sizeof saved);
+  const std::uint32_t depth = depth_;
+  const std::uint32_t base = base_depth_;
+  const std::uint64_t budget = budget_;
+  enter(depth + 1);
+  base_depth_ = depth_;
+  std::size_t reg = 1;
+  for (const std::uint64_t argument : arguments) registers_[reg++] = argument;
+  if (!whole_callbacks_) budget_ = left_;
+  else budget_ = 1'000'000'000;
+  const Code* const code = code_;
+  const Outcome outcome = go_on(static_cast<std::uint32_t>(slot));
+  left_ = whole_callbacks_ ? left_ : budget_ - outcome.steps;
+  budget_ = budget;
+  base_depth_ = base;
+  if (outcome.fault != Fault::kNone) {
+    at = outcome.instruction;
+    return stopped(outcome.fault, outcome.address);
+  }
+  code_ = code;
+  memory_.use(*code_);
+  depth_ = depth;
+  std::memcpy(registers_, saved, sizeof saved);
+  memory_.stack_begin = registers_[10] - ebpf::kStackSize;
+  result = outcome.value;
+  return true;
+}
+
+// bpf_loop(count, function, context, flags): function(index, context) until it gives 1.
+bool Interpretation::loop(std::uint32_t& at) {
+  constexpr std::uint64_t kMost = 1u << 23;  // BPF_MAX_LOOPS
+  const std::uint64_t count = registers_[1] & 0xffffffff;
+  const std::uint64_t function = registers_[2];
+  const std::uint64_t context = registers_[3];
+  std::uint64_t done = 0;
+  if (registers_[4] != 0) done = static_cast<std::uint64_t>(-EINVAL);
+  else if (count > kMost) done = static_cast<std::uint64_t>(-E2BIG);
+  else
+    while (done < count) {
+      std::uint64_t stop = 0;
+      if (!call_back(function, {done, context}, stop, at)) return false;
+      ++done;
+      if (stop != 0) break;
+    }
+  registers_[0] = done;
+  ++at;
+  return true;
+}
+
+// bpf_for_each_map_elem(map, function, context, flags): function(map, key, value, context) until it gives 1. The keys
+// are those of the beginning; one that was deleted meanwhile is passed over.
+bool Interpretation::each_element(std::uint32_t& at) {
+  runtime::Map* map = code_->map_at(registers_[1]);
+  if (map == nullptr) return stopped(Fault::kArgument, 1);
+  const std::uint64_t function = registers_[2];
+  const std::uint64_t context = registers_[3];
+  std::uint64_t done = 0;
+  if (registers_[4] != 0 || map->key_size() == 0 || dynamic_cast<runtime::ReferenceMap*>(map) != nullptr) {
+    done = static_cast<std::uint64_t>(-EINVAL);
+  } else {
+    std::vector<std::vector<std::uint8_t>> keys;
+    std::vector<std::uint8_t> next(map->key_size());
+    for (int more = map->next_key(nullptr, next.data()); more == 0 && keys.size() < map->definition().max_entries;
+         more = map->next_key(keys.back().data(), next.data()))
+      keys.push_back(next);
+    for (std::vector<std::uint8_t>& key : keys) {
+      const auto value = reinterpret_cast<std::uint64_t>(map->lookup(key.data(), run_.cpu));
+      if (value == 0) continue;
+      run_.regions.push_back({reinterpret_cast<std::uint64_t>(key.data()), key.size(), false});
+      std::uint64_t stop = 0;
+      const bool good = call_back(
+          function, {reinterpret_cast<std::uint64_t>(map), run_.regions.back().begin, value, context}, stop, at);
+      run_.regions.pop_back();
+      if (!good) return false;
+      ++done;
+      if (stop != 0) break;
+    }
+  }
+  registers_[0] = done;
+  ++at;
+  return true;
 }
 
 template <typename T>
@@ -404,7 +511,10 @@ kCallHelper : {
   }
   bool ended = false;
   std::uint32_t at = static_cast<std::uint32_t>(next - steps);
-  if (!helper(s32(static_cast<std::uint32_t>(by_register ? WEIR_DST : WEIR_K)), at, ended)) WEIR_STOP(fault_);
+  left_ = left;
+  const bool good = helper(s32(static_cast<std::uint32_t>(by_register ? WEIR_DST : WEIR_K)), at, ended);
+  left = left_;
+  if (!good) return stop(fault_, at, left);
   if (ended) WEIR_FINISH(r[0]);
   steps = code_->steps.data();  // after a tail call: of another program
   next = steps + at;
@@ -516,6 +626,7 @@ class InterpreterStepper final : public ExtendedStepper {
   const std::vector<std::shared_ptr<runtime::Map>>& maps() const override { return code_->maps; }
   void start(runtime::Invocation& run) override {
     interpretation_.emplace(*code_, run, 1);
+    interpretation_->run_callbacks_whole();
     outcome_ = {0, Fault::kBudget, 0, 0, 0, &code_->program};
   }
   bool step() override {

@@ -206,5 +206,28 @@ TEST(Interpreter, RandomProgramsHarmNothing) {
   EXPECT_GT(ended, 20);
 }
 
+TEST(Interpreter, CallsFunctionsBack) {
+  constexpr std::string_view kLoop =
+      "r1 = 10\nr2 = subprog[add]\nr3 = r10\nr3 += -8\nr4 = 0\nr6 = 77\ncall bpf_loop\nr1 = *(u64 *)(r10 - 8)\n"
+      "r0 *= 1000\nr0 += r1\nif r6 == 77 goto +1\nr0 = 0\nexit\n"
+      "add: r3 = *(u64 *)(r2 + 0)\nr3 += r1\n*(u64 *)(r2 + 0) = r3\nr6 = 5\nr0 = 0\nif r1 != 6 goto +1\nr0 = 1\nexit";
+  EXPECT_EQ(value_of(kLoop), 7021u);  // 7 rounds, 0 + 1 + ... + 6
+  EXPECT_EQ(fault_of(kLoop, {.budget = 30}), "16: budget spent");
+  constexpr std::string_view kEach =
+      ".map m, hash, key 4, value 8, entries 8\n*(u32 *)(r10 - 4) = 1\n*(u64 *)(r10 - 16) = 5\ncall local put\n"
+      "*(u32 *)(r10 - 4) = 2\n*(u64 *)(r10 - 16) = 7\ncall local put\n*(u64 *)(r10 - 24) = 0\nr1 = map[m]\n"
+      "r2 = subprog[sum]\nr3 = r10\nr3 += -24\nr4 = 0\ncall bpf_for_each_map_elem\nr1 = *(u64 *)(r10 - 24)\n"
+      "r0 *= 100\nr0 += r1\nexit\n"
+      "put: r2 = r10\nr2 += 508\nr3 = r10\nr3 += 496\nr1 = map[m]\nr4 = 0\ncall bpf_map_update_elem\nexit\n"
+      "sum: r5 = *(u32 *)(r2 + 0)\nr0 = *(u64 *)(r3 + 0)\nr5 *= r0\nr0 = *(u64 *)(r4 + 0)\nr0 += r5\n"
+      "*(u64 *)(r4 + 0) = r0\nr0 = 0\nexit";
+  EXPECT_EQ(value_of(kEach), 219u);  // two entries, 1 * 5 + 2 * 7
+  // What is no function is refused, faults are told where they happen, recursion ends.
+  EXPECT_EQ(fault_of("r1 = 2\nr2 = 12345\nr3 = 0\nr4 = 0\ncall bpf_loop\nexit"), "4: bad argument");
+  EXPECT_EQ(fault_of("r1 = 2\nr2 = subprog[f]\nr3 = 0\nr4 = 0\ncall bpf_loop\nexit\nf: r0 = *(u8 *)(r1 + 0)\nexit"),
+            "7: access outside");
+  EXPECT_EQ(fault_of("f: r1 = 2\nr2 = subprog[f]\nr3 = 0\nr4 = 0\ncall bpf_loop\nexit"), "5: call too deep");
+}
+
 }  // namespace
 }  // namespace weir::engine

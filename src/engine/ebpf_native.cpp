@@ -199,6 +199,17 @@ bool NativeCode::seal(std::size_t used) {
 }
 
 Result<ExtendedEnginePointer> make_extended_native(std::shared_ptr<const Code> code) {
+  const auto calls_back = [](const Step& step) {
+    if (step.operation == ebpf::Operation::kLoadFunction) return true;
+    return step.operation == ebpf::Operation::kCallHelper &&
+           (step.constant == static_cast<std::uint64_t>(ebpf::Helper::kLoop) ||
+            step.constant == static_cast<std::uint64_t>(ebpf::Helper::kForEachMapElem));
+  };
+  for (const Step& step : code->steps)
+    if (!step.second && calls_back(step))
+      return fail(Error{.code = ErrorCode::kUnsupported,
+                        .message = "machine code does not call functions back",
+                        .hint = "the interpreter does"});
   WEIR_TRY(std::unique_ptr<NativeCode> native, emit_native(*code, find_facts(*code)));
   return wrap_native(std::move(code), std::move(native));
 }

@@ -6,6 +6,7 @@
 
 #include "runtime/makers.h"
 #include "runtime/slab.h"
+#include "runtime/words.h"
 
 namespace weir::runtime {
 namespace {
@@ -32,7 +33,7 @@ class ArrayMap : public Map {
     if (flags > kExist) return -EINVAL;
     if (index >= definition_.max_entries) return -E2BIG;
     if (flags == kNoExist) return -EEXIST;
-    std::memcpy(value(index, cpu), from, definition_.value_size);
+    write_words(value(index, cpu), from, definition_.value_size);
     return 0;
   }
   int erase(const void*) override { return -EINVAL; }

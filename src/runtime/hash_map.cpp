@@ -19,6 +19,7 @@
 
 #include "runtime/makers.h"
 #include "runtime/slab.h"
+#include "runtime/words.h"
 
 namespace weir::runtime {
 namespace {
@@ -34,24 +35,6 @@ constexpr std::size_t kStripes = 64;
 constexpr std::uint64_t kNowhere = ~std::uint64_t{0};
 
 __extension__ using Wide = unsigned __int128;
-using Word __attribute__((may_alias)) = std::uint64_t;
-using HalfWord __attribute__((may_alias)) = std::uint32_t;
-
-// Keys and values are read while others write them: a word at a time, so that words are never torn.
-std::uint64_t read_word(const void* at) { return __atomic_load_n(static_cast<const Word*>(at), __ATOMIC_RELAXED); }
-void write_word(void* at, std::uint64_t word) { __atomic_store_n(static_cast<Word*>(at), word, __ATOMIC_RELAXED); }
-std::uint64_t partial_word(const std::uint8_t* from, std::uint32_t bytes) {
-  std::uint64_t word = 0;
-  std::memcpy(&word, from, bytes);
-  return word;
-}
-// `to` has room for whole words.
-void write_words(std::uint8_t* to, const void* from, std::uint32_t size) {
-  const auto* bytes = static_cast<const std::uint8_t*>(from);
-  for (; size >= 8; size -= 8, to += 8, bytes += 8) write_word(to, load<std::uint64_t>(bytes, std::endian::native));
-  if (size != 0) write_word(to, partial_word(bytes, size));
-}
-
 std::uint64_t mix(std::uint64_t state, std::uint64_t word) {
   const auto product = static_cast<Wide>(state ^ word) * 0xd6e8feb86659fd93ull;
   return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);

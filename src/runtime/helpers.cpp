@@ -272,6 +272,9 @@ const Standard kStandard[] = {
     {Helper::kRingbufDiscard, {A::kRecord, A::kAnything}, R::kNothing, ring_discard},
     {Helper::kRingbufQuery, {A::kMap, A::kAnything}, R::kInteger, ring_query},
     {Helper::kKtimeGetCoarseNs, {}, R::kInteger, ktime_coarse},
+    // The engine does these: they call functions of the program.
+    {Helper::kForEachMapElem, {A::kMap, A::kAnything, A::kAnything, A::kAnything}, R::kInteger, nullptr},
+    {Helper::kLoop, {A::kAnything, A::kAnything, A::kAnything, A::kAnything}, R::kInteger, nullptr},
     {Helper::kStrncmp, {A::kMemory, A::kSize, A::kAnything}, R::kInteger, compare_text},
     {Helper::kXdpGetBuffLen, {A::kContext}, R::kInteger, buffer_length},
     {Helper::kMapLookupPercpuElem, {A::kMap, A::kMapKey, A::kAnything}, R::kMapValueOrNull, map_lookup_percpu},

@@ -1,5 +1,6 @@
 // Maps against the kernel's: the same random operations on both give the same results. And what the kernel cannot be
 // asked: pointers that stay valid, many threads, bad definitions.
+#include <cstring>
 #include <map>
 #include <random>
 #include <thread>
@@ -285,6 +286,76 @@ TEST(Maps, BadDefinitionsAreNamed) {
   EXPECT_EQ(make_map({"m", MapType::kArray, 8, 4, 1}).error().message, "map 'm' (array): keys of arrays have 4 bytes");
   EXPECT_EQ(make_map({"m", MapType::kSockmap, 4, 4, 1}).error().message, "maps of type sockmap need a kernel");
   EXPECT_EQ(make_map({"m", MapType::kHash, 4, 1 << 20, 1 << 20}).error().code, ErrorCode::kLimit);
+}
+
+// Whatever many threads do at once, sizes stay right and nothing is read that was not written.
+TEST(Maps, EveryTypeFromManyThreads) {
+  const MapDefinition kTypes[] = {{"array", MapType::kArray, 4, 8, 64},
+                                  {"percpu", MapType::kPercpuArray, 4, 8, 64},
+                                  {"hash", MapType::kHash, 4, 8, 64},
+                                  {"lru", MapType::kLruHash, 4, 8, 64},
+                                  {"percpu_hash", MapType::kPercpuHash, 4, 8, 64},
+                                  {"long", MapType::kHash, 21, 8, 64},
+                                  {"trie", MapType::kLpmTrie, 8, 8, 64, 1},
+                                  {"queue", MapType::kQueue, 0, 8, 64},
+                                  {"stack", MapType::kStack, 0, 8, 64},
+                                  {"bloom", MapType::kBloomFilter, 0, 8, 64},
+                                  {"ring", MapType::kRingbuf, 0, 0, 4096}};
+  for (const MapDefinition& shape : kTypes) {
+    SCOPED_TRACE(shape.name);
+    const auto map = made(shape, {.cpus = 4});
+    auto* ring = dynamic_cast<RingBuffer*>(map.get());
+    std::vector<std::thread> threads;
+    for (unsigned t = 0; t < 4; ++t)
+      threads.emplace_back([&, t] {
+        std::mt19937_64 random(t);
+        std::uint8_t key[32] = {};
+        std::uint8_t next[32] = {};
+        for (int i = 0; i < 3000; ++i) {
+          const std::uint64_t value = random();
+          std::uint64_t out = 0;
+          const auto number = static_cast<std::uint32_t>(random() % 80);
+          std::memcpy(key, &number, 4);
+          if (shape.type == MapType::kLpmTrie) key[0] = static_cast<std::uint8_t>(number % 33);
+          if (shape.type == MapType::kLpmTrie) key[4] = static_cast<std::uint8_t>(number);
+          switch (random() % 6) {
+            case 0:
+            case 1:
+              if (ring != nullptr) {
+                if (void* record = ring->reserve(1 + value % 100)) ring->commit(record);
+              } else if (shape.key_size == 0) {
+                map->push(&value, kAny);
+              } else {
+                map->update(key, &value, kAny, t);
+              }
+              break;
+            case 2:
+              if (shape.key_size != 0) map->erase(key);
+              else map->pop(&out);
+              break;
+            case 3:
+              if (shape.key_size != 0) (void)map->next_key(key, next);
+              else if (ring != nullptr) ring->consume([](ByteSpan) {});
+              else map->peek(&out);
+              break;
+            default:
+              if (shape.key_size != 0) (void)map->lookup(key, t);
+              else (void)map->size();
+          }
+        }
+      });
+    for (std::thread& thread : threads) thread.join();
+    std::uint32_t count = 0;
+    std::vector<std::uint8_t> key(32);
+    std::vector<std::uint8_t> next(32);
+    if (shape.key_size == 0) continue;
+    for (int more = map->next_key(nullptr, next.data()); more == 0; more = map->next_key(key.data(), next.data())) {
+      key = next;
+      ++count;
+      ASSERT_LE(count, 64u);
+    }
+    EXPECT_EQ(count, map->size());
+  }
 }
 
 }  // namespace

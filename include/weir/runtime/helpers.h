@@ -83,7 +83,7 @@ using HelperFunction = std::uint64_t (*)(Invocation&, std::uint64_t, std::uint64
 
 struct HelperEntry {
   Prototype prototype;
-  HelperFunction function = nullptr;  // null: the engine itself does it (tail calls)
+  HelperFunction function = nullptr;  // null: the engine itself does it (tail calls, loops)
 };
 
 class Helpers {

@@ -2,7 +2,8 @@
 //
 //   ebpf_bench [ROUNDS [PROGRAM]]
 //
-// Each of ebpf_programs.c is run over the same packets by all four, in turns; the figure is the least time of many
+// Each of ebpf_programs.c is run over the same packets by all, in turns: "native" is a verified program's machine code,
+// "checked" that of one that was not verified; the figure is the least time of many
 // rounds, in nanoseconds a packet. The kernel's is its test run's own figure, with `repeat`: a little of it is the
 // loop around. Results must be equal, else nothing is printed but an error. Then hash maps beside absl::flat_hash_map
 // where it was built in.
@@ -28,11 +29,7 @@
 #include <weir/engine/ebpf.h>
 #include <weir/object/object.h>
 #include <weir/runtime/packet_buffer.h>
-
-#if __has_include(<weir/verify/verify.h>)
 #include <weir/verify/verify.h>
-#define WEIR_HAVE_VERIFIER
-#endif
 
 #ifdef WEIR_HAVE_ABSL
 #include <absl/container/flat_hash_map.h>
@@ -166,7 +163,12 @@ void bench_program(const Compiled& compiled, const ebpf::Program& program, int r
     if (!engine) die(engine.error().message);
     return *engine;
   };
-  const auto native = load(*checked, engine::ExtendedKind::kNative);
+  const auto proof = verify::verify(*checked, {.premise = {.type = program.type}});
+  if (!proof) die(program.name + ": " + proof.error().message);
+  const auto proven = engine::load_extended(*proof, {.kind = engine::ExtendedKind::kNative});
+  if (!proven) die(proven.error().message);
+  const auto& native = *proven;
+  const auto guarded = load(*checked, engine::ExtendedKind::kNative);
   const auto interpreter = load(*checked, engine::ExtendedKind::kInterpreter);
   for (const auto& map : native->maps()) {
     if (map->definition().name == "flows") set_symbol<void*>(compiled.library, "bench_flows", map.get());
@@ -195,8 +197,8 @@ void bench_program(const Compiled& compiled, const ebpf::Program& program, int r
   KernelRun kernel;
   const int descriptor = load_into_kernel(program);
   bool has_kernel = descriptor >= 0 && run_in_kernel(descriptor, packet, 1, kernel);
-  if (result_of(*native) != expected || static_cast<std::uint32_t>(c(buffer->xdp_context())) != expected ||
-      (has_kernel && kernel.result != expected))
+  if (result_of(*native) != expected || result_of(*guarded) != expected ||
+      static_cast<std::uint32_t>(c(buffer->xdp_context())) != expected || (has_kernel && kernel.result != expected))
     die(program.name + ": the results differ");
   kernel.ns = 1e18;
   for (int i = 0; i < rounds && has_kernel; ++i)
@@ -207,11 +209,11 @@ void bench_program(const Compiled& compiled, const ebpf::Program& program, int r
       least_times({[&] { sink = sink + static_cast<std::uint64_t>(c(buffer->xdp_context())); },
                    [&] { sink = sink + native->run(run).value; }, [&] { sink = sink + interpreter->run(run).value; }},
                   rounds, calls);
-  std::printf("%-12s %9.1f %9.1f %11.1f", program.name.c_str(), times[0], times[1], times[2]);
+  std::printf("%-12s %9.1f %9.1f %9.1f %11.1f", program.name.c_str(), times[0], times[1], times[3], times[2]);
   if (has_kernel) std::printf(" %9.0f", kernel.ns);
   else std::printf(" %9s", "-");
-  std::printf("   %8.2f %8.2f %11.1f\n", times[1] / times[0], has_kernel ? times[1] / kernel.ns : 0.0,
-              times[2] / times[1]);
+  std::printf("   %8.2f %8.2f %9.2f %11.1f\n", times[1] / times[0], has_kernel ? times[1] / kernel.ns : 0.0,
+              times[3] / times[0], times[2] / times[3]);
 }
 
 #ifdef WEIR_HAVE_ABSL
@@ -258,8 +260,8 @@ void bench_map(std::uint32_t entries, int rounds) {
 int main(int argc, char** argv) {
   const int rounds = argc > 1 ? std::atoi(argv[1]) : 40;
   const Compiled compiled = compile();
-  std::printf("%-12s %9s %9s %11s %9s   %8s %8s %11s\n", "program, ns", "clang -O2", "native", "interpreter", "kernel",
-              "n/clang", "n/kernel", "interp/n");
+  std::printf("%-12s %9s %9s %9s %11s %9s   %8s %8s %9s %11s\n", "program, ns", "clang -O2", "native", "checked",
+              "interpreter", "kernel", "n/clang", "n/kernel", "ch/clang", "interp/ch");
   for (const ebpf::Program& program : compiled.object.programs)
     if (argc < 3 || program.name == argv[2]) bench_program(compiled, program, rounds);
   if (argc > 2) return 0;

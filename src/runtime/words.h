@@ -13,8 +13,12 @@ namespace weir::runtime {
 using Word __attribute__((may_alias)) = std::uint64_t;
 using HalfWord __attribute__((may_alias)) = std::uint32_t;
 
-inline std::uint64_t read_word(const void* at) { return __atomic_load_n(static_cast<const Word*>(at), __ATOMIC_RELAXED); }
-inline void write_word(void* at, std::uint64_t word) { __atomic_store_n(static_cast<Word*>(at), word, __ATOMIC_RELAXED); }
+inline std::uint64_t read_word(const void* at) {
+  return __atomic_load_n(static_cast<const Word*>(at), __ATOMIC_RELAXED);
+}
+inline void write_word(void* at, std::uint64_t word) {
+  __atomic_store_n(static_cast<Word*>(at), word, __ATOMIC_RELAXED);
+}
 inline std::uint64_t partial_word(const std::uint8_t* from, std::uint32_t bytes) {
   std::uint64_t word = 0;
   std::memcpy(&word, from, bytes);

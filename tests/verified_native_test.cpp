@@ -1,0 +1,137 @@
+// Machine code of verified programs, which checks nothing that the proof covers, against the interpreter, which checks
+// all: equal results, packets and maps.
+#include <linux/bpf.h>
+
+#include <cstring>
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include <weir/ebpf/text.h>
+#include <weir/engine/ebpf.h>
+#include <weir/verify/verify.h>
+
+#include "rounds.h"
+#include "verified_programs.h"
+
+namespace weir {
+namespace {
+
+struct Ran {
+  std::uint64_t value = 0;
+  engine::Fault fault = engine::Fault::kNone;
+  std::vector<std::uint8_t> memory{}, maps{};
+  friend bool operator==(const Ran&, const Ran&) = default;
+};
+
+// What is in a map that can be looked at, in order of keys where they are indices.
+void add_values(runtime::Map& map, std::vector<std::uint8_t>& out) {
+  if (map.definition().type != ebpf::MapType::kArray) return;
+  for (std::uint32_t key = 0; key < map.definition().max_entries; ++key) {
+    const auto* value = static_cast<const std::uint8_t*>(map.lookup(&key, 0));
+    out.insert(out.end(), value, value + map.value_size());
+  }
+}
+
+class Host {
+ public:
+  Host() : buffer_(runtime::PacketBuffer::create(2048).value()) {}
+
+  Ran run(const engine::ExtendedEngine& engine, const ebpf::Premise& premise, const std::vector<std::uint8_t>& bytes) {
+    runtime::Invocation run;
+    std::memcpy(memory_, bytes.data(), bytes.size());
+    if (premise.type == ebpf::ProgramType::kUnspec) {
+      const auto address = reinterpret_cast<std::uint64_t>(memory_);
+      run.arguments = {bytes.empty() ? 0 : address, bytes.size(), 0, 0, 0};
+      run.regions = {{run.arguments[0], bytes.size(), premise.memory_writable}};
+      run.loads = {memory_, bytes.size()};
+    } else {
+      buffer_.set(bytes);
+      run.packet = &buffer_;
+      const bool xdp = premise.type == ebpf::ProgramType::kXdp;
+      run.arguments[0] = xdp ? reinterpret_cast<std::uint64_t>(buffer_.xdp_context())
+                             : reinterpret_cast<std::uint64_t>(buffer_.socket_context());
+      run.regions = {{run.arguments[0], xdp ? sizeof(xdp_md) : sizeof(__sk_buff), !xdp}};
+    }
+    const engine::Outcome outcome = engine.run(run);
+    Ran out{outcome.value, outcome.fault, {memory_, memory_ + bytes.size()}, {}};
+    if (run.packet != nullptr) out.memory.assign(buffer_.bytes().begin(), buffer_.bytes().end());
+    for (const auto& map : engine.maps()) add_values(*map, out.maps);
+    return out;
+  }
+  // The same with the stack at another place.
+  __attribute__((noinline)) Ran run_deeper(const engine::ExtendedEngine& engine, const ebpf::Premise& premise,
+                                           const std::vector<std::uint8_t>& bytes) {
+    volatile std::uint8_t room[5008];
+    room[0] = 1;
+    room[5007] = 1;
+    Ran out = run(engine, premise, bytes);
+    room[1] = room[0];
+    return out;
+  }
+
+ private:
+  runtime::PacketBuffer buffer_;
+  alignas(16) std::uint8_t memory_[2048];
+};
+
+TEST(VerifiedNative, IsTheInterpreter) {
+#if !defined(__x86_64__) && !defined(__aarch64__)
+  GTEST_SKIP() << "no machine code for this processor";
+#endif
+  const int rounds = tests::rounds(6000);
+  tests::VerifiedPrograms maker(17);
+  std::mt19937_64 random(3);
+  Host host;
+  int accepted = 0;
+  int compared = 0;
+  for (int i = 0; i < rounds; ++i) {
+    const ebpf::Program program = maker.next();
+    const verify::Report report = verify::examine(program, {.premise = {.type = program.type}, .budget = 100'000});
+    if (!report.verified) continue;
+    ++accepted;
+    const auto one = engine::load_extended(*report.verified, {.kind = engine::ExtendedKind::kInterpreter}).value();
+    const auto two = engine::load_extended(*report.verified, {.kind = engine::ExtendedKind::kInterpreter}).value();
+    const auto native = engine::load_extended(*report.verified, {.kind = engine::ExtendedKind::kNative}).value();
+    constexpr std::size_t kSizes[] = {0, 1, 14, 20, 34, 40, 64, 100, 1500};
+    for (int turn = 0; turn < 4; ++turn) {
+      std::vector<std::uint8_t> bytes(kSizes[random() % std::size(kSizes)]);
+      for (std::uint8_t& byte : bytes) byte = static_cast<std::uint8_t>(random());
+      const Ran expected = host.run(*one, report.verified->premise(), bytes);
+      const Ran elsewhere = host.run_deeper(*two, report.verified->premise(), bytes);
+      const Ran got = host.run(*native, report.verified->premise(), bytes);
+      if (expected != elsewhere) break;  // it tells addresses or times
+      ASSERT_EQ(got.fault, engine::Fault::kNone) << write(program, ebpf::Format::kListing);
+      ASSERT_EQ(got.value, expected.value) << write(program, ebpf::Format::kListing);
+      ASSERT_EQ(got.memory, expected.memory) << write(program, ebpf::Format::kListing);
+      ASSERT_EQ(got.maps, expected.maps) << write(program, ebpf::Format::kListing);
+      ++compared;
+    }
+  }
+  EXPECT_GT(accepted, rounds / 5);
+  EXPECT_GT(compared, accepted);
+}
+
+// A run that is not what the proof speaks of is not begun.
+TEST(VerifiedNative, OtherPremisesAreRefused) {
+  const auto program = ebpf::check(ebpf::assemble("r0 = *(u64 *)(r1 + 8)\nexit").value()).value();
+  const auto verified = verify::verify(program, {.premise = {.memory_least = 16}});
+  ASSERT_TRUE(verified) << verified.error().message;
+  const auto engine = engine::load_extended(*verified).value();
+  alignas(8) std::uint8_t memory[16] = {0, 0, 0, 0, 0, 0, 0, 0, 7};
+  const auto address = reinterpret_cast<std::uint64_t>(memory);
+  runtime::Invocation run;
+  run.arguments = {address, 16, 0, 0, 0};
+  run.regions = {{address, 16, true}};
+  EXPECT_EQ(engine->run(run).value, 7u);
+  run.arguments[1] = 15;
+  if (engine->name() == "native") {
+    EXPECT_EQ(engine->run(run).fault, engine::Fault::kArgument);
+  }
+  run.arguments = {address, 16, 0, 0, 0};
+  run.regions = {{address, 8, true}};
+  EXPECT_NE(engine->run(run).fault, engine::Fault::kNone);
+}
+
+}  // namespace
+}  // namespace weir

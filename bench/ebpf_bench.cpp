@@ -207,7 +207,8 @@ void bench_program(const Compiled& compiled, const ebpf::Program& program, int r
   volatile std::uint64_t sink = 0;
   const auto times =
       least_times({[&] { sink = sink + static_cast<std::uint64_t>(c(buffer->xdp_context())); },
-                   [&] { sink = sink + native->run(run).value; }, [&] { sink = sink + interpreter->run(run).value; }},
+                   [&] { sink = sink + native->run(run).value; }, [&] { sink = sink + interpreter->run(run).value; },
+                   [&] { sink = sink + guarded->run(run).value; }},
                   rounds, calls);
   std::printf("%-12s %9.1f %9.1f %9.1f %11.1f", program.name.c_str(), times[0], times[1], times[3], times[2]);
   if (has_kernel) std::printf(" %9.0f", kernel.ns);

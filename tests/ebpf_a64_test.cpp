@@ -147,7 +147,7 @@ TEST(ExtendedAArch64, IsTheInterpreterOnRandomPrograms) {
   Session session;
   std::size_t added = 0;
   for (int round = 0; round < tests::rounds(6000); ++round) {
-    const ebpf::Program program = round % 3 == 0 ? maker.next_for_kernel() : maker.next();
+    const ebpf::Program program = round % 3 == 0 ? maker.next_for_kernel(false) : maker.next();
     const auto checked = ebpf::check(program);
     if (!checked || tests::keeps_addresses(program)) continue;
     std::vector<std::uint8_t> memory(64);

@@ -24,6 +24,10 @@ class ExtendedNative final : public ExtendedEngine {
     const Facts facts = find_facts(*code_);
     frame_size_ = facts.frame_size;
     has_checked_ = facts.has_checked;
+#if !defined(__x86_64__)
+    // Proven calls go through native_helper() too.
+    for (const StepFacts& fact : facts.steps) has_checked_ |= fact.call != CallKind::kChecked;
+#endif
     for (std::size_t i = 0; i < code_->steps.size(); ++i)
       if (ebpf::is_wide(ebpf::info(code_->steps[i].operation).shape)) constants_.push_back(code_->steps[i].constant);
   }
@@ -40,39 +44,51 @@ class ExtendedNative final : public ExtendedEngine {
 
   Outcome start(runtime::Invocation& invocation, std::int64_t budget, std::uint32_t tail_calls) const {
     if (code_->proven && !code_->premise_holds(invocation)) return {0, Fault::kArgument, 0, 1, 0, &code_->program};
+    if (!has_checked_) return run_unchecked(invocation, budget);
     alignas(16) std::uint8_t stack[ebpf::kMaximumCallDepth * ebpf::kStackSize];
     NativeState state;
     Memory memory(*code_, invocation);
+    prepare_state(state, invocation, budget, stack + sizeof stack);
+    state.tail_calls = tail_calls;
+    state.memory = &memory;
+    memory.stack_end = state.stack_top;
+    memory.stack_begin = state.stack_begin;
+    invocation.access = &memory;
+    state.look_at_run();
+    const std::uint64_t value = native_->run(state);
+    invocation.access = nullptr;
+    return outcome_of(state, value);
+  }
+
+ private:
+  // Nothing is asked at run time: short programs take little longer than a call.
+  Outcome run_unchecked(runtime::Invocation& invocation, std::int64_t budget) const {
+    alignas(16) std::uint8_t stack[ebpf::kMaximumCallDepth * ebpf::kStackSize];
+    NativeState state;
+    prepare_state(state, invocation, budget, stack + sizeof stack);
+    const std::uint64_t value = native_->run(state);
+    return state.fault == Fault::kNone ? Outcome{value} : outcome_of(state, value);
+  }
+  void prepare_state(NativeState& state, runtime::Invocation& invocation, std::int64_t budget,
+                     std::uint8_t* stack_top) const {
     for (std::size_t i = 0; i < 5; ++i) state.registers[i + 1] = invocation.arguments[i];
-    state.stack_top = reinterpret_cast<std::uint64_t>(stack + sizeof stack);
+    state.stack_top = reinterpret_cast<std::uint64_t>(stack_top);
     state.stack_begin = state.stack_top - frame_size_;
     state.budget = budget;
     state.calls_left = ebpf::kMaximumCallDepth - 1;
     state.fault = Fault::kNone;
     state.faulted = nullptr;
-    state.tail_calls = tail_calls;
     state.code = code_.get();
     state.run = &invocation;
     state.cpu = invocation.cpu;
-    state.memory = &memory;
     state.host = kHostFunctions;
     state.constants = constants_.data();
-    memory.stack_end = state.stack_top;
-    memory.stack_begin = state.stack_begin;
-    std::uint64_t value = 0;
-    if (has_checked_) {
-      invocation.access = &memory;
-      state.look_at_run();
-      value = native_->run(state);
-      invocation.access = nullptr;
-    } else {
-      value = native_->run(state);
-    }
+  }
+  Outcome outcome_of(const NativeState& state, std::uint64_t value) const {
     if (state.fault == Fault::kNone) return {value};
     return {0, state.fault, state.slot, state.detail, 0, state.faulted != nullptr ? state.faulted : &code_->program};
   }
 
- private:
   std::shared_ptr<const Code> code_;
   std::unique_ptr<NativeCode> native_;
   std::vector<std::uint64_t> constants_;

@@ -88,10 +88,8 @@ class Interpretation {
     return true;
   }
   bool may(std::uint64_t address, std::uint64_t size, bool write) {
-    fault_ = memory_.check(address, size, write);
-    if (fault_ == Fault::kNone) return true;
-    detail_ = address;
-    return false;
+    const Fault fault = memory_.check(address, size, write);
+    return fault == Fault::kNone || stopped(fault, address);
   }
   template <typename T>
   bool atomic(const Step& step);

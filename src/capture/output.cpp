@@ -16,6 +16,15 @@ namespace {
 constexpr std::size_t kWorthAnElement = 256;  // bytes
 constexpr std::size_t kElements = 1024;       // IOV_MAX of Linux
 
+// The walk has seen these bytes, but since then a whole chunk: they lie in a far cache, or in none.
+constexpr std::size_t kAhead = 12;          // ranges
+constexpr std::uint32_t kPrefetched = 256;  // bytes of each; the processor finds the rest of a long one by itself
+
+void prefetch(const std::uint8_t* base, const Range& range) {
+  const std::uint32_t end = std::min(range.end, range.begin + kPrefetched);
+  for (std::uint32_t at = range.begin; at < end; at += 64) __builtin_prefetch(base + at);
+}
+
 // Writes all elements, resuming after short writes and signals.
 Status write_elements(int descriptor, std::span<iovec> elements, const std::string& path) {
   while (!elements.empty()) {
@@ -37,14 +46,37 @@ Status write_elements(int descriptor, std::span<iovec> elements, const std::stri
   return {};
 }
 
+// Copies whole pieces, of which the first is longer than most packets of a capture of short ones: a copy of just the
+// bytes there are asks the processor to guess their number. Up to kSlack bytes behind the range are read and written.
+void copy_pieces(std::uint8_t* to, const std::uint8_t* from, std::size_t size) {
+  std::memcpy(to, from, 128);
+  for (std::size_t at = 128; at < size; at += 64) std::memcpy(to + at, from + at, 64);
+}
+
 }  // namespace
+
+// Copies ranges into the buffer.
+Status Output::gather(const std::uint8_t* base, std::span<const Range> ranges) {
+  for (std::size_t i = 0; i < ranges.size(); ++i) {
+    if (i + kAhead < ranges.size()) prefetch(base, ranges[i + kAhead]);
+    const std::size_t size = ranges[i].end - ranges[i].begin;
+    // What lies before the last range's end may be read.
+    const bool in_pieces = size <= 1024 && std::uint64_t{ranges[i].end} + kSlack <= ranges.back().end;
+    if (!in_pieces || size > kCapacity - size_) {
+      WEIR_CHECK(append(ByteSpan(base + ranges[i].begin, size)));
+      continue;
+    }
+    copy_pieces(buffer_.get() + size_, base + ranges[i].begin, size);
+    size_ += size;
+  }
+  return {};
+}
 
 Status Output::append(const std::uint8_t* base, std::span<const Range> ranges) {
   std::size_t total = 0;
   for (const Range& range : ranges) total += range.end - range.begin;
   if (total < ranges.size() * kWorthAnElement || total < kCapacity / 8) {
-    for (const Range& range : ranges) WEIR_CHECK(append(ByteSpan(base + range.begin, range.end - range.begin)));
-    return {};
+    return gather(base, ranges);
   }
   WEIR_CHECK(flush());
   std::array<iovec, kElements> elements;

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cerrno>
+#include <cstring>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,14 +19,16 @@ namespace weir::capture {
 
 class Output {
  public:
-  explicit Output(ReplacingFile file) : file_(std::move(file)) { buffer_.reserve(kCapacity); }
+  explicit Output(ReplacingFile file)
+      : file_(std::move(file)), buffer_(std::make_unique_for_overwrite<std::uint8_t[]>(kCapacity + kSlack)) {}
 
   Status append(ByteSpan bytes) {
-    if (bytes.size() > kCapacity - buffer_.size()) {
+    if (bytes.size() > kCapacity - size_) {
       WEIR_CHECK(flush());
       if (bytes.size() >= kCapacity) return write_all(file_.descriptor(), bytes, file_.path());
     }
-    buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
+    if (!bytes.empty()) std::memcpy(buffer_.get() + size_, bytes.data(), bytes.size());
+    size_ += bytes.size();
     return {};
   }
 
@@ -47,8 +51,8 @@ class Output {
   }
 
   Status flush() {
-    const Status status = write_all(file_.descriptor(), buffer_, file_.path());
-    buffer_.clear();
+    const Status status = write_all(file_.descriptor(), ByteSpan(buffer_.get(), size_), file_.path());
+    size_ = 0;
     return status;
   }
 
@@ -59,8 +63,11 @@ class Output {
 
  private:
   static constexpr std::size_t kCapacity = 256 * 1024;
+  static constexpr std::size_t kSlack = 128;  // behind it, which a copy in large pieces may write
+  Status gather(const std::uint8_t* base, std::span<const Range> ranges);
   ReplacingFile file_;
-  std::vector<std::uint8_t> buffer_;
+  std::unique_ptr<std::uint8_t[]> buffer_;
+  std::size_t size_ = 0;  // of what is in it
 };
 
 // Numbers appended to bytes, in the byte order of this host: what both formats are written in.

@@ -71,6 +71,7 @@ void X86Body::emit() {
     std::reverse(stack.begin() + static_cast<std::ptrdiff_t>(mark), stack.end());
   }
   needed_[0] = true;
+  if (is_reject(0)) a_.jmp(exits_.reject);  // what stands behind the body may be anything
   for (std::size_t i = 0; i < order.size(); ++i) {
     const PlanBlockId id = order[i];
     if (!needed_[id] || is_reject(id)) continue;

@@ -185,6 +185,59 @@ TEST(Engine, ColumnsAndBitsAgreeWithSinglePackets) {
   }
 }
 
+// Several programs in one pass give the bits of each. Every packet ends at a page end, or begins at a page's start.
+TEST(Engine, JoinedProgramsAgreeWithEach) {
+  const auto path = tests::shared_folder() / "data/pcap-filter/accept.tsv";
+  WEIR_REQUIRE_SHARED(path);
+  if (!engine::cpu_features().avx2) GTEST_SKIP() << "this processor has no AVX2";
+  std::mt19937 random(9);
+  std::vector<cbpf::Checked> programs;
+  for (const tests::Row& row : tests::read_table(path)) {
+    const auto listing = cbpf::read(row.at("program"));
+    if (!listing) continue;
+    const auto program = cbpf::check(*listing, {.target = cbpf::Target::kUser});
+    if (program && !tests::draws_numbers(program->program())) programs.push_back(*program);
+  }
+  PagedPackets memory;
+  int joined_groups = 0;
+  for (std::size_t first = 0; first + 9 < programs.size(); first += 9) {
+    const std::size_t count = 2 + random() % 8;
+    std::vector<std::unique_ptr<engine::Engine>> engines;
+    std::vector<const engine::Engine*> pointers;
+    std::vector<reference::Bytes> packets;
+    for (std::size_t i = 0; i < count; ++i) {
+      const cbpf::Checked& program = programs[first + i];
+      engines.push_back(engine::load(program, {.kind = engine::Kind::kAvx2}).value());
+      pointers.push_back(engines.back().get());
+      const reference::SteeredPackets steered =
+          reference::steer(program.program().instructions(), random, {.length = 128, .rounds = 1, .turns = 8});
+      packets.insert(packets.end(), steered.packets.begin(), steered.packets.end());
+    }
+    const auto joined = engine::join(pointers);
+    if (joined == nullptr || packets.empty()) continue;
+    ++joined_groups;
+    for (int round = 0; round < 6; ++round) {
+      for (std::uint32_t p = 0; p < PagedPackets::kCount; ++p) {
+        const reference::Bytes& from = packets[random() % packets.size()];
+        const auto size = static_cast<std::uint32_t>(
+            round % 2 == 0 ? from.size() : std::min<std::size_t>(from.size(), (round == 1 ? 60 : 0) + random() % 60));
+        std::copy_n(from.begin(), size, memory.place(p, size, random() % 2 == 0));
+        memory.describe(p, size, nullptr);
+      }
+      const packet::Columns columns = memory.columns();
+      std::vector<std::uint64_t> bits(count, ~std::uint64_t{0});
+      joined->match(columns, bits);
+      for (std::size_t i = 0; i < count; ++i) {
+        std::uint64_t expected = 0;
+        for (std::size_t p = 0; p < columns.count; ++p)
+          expected |= std::uint64_t{reference::run(programs[first + i].program(), columns[p]).verdict != 0} << p;
+        ASSERT_EQ(bits[i], expected) << cbpf::write(programs[first + i].program(), cbpf::Format::kText);
+      }
+    }
+  }
+  EXPECT_GT(joined_groups, 20);
+}
+
 TEST(Engine, NamesAreReadBackAndWrongOnesAreAnswered) {
   for (const engine::KindInfo& info : engine::kinds()) {
     const auto kind = engine::read_kind(info.name);

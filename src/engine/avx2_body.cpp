@@ -64,16 +64,14 @@ x86::Ymm Avx2Body::emit(const Avx2Group& group) {
     phi = c_.newYmm();
     c_.vpxor(phi, phi, phi);
   }
-  for (PlanBlockId id = 1; id < plan_.blocks.size(); ++id) {
-    if (arrivals_[id] < 2) continue;
-    masks_[id] = c_.newYmm();
-    c_.vpxor(masks_[id], masks_[id], masks_[id]);
-  }
-  masks_[0] = all_lanes();
   for (std::uint32_t i = 0; i < 8 && !fast_gather_ && !windows_.empty(); ++i) {
     lane_offsets_[i] = c_.newUInt64();
     c_.mov(lane_offsets_[i].r32(),
            x86::dword_ptr(group.offset_column, group.index, 2, static_cast<std::int32_t>(4 * i)));
+  }
+  if (!plan_.shared.empty()) {
+    const Ymm all = all_lanes();
+    for (const NodeId id : plan_.shared) value(id, all);
   }
   emit_tree(0);
   return verdicts_;
@@ -99,6 +97,17 @@ std::uint32_t Avx2Body::subtree_gathers(PlanBlockId root) const {
   return gathers;
 }
 
+// The masks that a block needs before its code: its own where control enters, and those that several edges add to of
+// the blocks that it dominates.
+void Avx2Body::open_masks(PlanBlockId id) {
+  if (arrivals_[id] == 0) masks_[id] = all_lanes();
+  for (PlanBlockId child = first_child_[id]; child != kNothing; child = sibling_[child]) {
+    if (arrivals_[child] < 2) continue;
+    masks_[child] = c_.newYmm();
+    c_.vpxor(masks_[child], masks_[child], masks_[child]);
+  }
+}
+
 // Children in order of their numbers; the walk has its own stack, since trees are as deep as programs are long.
 void Avx2Body::emit_tree(PlanBlockId root) {
   struct Frame {
@@ -111,13 +120,17 @@ void Avx2Body::emit_tree(PlanBlockId root) {
   std::vector<Frame> stack;
   const auto enter = [&](PlanBlockId id) {
     Frame frame{first_child_[id], taken_.size(), taken_windows_.size(), taken_varying_.size(), {}};
-    const bool dead = !masks_[id].isValid();
-    if (!dead && id != root && subtree_gathers(id) >= kGathersWorthABranch) {
+    const bool is_entry = arrivals_[id] == 0;  // tidy() leaves no blocks that cannot be reached
+    const bool dead = !is_entry && !masks_[id].isValid();
+    if (!dead && !is_entry && subtree_gathers(id) >= kGathersWorthABranch) {
       frame.after = c_.newLabel();
       c_.vptest(masks_[id], masks_[id]);
       c_.jz(frame.after);
     }
-    if (!dead) emit_block(id);
+    if (!dead) {
+      open_masks(id);
+      emit_block(id);
+    }
     stack.push_back(frame);
   };
   enter(root);

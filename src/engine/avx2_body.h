@@ -64,6 +64,7 @@ class Avx2Body {
 
   // avx2_body.cpp
   void emit_tree(PlanBlockId root);
+  void open_masks(PlanBlockId id);
   void emit_block(PlanBlockId id);
   void emit_edge(const PlanEdge& edge, const Ymm& mask);
   void guard(NodeId id, const Ymm& mask);

@@ -1,13 +1,15 @@
-// Groups of eight packets, and what becomes of the rest. Exports make_batch_avx2.
+// Groups of eight packets, and what becomes of the rest. Exports make_batch_avx2 and join.
 //
 // The vector code runs groups from a given one on, and returns where it stopped: at a group with a packet shorter than
 // what the code takes for granted, or at the last few packets. Those are run by scalar code, and the vector code goes
-// on behind them. Verdicts are stored as words, or as one bit a packet.
+// on behind them. Verdicts are stored as words, or as one bit a packet. Several programs can be joined: one pass over
+// the groups, in which what they load alike is loaded once, gives the bits of all.
 #include "engine/batch_x86.h"
 
 #include <algorithm>
 #include <bit>
 #include <cstddef>
+#include <optional>
 #include <utility>
 
 #include <asmjit/x86.h>
@@ -25,9 +27,9 @@ namespace x86 = asmjit::x86;
 constexpr std::size_t kLanes = 8;
 
 // Returns the first packet that it did not run. Stores a byte of bits for each group where `bits` is not null, else
-// verdicts. begin: a multiple of eight.
+// verdicts. begin: a multiple of eight. Joined programs give bits only, `stride` bytes from program to program.
 using GroupsFunction = std::uint64_t (*)(const packet::Columns* columns, std::uint32_t* verdicts, std::uint64_t begin,
-                                         std::uint8_t* bits);
+                                         std::uint8_t* bits, std::uint64_t stride);
 
 struct GroupsCode {
   CodeMemory memory;
@@ -39,8 +41,9 @@ struct GroupsCode {
 
 class Function {
  public:
-  Function(const Plan& plan, std::uint32_t length, const BatchOptions& options)
-      : plan_(plan), length_(length), options_(options) {}
+  // joined: how many programs the plan was joined of; 0: it is one.
+  Function(const Plan& plan, std::uint32_t joined, std::uint32_t length, const BatchOptions& options)
+      : plan_(plan), joined_(joined), length_(length), options_(options) {}
 
   Result<GroupsCode> make() {
     for (const std::vector<flow::Range>& set : plan_.sets) code_.tables.push_back(make_set_table(set));
@@ -56,7 +59,7 @@ class Function {
  private:
   void emit() {
     asmjit::FuncNode* function =
-        c_.addFunc(asmjit::FuncSignatureT<std::uint64_t, const void*, void*, std::uint64_t, void*>());
+        c_.addFunc(asmjit::FuncSignatureT<std::uint64_t, const void*, void*, std::uint64_t, void*, std::uint64_t>());
     function->frame().setAvxEnabled();
     function->frame().setAvxCleanup();
     const x86::Gp columns = c_.newUIntPtr();
@@ -67,6 +70,8 @@ class Function {
     function->setArg(2, index);
     const x86::Gp bits = c_.newUIntPtr();
     function->setArg(3, bits);
+    const x86::Gp stride = c_.newUInt64();
+    function->setArg(4, stride);
     Avx2Body body(c_, plan_, code_.tables, length_, options_.fast_gather);
     if (options_.marks) body.keep_marks();
     const auto column = [&](std::size_t offset) {
@@ -93,15 +98,19 @@ class Function {
     c_.vmovdqu(group.lengths, x86::ymmword_ptr(lengths, index, 2));
     if (length_ != 0) leave_short_groups(group, done);
     const x86::Ymm out = body.emit(group);
-    const asmjit::Label as_bits = c_.newLabel();
-    const asmjit::Label stored = c_.newLabel();
-    c_.test(bits, bits);
-    c_.jnz(as_bits);
-    c_.vmovdqu(x86::ymmword_ptr(verdicts, index, 2), out);
-    c_.jmp(stored);
-    c_.bind(as_bits);
-    store_bits(out, bits, index);
-    c_.bind(stored);
+    if (joined_ != 0) {
+      store_joined(out, bits, stride, index);
+    } else {
+      const asmjit::Label as_bits = c_.newLabel();
+      const asmjit::Label stored = c_.newLabel();
+      c_.test(bits, bits);
+      c_.jnz(as_bits);
+      c_.vmovdqu(x86::ymmword_ptr(verdicts, index, 2), out);
+      c_.jmp(stored);
+      c_.bind(as_bits);
+      store_bits(out, bits, index);
+      c_.bind(stored);
+    }
     c_.add(index, kLanes);
     c_.cmp(index, last);
     c_.jbe(loop);
@@ -124,6 +133,22 @@ class Function {
     c_.mov(at, index);
     c_.shr(at, std::countr_zero(kLanes));
     c_.mov(x86::byte_ptr(bits, at), rejected.r8());
+  }
+
+  // Bit i of each verdict goes to the bits of program i.
+  void store_joined(const x86::Ymm& out, const x86::Gp& bits, const x86::Gp& stride, const x86::Gp& index) {
+    const x86::Ymm shifted = c_.newYmm();
+    const x86::Gp accepted = c_.newUInt32();
+    const x86::Gp at = c_.newUInt64();
+    c_.mov(at, index);
+    c_.shr(at, std::countr_zero(kLanes));
+    c_.add(at, bits);
+    for (std::uint32_t i = 0; i < joined_; ++i) {
+      c_.vpslld(shifted, out, 31 - i);
+      c_.vmovmskps(accepted, shifted);
+      c_.mov(x86::byte_ptr(at), accepted.r8());
+      if (i + 1 < joined_) c_.add(at, stride);
+    }
   }
 
   void leave_short_groups(const Avx2Group& group, const asmjit::Label& done) {
@@ -156,6 +181,7 @@ class Function {
   }
 
   const Plan& plan_;
+  const std::uint32_t joined_;
   const std::uint32_t length_;
   const BatchOptions options_;
   std::vector<Avx2Body::Mark> marks_;
@@ -165,10 +191,38 @@ class Function {
   x86::Compiler c_;
 };
 
+packet::Columns part_of(packet::Columns columns, std::size_t begin, std::size_t count) {
+  columns.offsets += begin;
+  columns.lengths += begin;
+  if (columns.wire_lengths != nullptr) columns.wire_lengths += begin;
+  if (columns.metadata != nullptr) columns.metadata += begin;
+  columns.count = count;
+  return columns;
+}
+
+// The bits of at most eight packets.
+std::uint8_t few_bits(const Engine& scalar, const packet::Columns& columns) {
+  std::uint32_t verdicts[kLanes] = {};
+  scalar.run(columns, std::span(verdicts, columns.count));
+  std::uint8_t byte = 0;
+  for (std::size_t i = 0; i < kLanes; ++i) byte = static_cast<std::uint8_t>(byte | (verdicts[i] != 0) << i);
+  return byte;
+}
+
 class BatchEngine final : public Engine {
  public:
-  BatchEngine(std::string_view name, GroupsCode groups, std::unique_ptr<Engine> scalar)
-      : name_(name), groups_(std::move(groups)), scalar_(std::move(scalar)) {}
+  BatchEngine(std::string_view name, GroupsCode groups, std::unique_ptr<Engine> scalar, Plan plan,
+              const BatchOptions& options)
+      : name_(name),
+        groups_(std::move(groups)),
+        scalar_(std::move(scalar)),
+        plan_(std::move(plan)),
+        options_(options) {}
+
+  bool in_lanes() const { return groups_.run != nullptr; }
+  const Engine& scalar() const { return *scalar_; }
+  const Plan& plan() const { return plan_; }  // before any pass
+  const BatchOptions& options() const { return options_; }
 
   std::string_view name() const override { return name_; }
 
@@ -193,14 +247,9 @@ class BatchEngine final : public Engine {
     if (!bits.empty()) bits.back() = 0;
     auto* const bytes = reinterpret_cast<std::uint8_t*>(bits.data());
     for (std::size_t at = 0; at < columns.count; at += kLanes) {
-      at = groups_.run(&columns, nullptr, at, bytes);
+      at = groups_.run(&columns, nullptr, at, bytes, 0);
       if (at >= columns.count) break;
-      const packet::Columns rest = from(columns, at, std::min(columns.count - at, kLanes));
-      std::uint32_t verdicts[kLanes] = {};
-      scalar_->run(rest, std::span(verdicts, rest.count));
-      std::uint8_t byte = 0;
-      for (std::size_t i = 0; i < kLanes; ++i) byte = static_cast<std::uint8_t>(byte | (verdicts[i] != 0) << i);
-      bytes[at / kLanes] = byte;
+      bytes[at / kLanes] = few_bits(*scalar_, part_of(columns, at, std::min(columns.count - at, kLanes)));
     }
     std::size_t matched = 0;
     for (const std::uint64_t word : bits) matched += static_cast<std::size_t>(std::popcount(word));
@@ -208,22 +257,13 @@ class BatchEngine final : public Engine {
   }
 
  private:
-  static packet::Columns from(packet::Columns columns, std::size_t begin, std::size_t count) {
-    columns.offsets += begin;
-    columns.lengths += begin;
-    if (columns.wire_lengths != nullptr) columns.wire_lengths += begin;
-    if (columns.metadata != nullptr) columns.metadata += begin;
-    columns.count = count;
-    return columns;
-  }
-
   void run_columns(const packet::Columns& columns, std::uint32_t* verdicts) const {
     std::size_t at = 0;
     while (at < columns.count) {
-      if (groups_.run != nullptr) at = groups_.run(&columns, verdicts, at, nullptr);
+      if (groups_.run != nullptr) at = groups_.run(&columns, verdicts, at, nullptr, 0);
       const std::size_t left = columns.count - at;
       if (left == 0) return;
-      const packet::Columns rest = from(columns, at, groups_.run != nullptr ? std::min(left, kLanes) : left);
+      const packet::Columns rest = part_of(columns, at, groups_.run != nullptr ? std::min(left, kLanes) : left);
       scalar_->run(rest, std::span(verdicts + at, rest.count));
       at += rest.count;
     }
@@ -232,24 +272,120 @@ class BatchEngine final : public Engine {
   std::string_view name_;
   GroupsCode groups_;
   std::unique_ptr<Engine> scalar_;
+  Plan plan_;
+  BatchOptions options_;
 };
 
 bool has_loads(const Plan& plan) {
   return std::any_of(plan.nodes.begin(), plan.nodes.end(), [](const Node& node) { return node.op == flow::Op::kLoad; });
 }
 
+// What all packets of a group have at least.
+std::uint32_t group_length(const Plan& plan) { return has_loads(plan) ? std::max(common_length(plan), 4u) : 0; }
+
+// Some engines' programs in one pass, and the packets that lanes do not take.
+struct JoinedPart {
+  std::vector<const BatchEngine*> engines;
+  GroupsCode groups;
+};
+
+void match_part(const JoinedPart& part, const packet::Columns& columns, std::span<std::uint64_t> bits) {
+  const std::size_t words = (columns.count + 63) / 64;
+  auto* const bytes = reinterpret_cast<std::uint8_t*>(bits.data());
+  if (words > 0)
+    for (std::size_t i = 0; i < part.engines.size(); ++i) bits[(i + 1) * words - 1] = 0;
+  for (std::size_t at = 0; at < columns.count; at += kLanes) {
+    at = part.groups.run(&columns, nullptr, at, bytes, 8 * words);
+    if (at >= columns.count) break;
+    const packet::Columns rest = part_of(columns, at, std::min(columns.count - at, kLanes));
+    for (std::size_t i = 0; i < part.engines.size(); ++i)
+      bytes[8 * words * i + at / kLanes] = few_bits(part.engines[i]->scalar(), rest);
+  }
+}
+
+// The longest run of engines from the front that can be joined, with their code: at least two, or none.
+std::optional<JoinedPart> join_front(std::span<const Engine* const> engines) {
+  constexpr std::size_t kMost = 32;  // bits of a verdict
+  std::vector<const BatchEngine*> taken;
+  std::uint32_t length = 0;
+  for (const Engine* engine : engines.first(std::min(engines.size(), kMost))) {
+    const auto* const batch = dynamic_cast<const BatchEngine*>(engine);
+    if (batch == nullptr || !batch->in_lanes() || !can_join(batch->plan())) break;
+    taken.push_back(batch);
+    length = std::max(length, group_length(batch->plan()));
+  }
+  for (; taken.size() > 1; taken.pop_back()) {
+    std::vector<Plan> plans;
+    std::vector<const Plan*> pointers;
+    for (const BatchEngine* engine : taken) {
+      plans.push_back(engine->plan());
+      drop_implied_guards(plans.back(), length);
+      find_sets(plans.back());
+    }
+    for (const Plan& plan : plans) pointers.push_back(&plan);
+    const Plan joined = join(pointers, length);
+    if (!Avx2Body::takes(joined)) continue;
+    BatchOptions options = taken.front()->options();
+    options.marks = false;
+    Result<GroupsCode> code = Function(joined, static_cast<std::uint32_t>(taken.size()), length, options).make();
+    if (code) return JoinedPart{std::move(taken), std::move(*code)};
+  }
+  return std::nullopt;
+}
+
+class JoinedEngines final : public Joined {
+ public:
+  // Parts and single engines, in the engines' order.
+  struct Step {
+    std::optional<JoinedPart> part;
+    const Engine* engine = nullptr;
+  };
+
+  void add(Step step) { steps_.push_back(std::move(step)); }
+
+  void match(const packet::Columns& columns, std::span<std::uint64_t> bits) const override {
+    const std::size_t words = (columns.count + 63) / 64;
+    for (const Step& step : steps_) {
+      const std::size_t used = words * (step.part ? step.part->engines.size() : 1);
+      if (step.part) {
+        match_part(*step.part, columns, bits.first(used));
+      } else {
+        step.engine->match(columns, bits.first(used));
+      }
+      bits = bits.subspan(used);
+    }
+  }
+
+ private:
+  std::vector<Step> steps_;
+};
+
 }  // namespace
+
+std::unique_ptr<Joined> join(std::span<const Engine* const> engines) {
+  auto out = std::make_unique<JoinedEngines>();
+  bool any = false;
+  while (!engines.empty()) {
+    std::optional<JoinedPart> part = join_front(engines);
+    const std::size_t used = part ? part->engines.size() : 1;
+    any = any || part;
+    out->add({std::move(part), engines.front()});
+    engines = engines.subspan(used);
+  }
+  return any ? std::move(out) : nullptr;
+}
 
 Result<std::unique_ptr<Engine>> make_batch_avx2(Plan plan, const BatchOptions& options) {
   WEIR_TRY(std::unique_ptr<Engine> scalar, make_scalar_x86(plan));
+  Plan original = plan;
   GroupsCode groups;
-  const std::uint32_t length = has_loads(plan) ? std::max(common_length(plan), 4u) : 0;
+  const std::uint32_t length = group_length(plan);
   drop_implied_guards(plan, length);
   find_sets(plan);
   if (Avx2Body::takes(plan)) {
-    WEIR_TRY(groups, Function(plan, length, options).make());
+    WEIR_TRY(groups, Function(plan, 0, length, options).make());
   }
-  return std::make_unique<BatchEngine>("avx2", std::move(groups), std::move(scalar));
+  return std::make_unique<BatchEngine>("avx2", std::move(groups), std::move(scalar), std::move(original), options);
 }
 
 }  // namespace weir::engine

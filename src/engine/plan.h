@@ -64,6 +64,10 @@ struct Plan {
   std::vector<Assignment> assignments;
   std::vector<std::vector<flow::Range>> sets;  // sorted, disjoint, not adjacent
   std::uint32_t phi_count = 0;
+  // Of joined plans (plan_passes.h) only: where each starts, and what several of them compute for every packet. Else
+  // block 0 is the one entry.
+  std::vector<PlanBlockId> entries;
+  std::vector<NodeId> shared;
 
   const Node& operator[](NodeId id) const { return nodes[id]; }
   bool is_constant(NodeId id) const { return nodes[id].op == flow::Op::kConstant; }

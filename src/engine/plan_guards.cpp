@@ -50,6 +50,7 @@ std::vector<PlanBlockId> dominators(const Plan& plan) {
     }
     dominator[to] = a;
   };
+  for (const PlanBlockId entry : plan.entries) dominator[entry] = 0;
   for (PlanBlockId id = 0; id < plan.blocks.size(); ++id) {
     const PlanBlock& block = plan.blocks[id];
     if (block.kind == flow::ExitKind::kVerdict) continue;

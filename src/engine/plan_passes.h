@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "engine/plan.h"
@@ -20,7 +21,12 @@ void drop_implied_guards(Plan& plan, std::uint32_t length);
 // or w == 7` where no guard stands between; and so do search trees over one value.
 void find_sets(Plan& plan);
 
-// The immediate dominator of each block; the entry's is itself.
+// The immediate dominator of each block; the entry's is itself. Block 0 dominates all entries of joined plans.
 std::vector<PlanBlockId> dominators(const Plan& plan);
+
+// Several plans as one for code in lanes, after the passes above: bit i of its verdict says whether plan i accepts, so
+// there may be 32. length: what all packets have at least. Only plans whose verdicts are constants can be joined.
+bool can_join(const Plan& plan);
+Plan join(std::span<const Plan* const> plans, std::uint32_t length);
 
 }  // namespace weir::engine

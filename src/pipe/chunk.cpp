@@ -98,12 +98,19 @@ void Chunk::take(const ChunkWork& work, const Stripe& stripe, SegmentResult& seg
     for (std::size_t i = 0; i < stripe.count; ++i) segment.bytes += stripe.lengths[i];
     segment.packets -= static_cast<unsigned>(std::popcount(stripe.others));
   }
+  if (work.joined != nullptr) {
+    joined_bits_.resize(work.jobs.size());
+    work.joined->match(columns, joined_bits_);
+  }
   for (std::size_t j = 0; j < work.jobs.size(); ++j) {
     const ChunkJob& job = work.jobs[j];
     JobResult& result = segment.jobs[j];
     std::uint64_t bits = 0;
     std::size_t found = 0;
-    if (job.uniform) {
+    if (work.joined != nullptr) {
+      bits = joined_bits_[j];
+      found = static_cast<unsigned>(std::popcount(bits));
+    } else if (job.uniform) {
       found = job.engines.front()->match(columns, std::span(&bits, 1));
     } else {
       bits = match_mixed(job, columns, stripe);

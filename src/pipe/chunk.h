@@ -24,6 +24,7 @@ struct ChunkJob {
 struct ChunkWork {
   const capture::Region* region = nullptr;
   std::vector<ChunkJob> jobs;
+  const engine::Joined* joined = nullptr;  // all jobs' engines, where they are joined
   std::size_t segment_size = 0;
   std::atomic<bool> cancelled{false};
 };
@@ -58,6 +59,7 @@ class Chunk {
   void reset(SegmentResult& segment, const ChunkWork& work);
   void walk(capture::Walker& walker, const ChunkWork& work, std::size_t next, std::size_t last, bool known);
   void take(const ChunkWork& work, const capture::Stripe& stripe, SegmentResult& segment);
+  std::vector<std::uint64_t> joined_bits_;  // a word a job
   static void finish(const ChunkWork& work, const capture::Walker::Cursor& cursor, SegmentResult& segment);
 
   std::uint64_t base_ = 0;

@@ -52,6 +52,7 @@ class Filter::Run {
   Status take_batch(const capture::Source& source, const capture::RecordBatch& batch);
   Result<Taken> take_region(capture::Source& source);
   bool plan(capture::Source& source, const capture::Region& region, ChunkWork& work);
+  const engine::Joined* join(const std::vector<ChunkJob>& jobs);
   std::uint64_t cut(std::uint64_t size, ChunkWork& work) const;
   Status take_chunks(const capture::Source& source, ChunkWork& work, Taken& taken);
   Status take_chunk(const capture::Source& source, const ChunkWork& work, Chunk& chunk, Taken& taken);
@@ -63,6 +64,11 @@ class Filter::Run {
   FilterOptions options_;
   std::vector<RunningJob> jobs_;
   Statistics statistics_;
+  struct JoinedJobs {
+    std::vector<const engine::Engine*> engines;
+    std::unique_ptr<engine::Joined> joined;  // null: not worth it
+  };
+  std::vector<JoinedJobs> joined_;
   std::vector<std::unique_ptr<Slot>> slots_;
   std::unique_ptr<Workers> workers_;
 };
@@ -117,7 +123,21 @@ bool Filter::Run::plan(capture::Source& source, const capture::Region& region, C
     }
     work.jobs.push_back(std::move(plan));
   }
+  work.joined = join(work.jobs);
   return true;
+}
+
+// All jobs as one, where each has one engine for all packets. Made once for the same engines.
+const engine::Joined* Filter::Run::join(const std::vector<ChunkJob>& jobs) {
+  std::vector<const engine::Engine*> engines;
+  for (const ChunkJob& job : jobs)
+    if (job.uniform && !job.engines.empty()) engines.push_back(job.engines.front());
+  if (jobs.size() < 2 || engines.size() != jobs.size()) return nullptr;
+  for (const JoinedJobs& made : joined_)
+    if (made.engines == engines) return made.joined.get();
+  std::unique_ptr<engine::Joined> joined = engine::join(engines);
+  joined_.push_back({std::move(engines), std::move(joined)});
+  return joined_.back().joined.get();
 }
 
 Status Filter::Run::take_segment(const ChunkWork& work, const Chunk& chunk, const SegmentResult& segment) {

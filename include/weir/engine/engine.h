@@ -88,6 +88,18 @@ class Engine {
   virtual std::size_t match(const packet::Columns& columns, std::span<std::uint64_t> bits) const;
 };
 
+// Several engines over the same packets in one pass: what their programs load alike is loaded once.
+class Joined {
+ public:
+  virtual ~Joined() = default;
+  // As Engine::match() for each engine, in order: (columns.count + 63) / 64 words each.
+  virtual void match(const packet::Columns& columns, std::span<std::uint64_t> bits) const = 0;
+};
+
+// Null where nothing is gained: engines that are not code in vector lanes are only run one after another. The engines
+// must outlive the result, which may be used from many threads.
+std::unique_ptr<Joined> join(std::span<const Engine* const> engines);
+
 // Fails with kUnsupported when options.kind asks for what the processor (options.features) cannot do; kAutomatic falls
 // back to the interpreter.
 Result<std::unique_ptr<Engine>> load(const cbpf::Checked& program, const LoadOptions& options = {});

@@ -1,8 +1,8 @@
 // Several plans as one. Exports join.
 //
-// The plans' nodes go into one pool, so what two of them compute is one node. Their blocks stay apart, each plan with an
-// entry of its own below a common root that does nothing: lanes run all of them, one after another, each with all lanes.
-// A verdict becomes the bit of its plan.
+// The plans' nodes go into one pool, so what two of them compute is one node. Their blocks stay apart, each plan with
+// an entry of its own below a common root that does nothing: lanes run all of them, one after another, each with all
+// lanes. A verdict becomes the bit of its plan.
 #include <algorithm>
 #include <unordered_map>
 
@@ -47,8 +47,7 @@ class Joiner {
     for (const PlanBlock& old : from.blocks) {
       PlanBlock block = old;
       block.guards.begin = size(plan_.guards);
-      for (std::uint32_t i = old.guards.begin; i < old.guards.end; ++i)
-        plan_.guards.push_back(renamed(from.guards[i]));
+      for (std::uint32_t i = old.guards.begin; i < old.guards.end; ++i) plan_.guards.push_back(renamed(from.guards[i]));
       block.guards.end = size(plan_.guards);
       block.lhs = renamed(old.lhs);
       block.rhs = renamed(old.rhs);

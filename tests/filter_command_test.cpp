@@ -137,6 +137,10 @@ TEST_F(FilterCommand, SeveralExpressions) {
   EXPECT_EQ(filter("--count -e ip -e 'not ip' -e '' " + in).output, "2\n1\n4\n");
   EXPECT_THAT(filter("--json -e ip -e 'not ip' " + in).output, HasSubstr(R"("expression":"not ip","matched":1)"));
   EXPECT_EQ(filter("-e ip -w " + a + " -e 'not ip' " + in).status, 2);
+  const CommandResult both = filter("--json ip -w - " + in);
+  EXPECT_EQ(both.status, 2);
+  EXPECT_EQ(both.output, "");
+  EXPECT_THAT(both.errors, HasSubstr("standard output"));
   EXPECT_EQ(filter("-e ip -w " + a + " -e 'not ip' -w " + a + " " + in).status, 2);
   EXPECT_EQ(filter("-e ip -e 'not ip' " + in).status, 2);
   EXPECT_EQ(filter("-e ip -F " + in + " " + in).status, 2);

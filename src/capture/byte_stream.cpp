@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
 #include <unistd.h>
 
 namespace weir::capture {
@@ -15,7 +16,10 @@ namespace {
 class FileStream final : public ByteStream {
  public:
   FileStream(FileDescriptor file, std::string name)
-      : file_(std::move(file)), name_(std::move(name)), at_start_(::lseek(file_.get(), 0, SEEK_CUR) == 0) {}
+      : file_(std::move(file)), name_(std::move(name)), at_start_(::lseek(file_.get(), 0, SEEK_CUR) == 0) {
+    // A pipe holds 64 KiB, and whoever writes it waits as often; more is only asked for, and refused for other files.
+    ::fcntl(file_.get(), F_SETPIPE_SZ, 1 << 20);
+  }
 
   Result<std::size_t> read(std::span<std::uint8_t> into) override {
     for (;;) {

@@ -162,6 +162,8 @@ class FilterRun {
                    "each -e needs a -w of its own");
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       wanted_[i].output = outputs[i];
+      if (options_.json && outputs[i] == "-")
+        return usage("--json and '-w -' both write to standard output", "name a file with -w");
       for (std::size_t j = 0; j < i; ++j)
         if (outputs[i] == outputs[j] || same_file(outputs[i], outputs[j]))
           return usage("'" + outputs[i] + "' is written twice");

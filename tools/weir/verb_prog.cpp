@@ -86,7 +86,8 @@ Status each_link(Use use) {
   WEIR_TRY(const std::vector<std::uint32_t> ids, kernel::link_ids());
   for (const std::uint32_t id : ids) {
     const Result<kernel::Link> link = kernel::Link::open_id(id);
-    if (!link && link.error().system_error == ENOENT) continue;
+    // Gone meanwhile, or not there yet: a link has an id before it is made.
+    if (!link && (kernel::is_not_exist(link.error()) || link.error().system_error == EAGAIN)) continue;
     if (!link) return fail(link.error());
     WEIR_TRY(const kernel::LinkInfo info, link->info());
     use(info);

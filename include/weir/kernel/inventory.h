@@ -1,7 +1,7 @@
 // What is loaded in the running kernel: the ids of all maps, programs, links and tables of types.
 //
-// An object may be gone by the time that it is opened by its id: is_not_exist() then. Needs CAP_SYS_ADMIN (the kernel
-// asks for it, not CAP_BPF). Thread-safe.
+// An object may be gone by the time that it is opened by its id: is_not_exist() then. A link that is being made has an
+// id already, and gives EAGAIN. Needs CAP_SYS_ADMIN (the kernel asks for it, not CAP_BPF). Thread-safe.
 #pragma once
 
 #include <cstdint>

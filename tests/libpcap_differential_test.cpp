@@ -101,8 +101,9 @@ std::string known_change(const std::string& expression, const packet::LinkTypeIn
     return "PPI did not count as 802.11 there";
   if (type.name.substr(0, 7) == "JUNIPER" && holds(expression, "pppoes "))
     return "a session was tested with a wider load, which lies elsewhere where no payload offset is known";
-  if (type.name == "SUNATM" && (holds(expression, "geneve ") || holds(expression, "vxlan ")))
-    return "words of ATM are taken there behind a tunnel, where no ATM header is";
+  if (type.name == "SUNATM" &&
+      (holds(expression, "geneve ") || holds(expression, "vxlan ") || holds(expression, "pppoes ")))
+    return "words of ATM are taken there behind a tunnel or in a session, where no ATM header is";
   if (const char* defect = known_defect(expression, type); *defect != '\0') return defect;
   switch (type.type) {
     case packet::LinkType::kDsaTagBrcm:

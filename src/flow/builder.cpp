@@ -14,6 +14,9 @@
 namespace weir::flow {
 namespace {
 
+// Expressions that may fail at more places are left as they are: lists are joined at every operator.
+constexpr std::uint32_t kMostTraps = 256;
+
 // A value, and what it takes to compute it.
 struct Made {
   ExprId expr = kNone;
@@ -41,6 +44,10 @@ struct Builder::State {
   Slice join(Slice a, Slice b, ExprId more) {
     if (more == kNone && (b.empty() || (a.first == b.first && a.count == b.count))) return a;
     if (more == kNone && a.empty()) return b;
+    if (a.count + b.count > kMostTraps) {
+      awkward = true;
+      return {};
+    }
     traps.clear();
     const auto add = [&](ExprId trap) {
       if (std::find(traps.begin(), traps.end(), trap) == traps.end()) traps.push_back(trap);

@@ -39,7 +39,7 @@ class Host {
 
   Ran run(const engine::ExtendedEngine& engine, const ebpf::Premise& premise, const std::vector<std::uint8_t>& bytes) {
     runtime::Invocation run;
-    std::memcpy(memory_, bytes.data(), bytes.size());
+    if (!bytes.empty()) std::memcpy(memory_, bytes.data(), bytes.size());
     if (premise.type == ebpf::ProgramType::kUnspec) {
       const auto address = reinterpret_cast<std::uint64_t>(memory_);
       run.arguments = {bytes.empty() ? 0 : address, bytes.size(), 0, 0, 0};

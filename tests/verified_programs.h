@@ -421,7 +421,9 @@ class VerifiedPrograms {
         case 0: it.dst = below(10) & 15; break;
         case 1: it.src = below(11) & 15; break;
         case 2: it.offset = static_cast<std::int16_t>(it.offset + static_cast<int>(below(17)) - 8); break;
-        case 3: it.immediate += static_cast<std::int32_t>(below(9)) - 4; break;
+        case 3:
+          it.immediate = static_cast<std::int32_t>(static_cast<std::uint32_t>(it.immediate) + below(9) - 4);
+          break;
         default: it.code = ebpf::opcodes()[below(static_cast<std::uint32_t>(ebpf::opcodes().size()))].code;
       }
       if (!ebpf::check(program)) program.instructions[at] = before;

@@ -18,9 +18,14 @@
 
 namespace weir::kernel {
 
+// All bytes 0, those between and behind the members included: the kernel refuses structures where they are not.
+template <typename T>
+void set_zero(T& structure) {
+  std::memset(&structure, 0, sizeof structure);
+}
 inline bpf_attr empty_attributes() {
   bpf_attr attributes;
-  std::memset(&attributes, 0, sizeof attributes);
+  set_zero(attributes);
   return attributes;
 }
 inline std::uint64_t pointer_of(const void* address) { return reinterpret_cast<std::uint64_t>(address); }

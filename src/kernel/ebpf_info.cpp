@@ -39,7 +39,8 @@ Result<std::vector<ebpf::SourceLine>> source_lines(int descriptor, const bpf_pro
   std::vector<ebpf::SourceLine> out;
   if (sizes.btf_id == 0 || sizes.nr_line_info == 0) return out;
   std::vector<bpf_line_info> records(sizes.nr_line_info);
-  bpf_prog_info info{};
+  bpf_prog_info info;
+  set_zero(info);
   info.line_info = pointer_of(records.data());
   info.nr_line_info = static_cast<std::uint32_t>(records.size());
   info.line_info_rec_size = sizeof(bpf_line_info);
@@ -59,11 +60,13 @@ Result<std::vector<ebpf::SourceLine>> source_lines(int descriptor, const bpf_pro
 }  // namespace
 
 Result<ProgramInfo> Program::info() const {
-  bpf_prog_info sizes{};
+  bpf_prog_info sizes;
+  set_zero(sizes);
   WEIR_CHECK(object_info(descriptor(), sizes));
   ProgramInfo out{.id = sizes.id, .type = static_cast<ebpf::ProgramType>(sizes.type)};
   out.maps.resize(sizes.nr_map_ids);
-  bpf_prog_info info{};
+  bpf_prog_info info;
+  set_zero(info);
   info.nr_map_ids = sizes.nr_map_ids;
   info.map_ids = pointer_of(out.maps.data());
   WEIR_CHECK(object_info(descriptor(), info));
@@ -84,11 +87,13 @@ Result<ProgramInfo> Program::info() const {
 }
 
 Result<ebpf::Program> Program::translated() const {
-  bpf_prog_info sizes{};
+  bpf_prog_info sizes;
+  set_zero(sizes);
   WEIR_CHECK(object_info(descriptor(), sizes));
   ebpf::Program out;
   out.instructions.resize(sizes.xlated_prog_len / sizeof(ebpf::Instruction));
-  bpf_prog_info info{};
+  bpf_prog_info info;
+  set_zero(info);
   info.xlated_prog_len = sizes.xlated_prog_len;
   info.xlated_prog_insns = pointer_of(out.instructions.data());
   WEIR_CHECK(object_info(descriptor(), info));

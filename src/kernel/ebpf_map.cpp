@@ -50,7 +50,8 @@ Map::Map(FileDescriptor descriptor, ebpf::MapDefinition definition)
 bool Map::per_cpu() const { return is_per_cpu(definition_.type); }
 
 Result<Map> Map::adopt(FileDescriptor descriptor) {
-  bpf_map_info info{};
+  bpf_map_info info;
+  set_zero(info);
   WEIR_CHECK(object_info(descriptor.get(), info));
   Map map(std::move(descriptor), {.name = std::string(info.name, strnlen(info.name, sizeof info.name)),
                                   .type = static_cast<ebpf::MapType>(info.type),
@@ -63,7 +64,8 @@ Result<Map> Map::adopt(FileDescriptor descriptor) {
 }
 
 Result<MapInfo> Map::info() const {
-  bpf_map_info info{};
+  bpf_map_info info;
+  set_zero(info);
   WEIR_CHECK(object_info(descriptor(), info));
   MapInfo out{.id = info.id,
               .name = std::string(info.name, strnlen(info.name, sizeof info.name)),

@@ -124,7 +124,8 @@ Result<Program> Program::open_id(std::uint32_t id) {
 }
 
 std::uint32_t Program::id() const {
-  bpf_prog_info info{};
+  bpf_prog_info info;
+  set_zero(info);
   return object_info(descriptor(), info) ? info.id : 0;
 }
 

@@ -24,6 +24,8 @@
 #include <weir/cbpf/opcode_info.h>
 #include <weir/kernel/socket_filter.h>
 
+#include "kernel/bpf_call.h"
+
 namespace weir::kernel {
 namespace {
 
@@ -274,7 +276,7 @@ class Converter {
   }
 
   static Result<FileDescriptor> make_map(const Run& run, const std::map<std::uint32_t, std::uint32_t>& number_of_end) {
-    bpf_attr attributes{};
+    bpf_attr attributes = empty_attributes();
     attributes.map_type = BPF_MAP_TYPE_HASH;
     attributes.key_size = 4;
     attributes.value_size = 4;
@@ -283,7 +285,7 @@ class Converter {
     if (!map) return fail(refused("cannot make a map in the kernel", errno));
     for (const auto& [value, end] : run.ends) {
       const std::uint32_t number = number_of_end.at(end);
-      bpf_attr update{};
+      bpf_attr update = empty_attributes();
       update.map_fd = static_cast<std::uint32_t>(map.get());
       update.key = reinterpret_cast<std::uintptr_t>(&value);
       update.value = reinterpret_cast<std::uintptr_t>(&number);
@@ -416,7 +418,7 @@ Result<ExtendedFilter> ExtendedFilter::load(const cbpf::Checked& program) {
   Converter converter(program.program());
   WEIR_CHECK(converter.convert());
   const std::vector<bpf_insn>& code = converter.code();
-  bpf_attr attributes{};
+  bpf_attr attributes = empty_attributes();
   attributes.prog_type = BPF_PROG_TYPE_SOCKET_FILTER;
   attributes.insn_cnt = static_cast<std::uint32_t>(code.size());
   attributes.insns = reinterpret_cast<std::uintptr_t>(code.data());

@@ -16,6 +16,8 @@
 
 #include <fmt/format.h>
 
+#include "kernel/bpf_call.h"
+
 namespace weir::kernel {
 namespace {
 
@@ -51,7 +53,7 @@ Result<FileDescriptor> load_types() {
   std::memcpy(bytes.data(), &header, sizeof header);
   std::memcpy(bytes.data() + sizeof header, types.data(), header.type_len);
   std::memcpy(bytes.data() + sizeof header + header.type_len, kStrings, sizeof kStrings);
-  bpf_attr attributes{};
+  bpf_attr attributes = empty_attributes();
   attributes.btf = address_of(bytes.data());
   attributes.btf_size = static_cast<std::uint32_t>(bytes.size());
   const long descriptor = call_bpf(BPF_BTF_LOAD, attributes);
@@ -78,7 +80,7 @@ Result<FileDescriptor> load(const ebpf::Program& program, int types) {
   // The first instruction must have a line.
   if (lines.empty() || lines.front().insn_off != 0) lines.insert(lines.begin(), {0, 5, 5, 0});
   const bpf_func_info function{0, 3};
-  bpf_attr attributes{};
+  bpf_attr attributes = empty_attributes();
   attributes.prog_type = BPF_PROG_TYPE_SOCKET_FILTER;
   attributes.insns = address_of(program.instructions.data());
   attributes.insn_cnt = static_cast<std::uint32_t>(program.instructions.size());
@@ -107,14 +109,16 @@ Result<FileDescriptor> load(const ebpf::Program& program, int types) {
 }
 
 struct Sizes {
-  bpf_prog_info info{};
+  Sizes() { set_zero(info); }
+
+  bpf_prog_info info;
   std::vector<bpf_line_info> lines;
   std::vector<std::uint64_t> line_addresses;
   std::vector<std::uint64_t> functions;
 };
 
 Status ask(int descriptor, bpf_prog_info& info) {
-  bpf_attr attributes{};
+  bpf_attr attributes = empty_attributes();
   attributes.info.bpf_fd = static_cast<std::uint32_t>(descriptor);
   attributes.info.info = address_of(&info);
   attributes.info.info_len = sizeof info;
@@ -124,7 +128,8 @@ Status ask(int descriptor, bpf_prog_info& info) {
 
 // Asks for the sizes, makes room, asks for the contents.
 Result<ProgramImage> read_image(int descriptor, Sizes& sizes) {
-  bpf_prog_info first{};
+  bpf_prog_info first;
+  set_zero(first);
   WEIR_CHECK(ask(descriptor, first));
   if (first.jited_prog_len == 0)
     return fail(Error{.code = ErrorCode::kUnsupported,
@@ -189,7 +194,7 @@ Result<ProgramImage> program_image(int descriptor) {
 }
 
 Result<FileDescriptor> open_program(std::uint32_t id) {
-  bpf_attr attributes{};
+  bpf_attr attributes = empty_attributes();
   attributes.prog_id = id;
   const long descriptor = call_bpf(BPF_PROG_GET_FD_BY_ID, attributes);
   if (descriptor >= 0) return FileDescriptor(static_cast<int>(descriptor));

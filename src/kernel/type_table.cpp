@@ -91,14 +91,16 @@ Result<TypeTable> TypeTable::open_id(std::uint32_t id) {
 }
 
 Result<std::uint32_t> TypeTable::id() const {
-  bpf_btf_info info{};
+  bpf_btf_info info;
+  set_zero(info);
   WEIR_CHECK(object_info(descriptor(), info));
   return info.id;
 }
 
 Result<std::string> TypeTable::name() const {
   char name[64] = {};
-  bpf_btf_info info{};
+  bpf_btf_info info;
+  set_zero(info);
   info.name = pointer_of(name);
   info.name_len = sizeof name;
   WEIR_CHECK(object_info(descriptor(), info));
@@ -106,7 +108,8 @@ Result<std::string> TypeTable::name() const {
 }
 
 Result<std::vector<std::uint8_t>> TypeTable::bytes() const {
-  bpf_btf_info info{};
+  bpf_btf_info info;
+  set_zero(info);
   WEIR_CHECK(object_info(descriptor(), info));
   std::vector<std::uint8_t> out(info.btf_size);
   info = {};

@@ -484,9 +484,12 @@ def test_injection_keeps_time():
     pcap_of("slow.pcap", [udp_frame(i) for i in range(11)], gap=20000)
     for arguments, wanted in ((["slow.pcap"], 0.2), (["--speed", "4", "slow.pcap"], 0.05), (["--rate", "50", "slow.pcap"], 0.2),
                               (["--rate", "250", "--loop", "5", "-c", "51", "slow.pcap"], 0.2)):
-        run = subprocess.run([WEIR, "inject", "-i", "v0", "--json", *arguments], capture_output=True, text=True)
-        seconds = summary(run.stdout)["seconds"]
-        assert wanted - 0.001 <= seconds < wanted + 0.4, (arguments, seconds)
+        for last in (False, False, True):  # a busy machine may be late, never early
+            run = subprocess.run([WEIR, "inject", "-i", "v0", "--json", *arguments], capture_output=True, text=True)
+            seconds = summary(run.stdout)["seconds"]
+            assert wanted - 0.001 <= seconds and (seconds < wanted + 0.4 or not last), (arguments, seconds)
+            if seconds < wanted + 0.4:
+                break
 
 
 def test_what_does_not_fit_is_told():

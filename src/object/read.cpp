@@ -44,7 +44,7 @@ class ObjectReader {
     WEIR_CHECK(types());
     WEIR_CHECK(maps());
     WEIR_CHECK(functions());
-    if (const Section* license = elf_.find("license"))
+    if (const Section* license = elf_.find("license"); license != nullptr && !license->bytes.empty())
       object_.license =
           std::string(reinterpret_cast<const char*>(license->bytes.data()),
                       strnlen(reinterpret_cast<const char*>(license->bytes.data()), license->bytes.size()));

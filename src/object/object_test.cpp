@@ -1,5 +1,6 @@
 // Objects: what clang compiles here is read and means the same; what we write we read back; corrupt files are errors.
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <random>
 
@@ -36,13 +37,19 @@ std::vector<std::uint8_t> bytes_of(const std::string& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-// The compiled source, or nothing where there is no clang for BPF.
+// The compiled source, or nothing where there is no clang for BPF. The object holds no name of this run, so that the
+// same compiler gives the same bytes.
 std::vector<std::uint8_t> compiled(const std::string& flags) {
-  const std::string path = testing::TempDir() + "weir_object" + std::to_string(getpid());
-  std::ofstream(path + ".c") << "#define __array(name, val) typeof(val) *name[]\n" << kSource;
-  if (std::system(("clang -O2 " + flags + " -c " + path + ".c -o " + path + ".o 2>" + path + ".log").c_str()) != 0)
-    return {};
-  return bytes_of(path + ".o");
+  const std::string folder = testing::TempDir() + "weir_object" + std::to_string(getpid());
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder + "/object.c") << "#define __array(name, val) typeof(val) *name[]\n" << kSource;
+  const int status = std::system(
+      ("cd " + folder + " && clang -O2 -fdebug-compilation-dir=. " + flags + " -c object.c -o object.o 2>object.log")
+          .c_str());
+  std::vector<std::uint8_t> bytes;
+  if (status == 0) bytes = bytes_of(folder + "/object.o");
+  std::filesystem::remove_all(folder);
+  return bytes;
 }
 
 TEST(Object, ReadsWhatClangWrites) {

@@ -275,7 +275,7 @@ class ObjectReader {
     const Section& home = elf_.sections[symbol.section];
     if ((home.flags & SHF_EXECINSTR) != 0) {
       std::int64_t target = static_cast<std::int64_t>(symbol.value / 8);
-      if (!wide) target += slot.immediate + 1;
+      if (!wide) target += std::int64_t{slot.immediate} + 1;
       else target += slot.immediate / 8;
       const Piece* callee = target < 0 ? nullptr : piece_at(symbol.section, static_cast<std::uint64_t>(target));
       if (callee == nullptr) return bad_at(relocation.place, "the call does not lead to a function");

@@ -164,6 +164,11 @@ bool has_typed_maps(const std::string& bytes) {
 
 Result<LoadedPrograms> load_programs(const std::string& file, const FileLoadOptions& options, std::string& text) {
   WEIR_TRY(const ExtendedInput input, read_extended(file, text));
+  return load_input(file, input, text, options);
+}
+
+Result<LoadedPrograms> load_input(const std::string& file, const ExtendedInput& input, const std::string& text,
+                                  const FileLoadOptions& options) {
   const bool elf = object::is_elf({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
   if (options.loader == "libbpf" && !elf) return fail(usage("libbpf loads ELF objects alone"));
   const bool typed = elf && options.loader == "auto" && has_typed_maps(text);

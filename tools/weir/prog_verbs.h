@@ -11,6 +11,8 @@
 #include <weir/base/error.h>
 #include <weir/kernel/ebpf.h>
 
+#include "extended_input.h"
+
 namespace weir::tool {
 
 void add_prog_dump(CLI::App& prog, int& status);
@@ -45,6 +47,10 @@ struct LoadedPrograms {
 };
 // `text` gets the file's text, for errors with a place.
 Result<LoadedPrograms> load_programs(const std::string& file, const FileLoadOptions& options, std::string& text);
+
+// The same for what was read already.
+Result<LoadedPrograms> load_input(const std::string& file, const ExtendedInput& input, const std::string& text,
+                                  const FileLoadOptions& options);
 
 // A program that the kernel has, or else one of a file. Keeps its maps.
 Result<LoadedPrograms> find_or_load(const std::string& program, const FileLoadOptions& options, std::string& text);

@@ -2,7 +2,7 @@
 //
 // The program sees what its kind sees in a kernel: XDP struct xdp_md, sockets and tc struct __sk_buff, anything else
 // the address (r1) and the length (r2) of the memory or packet. It prints r0, one line a packet. A program that does
-// what it must not do stops with an error and exit status 3.
+// what it must not do stops with an error and exit status 3. With --engine kernel the running kernel runs it.
 #include <linux/bpf.h>
 
 #include <algorithm>
@@ -18,31 +18,16 @@
 #include <weir/capture/source.h>
 #include <weir/engine/ebpf.h>
 #include <weir/runtime/dump.h>
+#include <weir/verify/verify.h>
 
-#include "extended_input.h"
+#include "run_verb.h"
 #include "terminal.h"
+#include "verdict_output.h"
 #include "verbs.h"
 
 namespace weir::tool {
-namespace {
 
-enum class See : std::uint8_t { kMemory, kXdp, kSocket };
-
-struct Options {
-  std::string file;
-  std::string program;
-  std::string memory;
-  std::string memory_hex;
-  std::string capture;
-  std::string engine = "auto";
-  std::string context = "auto";
-  std::uint64_t budget = 1'000'000'000;
-  std::vector<std::string> tail_calls;
-  bool maps = false;
-  bool json = false;
-};
-
-See what_it_sees(const Options& options, const ebpf::Program& program) {
+See what_it_sees(const RunOptions& options, const ebpf::Program& program) {
   if (options.context == "memory") return See::kMemory;
   if (options.context == "xdp") return See::kXdp;
   if (options.context == "socket") return See::kSocket;
@@ -56,6 +41,68 @@ See what_it_sees(const Options& options, const ebpf::Program& program) {
     default: return See::kMemory;
   }
 }
+
+Result<TailCall> read_tail_call(const ExtendedInput& input, const std::string& text) {
+  const std::size_t colon = text.find(':');
+  const std::size_t equals = text.find('=');
+  const auto bad = [&](std::string message) {
+    return fail(Error{.code = ErrorCode::kUsage, .message = std::move(message), .source = "--tail-call"});
+  };
+  if (colon == std::string::npos || equals == std::string::npos || equals < colon)
+    return bad("write it as ARRAY:INDEX=PROGRAM");
+  const std::string index = text.substr(colon + 1, equals - colon - 1);
+  if (index.empty() || index.size() > 9 || index.find_first_not_of("0123456789") != std::string::npos)
+    return bad(fmt::format("'{}' is not an index", index));
+  WEIR_TRY(const ebpf::Program* const program, pick_program(input, text.substr(equals + 1)));
+  return TailCall{text.substr(0, colon), static_cast<std::uint32_t>(std::stoul(index)), program};
+}
+
+int RunResults::add(std::uint64_t number, std::uint64_t value, std::uint64_t steps) {
+  if (options_.json) {
+    nlohmann::json row = {{"result", value}};
+    if (number > 0) row["packet"] = number;
+    if (steps > 0) row["instructions"] = steps;
+    rows_.push_back(std::move(row));
+    return kYes;
+  }
+  constexpr std::string_view kActions[] = {"aborted", "drop", "pass", "tx", "redirect"};
+  const std::string meaning = see_ == See::kXdp && value < 5 ? fmt::format(" ({})", kActions[value]) : "";
+  return print(fmt::format("{}0x{:x}{}\n", number > 0 ? fmt::format("{}: ", number) : "", value, meaning));
+}
+
+void RunResults::add_fault(std::uint64_t number, std::string_view fault, std::uint32_t instruction) {
+  if (options_.json) rows_.push_back({{"packet", number}, {"fault", fault}, {"instruction", instruction}});
+}
+
+int RunResults::finish(std::string_view program, std::string_view engine, int status, const nlohmann::json& maps,
+                       const std::string& maps_text) {
+  int printed = kYes;
+  if (options_.json) {
+    nlohmann::json out = {{"version", 1}, {"program", program}, {"engine", engine}, {"runs", rows_}};
+    if (options_.verify) out["verified"] = true;
+    if (options_.maps) out["maps"] = maps;
+    printed = print(out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  } else if (options_.maps) {
+    printed = print(maps_text);
+  }
+  return printed != kYes ? printed : status;
+}
+
+Status each_packet(const std::string& capture, const std::function<bool(const packet::Packet&, std::uint64_t)>& use) {
+  WEIR_TRY(const std::unique_ptr<capture::Source> source, capture::open(capture));
+  capture::RecordBatch batch;
+  for (std::uint64_t number = 0;;) {
+    batch.clear();
+    WEIR_TRY(const std::size_t count, source->read(batch));
+    if (count == 0) return {};
+    for (const packet::Packet& packet : batch.packets)
+      if (!use(packet, ++number)) return {};
+  }
+}
+
+namespace {
+
+using Options = RunOptions;
 
 Result<std::vector<std::uint8_t>> memory_of(const Options& options) {
   std::vector<std::uint8_t> bytes;
@@ -111,7 +158,7 @@ std::string maps_as_text(const engine::ExtendedEngine& engine) {
 class Runner {
  public:
   Runner(const Options& options, engine::ExtendedEnginePointer engine, See see)
-      : options_(options), engine_(std::move(engine)), see_(see) {}
+      : options_(options), engine_(std::move(engine)), see_(see), results_(options, see) {}
 
   int memory(std::vector<std::uint8_t>& bytes) {
     if (see_ != See::kMemory && bytes.empty())
@@ -123,30 +170,21 @@ class Runner {
   }
 
   int capture() {
-    const Result<std::unique_ptr<capture::Source>> source = capture::open(options_.capture);
-    if (!source) return report(source.error());
-    capture::RecordBatch batch;
-    std::uint64_t number = 0;
     int status = kYes;
-    for (;;) {
-      batch.clear();
-      const Result<std::size_t> count = (*source)->read(batch);
-      if (!count) {
-        finish(kYes);
-        return report(count.error());
-      }
-      if (*count == 0) break;
-      for (const packet::Packet& packet : batch.packets) {
-        bytes_.assign(packet.data, packet.data + packet.length);
-        status = std::max(status, one(bytes_, packet.wire_length, ++number));
-      }
-    }
-    return finish(status);
+    const Status read = each_packet(options_.capture, [&](const packet::Packet& packet, std::uint64_t number) {
+      bytes_.assign(packet.data, packet.data + packet.length);
+      status = std::max(status, one(bytes_, packet.wire_length, number));
+      return true;
+    });
+    if (read) return finish(status);
+    if (any_) finish(kYes);
+    return report(read.error());
   }
 
  private:
   // Runs once; packets have numbers from 1.
   int one(std::vector<std::uint8_t>& bytes, std::uint32_t wire_length, std::uint64_t number) {
+    any_ = true;
     if (see_ != See::kMemory && !buffer_) {
       Result<runtime::PacketBuffer> made = runtime::PacketBuffer::create(262144);
       if (!made) return report(made.error());
@@ -170,89 +208,99 @@ class Runner {
       run.regions = {{run.arguments[0], see_ == See::kXdp ? sizeof(xdp_md) : sizeof(__sk_buff), see_ == See::kSocket}};
     }
     const engine::Outcome outcome = engine_->run(run);
-    if (!outcome) {
-      Error error = engine::describe(outcome);
-      error.source = number > 0 ? fmt::format("{}, packet {}", options_.file, number) : options_.file;
-      report(error);
-      if (options_.json)
-        results_.push_back(
-            {{"packet", number}, {"fault", engine::name_of(outcome.fault)}, {"instruction", outcome.instruction}});
-      return kBadInput;
-    }
-    if (options_.json) {
-      nlohmann::json row = {{"result", outcome.value}};
-      if (number > 0) row["packet"] = number;
-      if (outcome.steps > 0) row["instructions"] = outcome.steps;
-      results_.push_back(std::move(row));
-      return kYes;
-    }
-    return print(fmt::format("{}0x{:x}{}\n", number > 0 ? fmt::format("{}: ", number) : "", outcome.value,
-                             meaning(outcome.value)));
-  }
-
-  std::string meaning(std::uint64_t value) const {
-    if (see_ != See::kXdp) return "";
-    constexpr std::string_view kActions[] = {"aborted", "drop", "pass", "tx", "redirect"};
-    return value < 5 ? fmt::format(" ({})", kActions[value]) : "";
+    if (outcome) return results_.add(number, outcome.value, outcome.steps);
+    Error error = engine::describe(outcome);
+    error.source = number > 0 ? fmt::format("{}, packet {}", options_.file, number) : options_.file;
+    report(error);
+    results_.add_fault(number, engine::name_of(outcome.fault), outcome.instruction);
+    return kBadInput;
   }
 
   int finish(int status) {
-    if (options_.json) {
-      nlohmann::json out = {
-          {"version", 1}, {"program", engine_->program().name}, {"engine", engine_->name()}, {"runs", results_}};
-      if (options_.maps) out["maps"] = maps_as_json(*engine_);
-      const int printed = print(out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
-      return printed != kYes ? printed : status;
-    }
-    if (!options_.maps) return status;
-    const int printed = print(maps_as_text(*engine_));
-    return printed != kYes ? printed : status;
+    return results_.finish(engine_->program().name, engine_->name(), status,
+                           options_.maps && options_.json ? maps_as_json(*engine_) : nlohmann::json(),
+                           options_.maps && !options_.json ? maps_as_text(*engine_) : "");
   }
 
   const Options& options_;
   engine::ExtendedEnginePointer engine_;
   See see_;
+  RunResults results_;
   std::optional<runtime::PacketBuffer> buffer_;
   std::vector<std::uint8_t> bytes_;
-  nlohmann::json results_ = nlohmann::json::array();
+  bool any_ = false;
 };
 
-// Maps of maps hold copies of what their definitions show; that needs a kernel or a program of one's own.
-Result<engine::ExtendedEnginePointer> load(const Options& options, const ExtendedInput& input,
-                                           const ebpf::Program& program,
-                                           std::vector<std::shared_ptr<runtime::Map>> maps) {
-  engine::ExtendedOptions with{.budget = options.budget, .maps = std::move(maps)};
-  with.kind = options.engine == "interpreter" ? engine::ExtendedKind::kInterpreter
-              : options.engine == "native"    ? engine::ExtendedKind::kNative
-                                              : engine::ExtendedKind::kAutomatic;
-  if (input.needs_core)
-    return fail(Error{.code = ErrorCode::kUnsupported,
-                      .message = "the object's accesses are relocated against the types of a kernel (CO-RE)",
-                      .hint = "load it with libbpf"});
-  WEIR_TRY(const ebpf::Checked checked, ebpf::check(program));
-  return engine::load_extended(checked, with);
+// What the verifier may take for granted: the memory is there as given; packets differ.
+ebpf::Premise premise_of(const Options& options, const ebpf::Program& program, See see, std::size_t memory) {
+  ebpf::Premise premise;
+  if (see == See::kXdp) premise.type = ebpf::ProgramType::kXdp;
+  if (see == See::kSocket) premise.type = options.context == "auto" ? program.type : ebpf::ProgramType::kSocketFilter;
+  if (see == See::kMemory && options.capture.empty()) premise.memory_least = premise.memory_most = memory;
+  return premise;
 }
 
-// ARRAY:INDEX=PROGRAM
-Status add_tail_call(const Options& options, const ExtendedInput& input, const engine::ExtendedEngine& main,
-                     const std::string& text) {
-  const std::size_t colon = text.find(':');
-  const std::size_t equals = text.find('=');
-  const auto bad = [&](std::string message) {
-    return fail(Error{.code = ErrorCode::kUsage, .message = std::move(message), .source = "--tail-call"});
-  };
-  if (colon == std::string::npos || equals == std::string::npos || equals < colon)
-    return bad("write it as ARRAY:INDEX=PROGRAM");
-  const std::string index = text.substr(colon + 1, equals - colon - 1);
-  if (index.empty() || index.size() > 9 || index.find_first_not_of("0123456789") != std::string::npos)
-    return bad(fmt::format("'{}' is not an index", index));
-  WEIR_TRY(const ebpf::Program* const program, pick_program(input, text.substr(equals + 1)));
-  for (const auto& map : main.maps()) {
-    if (map->definition().name != text.substr(0, colon)) continue;
-    WEIR_TRY(engine::ExtendedEnginePointer loaded, load(options, input, *program, main.maps()));
-    return engine::set_tail_call(*map, static_cast<std::uint32_t>(std::stoul(index)), std::move(loaded));
+class Loader {
+ public:
+  Loader(const Options& options, const ExtendedInput& input, See see, std::size_t memory)
+      : options_(options), input_(input), see_(see), memory_(memory) {}
+
+  // Shows the refusal, and says so in refused().
+  Result<engine::ExtendedEnginePointer> load(const ebpf::Program& program,
+                                             std::vector<std::shared_ptr<runtime::Map>> maps) {
+    engine::ExtendedOptions with{.budget = options_.budget, .maps = std::move(maps)};
+    with.kind = options_.engine == "interpreter" ? engine::ExtendedKind::kInterpreter
+                : options_.engine == "native"    ? engine::ExtendedKind::kNative
+                                                 : engine::ExtendedKind::kAutomatic;
+    if (input_.needs_core)
+      return fail(Error{.code = ErrorCode::kUnsupported,
+                        .message = "the object's accesses are relocated against the types of a kernel (CO-RE)",
+                        .hint = "run it in the kernel: --engine kernel"});
+    if (options_.verify) {
+      const verify::Report report = examine(program);
+      if (!report.verified) return fail(verify::to_error(*report.refusal));
+      return engine::load_extended(*report.verified, with);
+    }
+    WEIR_TRY(const ebpf::Checked checked, ebpf::check(program));
+    return engine::load_extended(checked, with);
   }
-  return bad(fmt::format("there is no map '{}'", text.substr(0, colon)));
+
+  verify::Report examine(const ebpf::Program& program) {
+    verify::Options with;
+    with.premise = premise_of(options_, program, see_, memory_);
+    verify::Report report = verify::examine(program, with);
+    if (report.refusal) {
+      refused_ = true;
+      const VerdictRow row{program, with.premise.type, "", report};
+      if (options_.json)
+        print(nlohmann::json({{"version", 1}, {"accepted", false}, {"programs", {verdict_as_json(row)}}})
+                  .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) +
+              "\n");
+      else say(verdict_as_text(row));
+    }
+    return report;
+  }
+
+  bool refused() const { return refused_; }
+
+ private:
+  const Options& options_;
+  const ExtendedInput& input_;
+  See see_;
+  std::size_t memory_;
+  bool refused_ = false;
+};
+
+Status add_tail_call(Loader& loader, const ExtendedInput& input, const engine::ExtendedEngine& main,
+                     const std::string& text) {
+  WEIR_TRY(const TailCall call, read_tail_call(input, text));
+  for (const auto& map : main.maps()) {
+    if (map->definition().name != call.array) continue;
+    WEIR_TRY(engine::ExtendedEnginePointer loaded, loader.load(*call.program, main.maps()));
+    return engine::set_tail_call(*map, call.index, std::move(loaded));
+  }
+  return fail(Error{
+      .code = ErrorCode::kUsage, .message = fmt::format("there is no map '{}'", call.array), .source = "--tail-call"});
 }
 
 int run(const Options& options) {
@@ -261,19 +309,26 @@ int run(const Options& options) {
   if (!input) return report(input.error(), text);
   const Result<const ebpf::Program*> program = pick_program(*input, options.program);
   if (!program) return report(program.error());
-  const Result<engine::ExtendedEnginePointer> engine = load(options, *input, **program, {});
+  Result<std::vector<std::uint8_t>> memory = options.capture.empty() ? memory_of(options) : std::vector<std::uint8_t>();
+  if (!memory) return report(memory.error());
+  const See see = what_it_sees(options, **program);
+  Loader loader(options, *input, see, memory->size());
+  if (options.engine == "kernel") {
+    if (options.verify && !loader.examine(**program).verified) return kBadInput;
+    return run_in_kernel(options, *input, **program, text, *memory);
+  }
+  const Result<engine::ExtendedEnginePointer> engine = loader.load(**program, {});
   if (!engine) {
+    if (loader.refused()) return kBadInput;
     Error error = engine.error();
     error.source = options.file;
     return report(error);
   }
   for (const std::string& tail_call : options.tail_calls)
-    if (const Status status = add_tail_call(options, *input, **engine, tail_call); !status)
-      return report(status.error());
-  Runner runner(options, *engine, what_it_sees(options, **program));
-  if (!options.capture.empty()) return runner.capture();
-  Result<std::vector<std::uint8_t>> memory = memory_of(options);
-  return memory ? runner.memory(*memory) : report(memory.error());
+    if (const Status status = add_tail_call(loader, *input, **engine, tail_call); !status)
+      return loader.refused() ? static_cast<int>(kBadInput) : report(status.error());
+  Runner runner(options, *engine, see);
+  return options.capture.empty() ? runner.memory(*memory) : runner.capture();
 }
 
 }  // namespace
@@ -286,8 +341,8 @@ void add_run(CLI::App& app, int& status) {
   verb->add_option("--mem", options->memory, "memory or one packet: the bytes of this file");
   verb->add_option("--mem-hex", options->memory_hex, "the same, as hexadecimal digits");
   verb->add_option("--pcap", options->capture, "run over each packet of this capture");
-  verb->add_option("--engine", options->engine, "auto, interpreter or native")
-      ->check(CLI::IsMember({"auto", "interpreter", "native"}))
+  verb->add_option("--engine", options->engine, "auto, interpreter, native, or kernel: the running kernel's test run")
+      ->check(CLI::IsMember({"auto", "interpreter", "native", "kernel"}))
       ->capture_default_str();
   verb->add_option("--context", options->context, "what the program sees: auto (by its kind), memory, xdp or socket")
       ->check(CLI::IsMember({"auto", "memory", "xdp", "socket"}))
@@ -296,6 +351,7 @@ void add_run(CLI::App& app, int& status) {
       ->capture_default_str();
   verb->add_option("--tail-call", options->tail_calls,
                    "put a program of the object into a program array: ARRAY:INDEX=PROGRAM");
+  verb->add_flag("--verify", options->verify, "verify the program first; what is proven is not checked again");
   verb->add_flag("--maps", options->maps, "print the maps afterwards");
   verb->add_flag("--json", options->json, "print JSON");
   verb->callback([options, &status] { status = run(*options); });

@@ -13,6 +13,7 @@
 #include "extended_input.h"
 #include "premise.h"
 #include "terminal.h"
+#include "verdict_output.h"
 #include "verbs.h"
 
 namespace weir::tool {
@@ -30,36 +31,6 @@ struct Options {
   bool json = false;
 };
 
-nlohmann::json line_as_json(const ebpf::SourceLine& line) {
-  nlohmann::json out = {{"file", line.file}, {"line", line.line}};
-  if (line.column != 0) out["column"] = line.column;
-  if (!line.text.empty()) out["text"] = line.text;
-  return out;
-}
-
-nlohmann::json refusal_as_json(const verify::Refusal& refusal) {
-  nlohmann::json path = nlohmann::json::array();
-  for (const verify::Decision& decision : refusal.path) {
-    nlohmann::json row = {{"instruction", decision.instruction},
-                          {"code", decision.text},
-                          {"taken", decision.taken},
-                          {"sure", decision.sure}};
-    if (decision.line) row["source"] = line_as_json(*decision.line);
-    path.push_back(std::move(row));
-  }
-  nlohmann::json out = {{"rule", verify::name_of(refusal.rule)},
-                        {"instruction", refusal.instruction},
-                        {"code", refusal.text},
-                        {"message", refusal.message},
-                        {"required", refusal.required},
-                        {"known", refusal.known},
-                        {"path", path},
-                        {"decisions_before", refusal.decisions_before},
-                        {"suggestion", refusal.suggestion}};
-  if (refusal.line) out["source"] = line_as_json(*refusal.line);
-  return out;
-}
-
 class Verifier {
  public:
   explicit Verifier(const Options& options) : options_(options) {}
@@ -75,28 +46,10 @@ class Verifier {
     if (options_.log) with.log = [](std::string_view line) { say(std::string(line) + "\n"); };
     const verify::Report report = verify::examine(program, with);
     if (!report.verified) status = kNo;
-    const std::string name = !program.name.empty() ? program.name : section.empty() ? "program" : section;
-    const verify::Statistics& numbers = report.statistics;
-    const std::string seen =
-        with.premise.type == ebpf::ProgramType::kUnspec ? "memory" : ebpf::name_of(with.premise.type);
-    if (options_.json) {
-      nlohmann::json row = {{"program", name},
-                            {"type", seen},
-                            {"accepted", report.verified.has_value()},
-                            {"instructions", program.size()},
-                            {"steps", numbers.steps},
-                            {"paths", numbers.paths},
-                            {"stack", numbers.stack}};
-      if (!section.empty()) row["section"] = section;
-      if (report.refusal) row["refusal"] = refusal_as_json(*report.refusal);
-      rows.push_back(std::move(row));
-      return true;
-    }
-    if (report.verified)
-      return print(fmt::format("{}: accepted as {}: {} instructions, {} walked on {} path{}, {} bytes of stack\n", name,
-                               seen, program.size(), numbers.steps, numbers.paths, numbers.paths == 1 ? "" : "s",
-                               numbers.stack)) == kYes;
-    return print(fmt::format("{}: refused as {}: {}", name, seen, verify::explain(*report.refusal))) == kYes;
+    const VerdictRow row{program, with.premise.type, section, report};
+    if (!options_.json) return print(verdict_as_text(row)) == kYes;
+    rows.push_back(verdict_as_json(row));
+    return true;
   }
 
   int status = kYes;

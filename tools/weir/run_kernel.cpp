@@ -1,0 +1,181 @@
+// weir run --engine kernel: the program loaded into the running kernel and run there, over the same inputs, shown in
+// the same form. Exports run_in_kernel.
+//
+// The kernel's test run takes the Ethernet header off before it shows a packet to socket filters and their like, but
+// not for XDP and tc. weir run shows all of them the whole packet: such a packet gets a header more, for the kernel to
+// take off. Source: net/bpf/test_run.c, bpf_prog_test_run_skb.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include <weir/kernel/ebpf.h>
+#include <weir/runtime/dump.h>
+
+#include "map_entry.h"
+#include "prog_verbs.h"
+#include "run_verb.h"
+#include "terminal.h"
+
+namespace weir::tool {
+namespace {
+
+using Bytes = std::vector<std::uint8_t>;
+using ebpf::ProgramType;
+
+constexpr std::size_t kHeader = 14;  // bytes of an Ethernet header
+
+bool loses_header(ProgramType type) {
+  switch (type) {
+    case ProgramType::kSocketFilter:
+    case ProgramType::kCgroupSkb:
+    case ProgramType::kLwtIn:
+    case ProgramType::kLwtOut:
+    case ProgramType::kLwtXmit:
+    case ProgramType::kLwtSeg6local: return true;
+    default: return false;
+  }
+}
+// Their test run takes what r1 points to, and no packet.
+bool takes_context(ProgramType type) { return type == ProgramType::kRawTracepoint || type == ProgramType::kSyscall; }
+
+std::string source_name(const RunOptions& options) { return options.file == "-" ? "standard input" : options.file; }
+
+// As which type the kernel shall load it; an error where it is none of a kernel's.
+Result<ProgramType> kernel_type(const RunOptions& options, const ebpf::Program& program) {
+  const See sees_alone = what_it_sees(RunOptions(), program);
+  if (options.context == "xdp") return ProgramType::kXdp;
+  if (options.context == "socket") return sees_alone == See::kSocket ? program.type : ProgramType::kSocketFilter;
+  if (options.context == "memory" || program.type == ProgramType::kUnspec)
+    return fail(Error{.code = ErrorCode::kUsage,
+                      .message = "the kernel has no programs that see plain memory",
+                      .source = source_name(options),
+                      .hint = "say what it sees: --context xdp or socket, or '.program xdp NAME' in assembler text"});
+  return program.type;
+}
+
+class KernelRunner {
+ public:
+  KernelRunner(const RunOptions& options, LoadedPrograms loaded, ProgramType type, See see)
+      : options_(options), loaded_(std::move(loaded)), type_(type), results_(options, see) {}
+
+  int memory(const Bytes& bytes) { return finish(one(bytes, 0)); }
+
+  int capture() {
+    int status = kYes;
+    const Status read = each_packet(options_.capture, [&](const packet::Packet& packet, std::uint64_t number) {
+      status = std::max(status, one({packet.data, packet.length}, number));
+      return !hopeless_;
+    });
+    status = finish(status);
+    return read ? status : report(read.error());
+  }
+
+ private:
+  int one(ByteSpan bytes, std::uint64_t number) {
+    kernel::TestRun run{.input = bytes};
+    if (takes_context(type_)) run = {.context = bytes};
+    if (loses_header(type_)) {
+      packet_.assign(kHeader, 0);
+      if (bytes.size() >= kHeader) std::copy_n(bytes.begin() + 12, 2, packet_.begin() + 12);
+      packet_.insert(packet_.end(), bytes.begin(), bytes.end());
+      run.input = packet_;
+    }
+    const Result<kernel::TestResult> ran = loaded_.programs.front().program.test_run(run);
+    if (ran) return results_.add(number, ran->value, 0);
+    Error error = ran.error();
+    error.source = number > 0 ? fmt::format("{}, packet {}", options_.capture, number) : source_name(options_);
+    constexpr int kNotSupported = 524;  // ENOTSUPP
+    hopeless_ = error.system_error == kNotSupported || error.system_error == EOPNOTSUPP;
+    if (hopeless_) error.hint = fmt::format("the kernel cannot test programs of type {}", ebpf::name_of(type_));
+    else if (error.system_error == EINVAL && bytes.empty())
+      error.hint = "programs on packets need one: --mem, --mem-hex or --pcap";
+    else if (error.system_error == EINVAL && bytes.size() < kHeader && !loses_header(type_))
+      error.hint = "the kernel wants an Ethernet header, 14 bytes at least";
+    else if (error.system_error == EINVAL || error.system_error == ENOMEM)
+      error.hint = fmt::format("the kernel's test run takes no packet of {} bytes", bytes.size());
+    report(error);
+    results_.add_fault(number, "kernel", 0);
+    return kBadInput;
+  }
+
+  int finish(int status) {
+    const std::string& name = loaded_.programs.front().name;
+    if (!options_.maps) return results_.finish(name, "kernel", status, {}, "");
+    nlohmann::json maps = nlohmann::json::array();
+    std::string text;
+    for (const LoadedPrograms::Map& map : loaded_.maps) show(map, maps, text);
+    return results_.finish(name, "kernel", status, maps, text);
+  }
+
+  // As the maps of user space are shown; arrays' zeros are counted, not shown.
+  static void show(const LoadedPrograms::Map& map, nlohmann::json& json, std::string& text) {
+    const ebpf::MapDefinition& definition = map.map.definition();
+    nlohmann::json entries = nlohmann::json::array();
+    std::string lines;
+    std::uint32_t count = 0, zeros = 0;
+    const bool references = definition.type == ebpf::MapType::kProgArray ||
+                            definition.type == ebpf::MapType::kArrayOfMaps ||
+                            definition.type == ebpf::MapType::kHashOfMaps;
+    if (definition.key_size != 0 && !references)
+      (void)map.map.iterate([&](ByteSpan key, ByteSpan value) {
+        ++count;
+        entries.push_back({{"key", hex_bytes(key)}, {"value", hex_bytes(value)}});
+        const bool zero = std::all_of(value.begin(), value.end(), [](std::uint8_t byte) { return byte == 0; });
+        if (zero && definition.type == ebpf::MapType::kArray) ++zeros;
+        else lines += fmt::format("  {}: {}\n", hex_bytes(key), hex_bytes(value));
+        return count >= 100000;
+      });
+    if (zeros > 0) lines += fmt::format("  ({} more, all zeros)\n", zeros);
+    text += fmt::format("map {} ({}, {} entries)\n{}", map.name, ebpf::name_of(definition.type), count, lines);
+    json.push_back({{"name", map.name}, {"type", ebpf::name_of(definition.type)}, {"entries", entries}});
+  }
+
+  const RunOptions& options_;
+  LoadedPrograms loaded_;
+  ProgramType type_;
+  RunResults results_;
+  Bytes packet_;
+  bool hopeless_ = false;  // no other packet will fare better
+};
+
+Status add_tail_calls(const RunOptions& options, const ExtendedInput& input, LoadedPrograms& loaded) {
+  for (const std::string& text : options.tail_calls) {
+    WEIR_TRY(const TailCall call, read_tail_call(input, text));
+    const auto map = std::find_if(loaded.maps.begin(), loaded.maps.end(),
+                                  [&](const LoadedPrograms::Map& one) { return one.name == call.array; });
+    const auto target =
+        std::find_if(loaded.programs.begin(), loaded.programs.end(),
+                     [&](const LoadedPrograms::Program& one) { return one.name == call.program->name; });
+    if (map == loaded.maps.end() || target == loaded.programs.end())
+      return fail(Error{.code = ErrorCode::kUsage,
+                        .message = fmt::format("there is no map '{}'", call.array),
+                        .source = "--tail-call"});
+    const int descriptor = target->program.descriptor();
+    WEIR_CHECK(map->map.set({reinterpret_cast<const std::uint8_t*>(&call.index), 4},
+                            {reinterpret_cast<const std::uint8_t*>(&descriptor), 4}));
+  }
+  return {};
+}
+
+}  // namespace
+
+int run_in_kernel(const RunOptions& options, const ExtendedInput& input, const ebpf::Program& program,
+                  const std::string& text, const std::vector<std::uint8_t>& memory) {
+  const Result<ProgramType> type = kernel_type(options, program);
+  if (!type) return report(type.error());
+  // Tail calls need the other programs too.
+  FileLoadOptions with{.only = program.name, .all = !options.tail_calls.empty()};
+  if (*type != program.type) with.type = ebpf::name_of(*type);
+  Result<LoadedPrograms> loaded = load_input(options.file, input, text, with);
+  if (!loaded) return report(loaded.error());
+  const auto chosen = std::find_if(loaded->programs.begin(), loaded->programs.end(),
+                                   [&](const LoadedPrograms::Program& one) { return one.name == program.name; });
+  if (chosen != loaded->programs.end()) std::iter_swap(loaded->programs.begin(), chosen);
+  if (const Status added = add_tail_calls(options, input, *loaded); !added) return report(added.error());
+  RunOptions seen = options;
+  if (*type == ProgramType::kXdp) seen.context = "xdp";
+  KernelRunner runner(options, std::move(*loaded), *type, what_it_sees(seen, program));
+  return options.capture.empty() ? runner.memory(memory) : runner.capture();
+}
+
+}  // namespace weir::tool

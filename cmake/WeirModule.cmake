@@ -60,7 +60,7 @@ function(weir_test name)
   # Tests are compiled quickly rather than well; what they test keeps its flags.
   target_compile_options(${name} PRIVATE $<$<NOT:$<CONFIG:Debug>>:-O1>)
   target_link_libraries(${name} PRIVATE weir_options ${T_LIBRARIES} GTest::gtest GTest::gmock GTest::gtest_main)
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 120 PROPERTIES
+  gtest_discover_tests(${name} NO_PRETTY_VALUES DISCOVERY_TIMEOUT 120 PROPERTIES
     ENVIRONMENT "WEIR_SOURCE_DIR=${PROJECT_SOURCE_DIR}" TIMEOUT 600)
 endfunction()
 

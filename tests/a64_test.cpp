@@ -6,6 +6,7 @@
 #include <fstream>
 #include <string>
 
+#include "a64/emulated_runner.h"
 #include "engine/plan_builder.h"
 #include "engine/scalar_a64.h"
 #include "engines.h"
@@ -26,18 +27,6 @@ namespace {
 // What the runner reads, and what it must answer.
 class Session {
  public:
-  Session() {
-    char name[] = "/tmp/weir-a64-XXXXXX";
-    if (::mkdtemp(name) != nullptr) folder_ = name;
-  }
-  ~Session() {
-    std::remove((folder_ + "/in").c_str());
-    std::remove((folder_ + "/out").c_str());
-    ::rmdir(folder_.c_str());
-  }
-  Session(const Session&) = delete;
-  Session& operator=(const Session&) = delete;
-
   // Says whether the program can be made into AArch64 code.
   bool add(const cbpf::Checked& program, const std::vector<packet::Packet>& packets) {
     const auto code = engine::assemble_a64(engine::plan_of(program.program()));
@@ -45,16 +34,16 @@ class Session {
       EXPECT_EQ(code.error().code, ErrorCode::kUnsupported);
       return false;
     }
-    number(static_cast<std::uint32_t>(code->size()));
-    append(code->data(), code->size());
-    number(static_cast<std::uint32_t>(packets.size()));
+    runner_.number(static_cast<std::uint32_t>(code->size()));
+    runner_.append(code->data(), code->size());
+    runner_.number(static_cast<std::uint32_t>(packets.size()));
     for (const packet::Packet& packet : packets) {
       static constexpr packet::Metadata kNone{};
-      number(packet.length);
-      number(packet.wire_length);
-      number(packet.metadata != nullptr ? 1 : 0);
-      append(packet.metadata != nullptr ? packet.metadata : &kNone, sizeof kNone);
-      append(packet.data, packet.length);
+      runner_.number(packet.length);
+      runner_.number(packet.wire_length);
+      runner_.number(packet.metadata != nullptr ? 1 : 0);
+      runner_.append(packet.metadata != nullptr ? packet.metadata : &kNone, sizeof kNone);
+      runner_.append(packet.data, packet.length);
       expected_.push_back({reference::run(program.program(), packet).verdict, texts_.size()});
     }
     texts_.push_back(cbpf::write(program.program(), cbpf::Format::kText));
@@ -62,11 +51,7 @@ class Session {
   }
 
   void run_and_compare() {
-    std::ofstream(folder_ + "/in", std::ios::binary).write(input_.data(), static_cast<std::streamsize>(input_.size()));
-    const std::string command =
-        std::string(WEIR_A64_EMULATOR) + " " + WEIR_A64_RUNNER + " <" + folder_ + "/in >" + folder_ + "/out";
-    ASSERT_EQ(std::system(command.c_str()), 0) << command;
-    std::ifstream out(folder_ + "/out", std::ios::binary);
+    std::ifstream out = runner_.run();
     for (const Expected& expected : expected_) {
       std::uint32_t verdict = 0;
       ASSERT_TRUE(out.read(reinterpret_cast<char*>(&verdict), sizeof verdict));
@@ -79,11 +64,7 @@ class Session {
     std::uint32_t verdict;
     std::size_t program;
   };
-  void append(const void* bytes, std::size_t size) { input_.append(static_cast<const char*>(bytes), size); }
-  void number(std::uint32_t value) { append(&value, sizeof value); }
-
-  std::string folder_;
-  std::string input_;
+  tests::EmulatedRunner runner_{WEIR_A64_EMULATOR, WEIR_A64_RUNNER};
   std::vector<Expected> expected_;
   std::vector<std::string> texts_;
 };

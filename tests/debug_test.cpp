@@ -10,6 +10,7 @@
 #include <weir/debug/session.h>
 #include <weir/engine/engine.h>
 
+#include "random_metadata.h"
 #include "random_program.h"
 #include "reference/reference_interpreter.h"
 #include "rounds.h"
@@ -37,20 +38,6 @@ std::vector<std::uint8_t> random_bytes(tests::ProgramMaker& maker) {
   return bytes;
 }
 
-packet::Metadata some_metadata(tests::ProgramMaker& maker) {
-  return {.protocol = 0x0800,
-          .type = maker.below(5),
-          .interface_index = 3,
-          .mark = maker.below(9),
-          .queue = 1,
-          .hardware_type = 1,
-          .receive_hash = 77,
-          .cpu = 2,
-          .vlan_tci = 5,
-          .vlan_present = 1,
-          .vlan_protocol = 0x8100};
-}
-
 TEST(DebugMachine, AgreesWithTheReferenceAndTheEngines) {
   tests::ProgramMaker maker(11);
   int checked = 0;
@@ -62,7 +49,7 @@ TEST(DebugMachine, AgreesWithTheReferenceAndTheEngines) {
     ASSERT_TRUE(engine);
     for (int p = 0; p < 3; ++p) {
       const std::vector<std::uint8_t> bytes = random_bytes(maker);
-      const packet::Metadata metadata = some_metadata(maker);
+      const packet::Metadata metadata = tests::some_metadata(maker);
       packet::Packet packet = packet::make_packet(bytes);
       packet.wire_length += maker.below(3);
       packet.metadata = &metadata;

@@ -12,6 +12,7 @@
 #include <weir/base/render.h>
 #include <weir/ebpf/text.h>
 
+#include "a64/emulated_runner.h"
 #include "conformance/cases.h"
 #include "engine/ebpf_a64.h"
 #include "random_extended.h"
@@ -28,18 +29,6 @@ namespace {
 
 class Session {
  public:
-  Session() {
-    char name[] = "/tmp/weir-a64-XXXXXX";
-    if (::mkdtemp(name) != nullptr) folder_ = name;
-  }
-  ~Session() {
-    std::remove((folder_ + "/in").c_str());
-    std::remove((folder_ + "/out").c_str());
-    ::rmdir(folder_.c_str());
-  }
-  Session(const Session&) = delete;
-  Session& operator=(const Session&) = delete;
-
   void add(const ebpf::Checked& checked, const std::vector<std::uint8_t>& memory, bool conformance, bool blind) {
     const ebpf::Program& program = checked.program();
     engine::ExtendedOptions options;
@@ -50,25 +39,25 @@ class Session {
     ASSERT_TRUE(code) << code.error().message;
     const auto bytes = engine::assemble_extended_a64(**code, engine::find_facts(**code));
     ASSERT_TRUE(bytes) << bytes.error().message << write(program, ebpf::Format::kListing);
-    number(conformance ? 1 : 0);
-    number(program.size());
-    append(program.instructions.data(), program.size() * sizeof(ebpf::Instruction));
-    number(program.maps.size());
+    runner_.number(conformance ? 1 : 0);
+    runner_.number(program.size());
+    runner_.append(program.instructions.data(), program.size() * sizeof(ebpf::Instruction));
+    runner_.number(program.maps.size());
     for (const ebpf::MapDefinition& map : program.maps) {
-      number(static_cast<std::uint32_t>(map.type));
-      number(map.key_size);
-      number(map.value_size);
-      number(map.max_entries);
+      runner_.number(static_cast<std::uint32_t>(map.type));
+      runner_.number(map.key_size);
+      runner_.number(map.value_size);
+      runner_.number(map.max_entries);
     }
-    number(program.map_references.size());
+    runner_.number(program.map_references.size());
     for (const ebpf::MapReference& reference : program.map_references) {
-      number(reference.instruction);
-      number(reference.map);
+      runner_.number(reference.instruction);
+      runner_.number(reference.map);
     }
-    number(memory.size());
-    append(memory.data(), memory.size());
-    number(bytes->size());
-    append(bytes->data(), bytes->size());
+    runner_.number(memory.size());
+    runner_.append(memory.data(), memory.size());
+    runner_.number(bytes->size());
+    runner_.append(bytes->data(), bytes->size());
     texts_.push_back(write(program, ebpf::Format::kListing));
   }
 
@@ -78,11 +67,7 @@ class Session {
   };
   // One answer a program; machine code and interpreter agree in each.
   std::vector<Answer> run() {
-    std::ofstream(folder_ + "/in", std::ios::binary).write(input_.data(), static_cast<std::streamsize>(input_.size()));
-    const std::string command =
-        std::string(WEIR_A64_EMULATOR) + " " + WEIR_A64_EXTENDED_RUNNER + " <" + folder_ + "/in >" + folder_ + "/out";
-    EXPECT_EQ(std::system(command.c_str()), 0) << command;
-    std::ifstream out(folder_ + "/out", std::ios::binary);
+    std::ifstream out = runner_.run();
     std::vector<Answer> answers;
     for (const std::string& text : texts_) {
       Answer answer{};
@@ -105,13 +90,7 @@ class Session {
   }
 
  private:
-  void append(const void* bytes, std::size_t size) { input_.append(static_cast<const char*>(bytes), size); }
-  void number(std::size_t value) {
-    const auto word = static_cast<std::uint32_t>(value);
-    append(&word, sizeof word);
-  }
-  std::string folder_;
-  std::string input_;
+  tests::EmulatedRunner runner_{WEIR_A64_EMULATOR, WEIR_A64_EXTENDED_RUNNER};
   std::vector<std::string> texts_;
 };
 

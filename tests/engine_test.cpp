@@ -11,6 +11,7 @@
 #include <weir/engine/engine.h>
 
 #include "engines.h"
+#include "random_metadata.h"
 #include "random_program.h"
 #include "reference/reference_interpreter.h"
 #include "reference/steered_packets.h"
@@ -80,20 +81,6 @@ void compare_all(const cbpf::Checked& program, const packet::Columns& columns) {
   }
 }
 
-packet::Metadata some_metadata(tests::ProgramMaker& maker) {
-  return {.protocol = 0x0800,
-          .type = maker.below(5),
-          .interface_index = 3,
-          .mark = 9,
-          .queue = 1,
-          .hardware_type = 1,
-          .receive_hash = 77,
-          .cpu = 2,
-          .vlan_tci = 5,
-          .vlan_present = 1,
-          .vlan_protocol = 0x8100};
-}
-
 TEST(Engine, AgreesWithTheReferenceOnRandomPrograms) {
   tests::ProgramMaker maker(7);
   PagedPackets memory;
@@ -102,7 +89,7 @@ TEST(Engine, AgreesWithTheReferenceOnRandomPrograms) {
     auto program = cbpf::check(maker.next(), {.target = cbpf::Target::kUser});
     if (!program || tests::draws_numbers(program->program())) continue;
     ++checked;
-    const packet::Metadata metadata = some_metadata(maker);
+    const packet::Metadata metadata = tests::some_metadata(maker);
     const bool all_long = maker.below(2) == 0;  // groups without short packets are what vector code takes
     for (std::uint32_t p = 0; p < PagedPackets::kCount; ++p) {
       const std::uint32_t size = all_long ? 54 + maker.below(20) : maker.below(72);
@@ -151,7 +138,7 @@ TEST(Engine, ColumnsAndBitsAgreeWithSinglePackets) {
   constexpr std::size_t kCount = 1100;  // more than one chunk of match(), and not a multiple of 64
   std::vector<std::uint8_t> bytes(kCount * 80);
   for (std::uint8_t& byte : bytes) byte = static_cast<std::uint8_t>(maker.below(4));
-  const packet::Metadata metadata = some_metadata(maker);
+  const packet::Metadata metadata = tests::some_metadata(maker);
   std::vector<std::uint32_t> offsets, lengths, wire_lengths;
   std::vector<const packet::Metadata*> all_metadata;
   for (std::uint32_t i = 0; i < kCount; ++i) {

@@ -9,6 +9,7 @@
 #include <weir/packet/link_type.h>
 #include <weir/packet/packet.h>
 
+#include "random_metadata.h"
 #include "random_program.h"
 #include "reference/steered_packets.h"
 
@@ -24,20 +25,7 @@ inline bool is_unrepeatable(const cbpf::Program& program) {
 class RandomPacket {
  public:
   explicit RandomPacket(ProgramMaker& maker)
-      : bytes_(maker.below(72)),
-        metadata_{.protocol = 0x0800,
-                  .type = maker.below(5),
-                  .interface_index = 3,
-                  .mark = 9,
-                  .queue = 1,
-                  .hardware_type = 1,
-                  .receive_hash = 77,
-                  .cpu = 2,
-                  .vlan_tci = 5,
-                  .vlan_present = 1,
-                  .vlan_protocol = 0x8100},
-        beyond_(maker.below(9)),
-        known_(maker.below(2) == 0) {
+      : bytes_(maker.below(72)), metadata_(some_metadata(maker)), beyond_(maker.below(9)), known_(maker.below(2) == 0) {
     for (std::uint8_t& byte : bytes_)
       byte = static_cast<std::uint8_t>(maker.below(3) == 0 ? maker.below(256) : maker.below(3));
   }

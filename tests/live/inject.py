@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""weir inject: packets arrive as they are and when they should.
+
+usage: inject.py WEIR [PATTERN...]    see harness.py
+"""
+import pathlib
+import subprocess
+
+import harness
+from harness import WEIR, Capture, check, pcap_of, summary, udp_frame
+
+
+def test_injected_packets_arrive_as_they_are():
+    frames = [udp_frame(i, size=60 + i % 900) for i in range(1000)]
+    pcap_of("in.pcap", frames)
+    for pace in (["-t"], ["-t", "--bypass-queues"], ["--rate", "20k"], ["--bit-rate", "100M"], ["--speed", "10"]):
+        capture = Capture("-w", "out.pcap", "--format", "pcap", "udp")
+        run = subprocess.run([WEIR, "inject", "-i", "v0", *pace, "--json", "in.pcap"], capture_output=True, text=True)
+        check((run.returncode, summary(run.stdout)["packets"]), (0, 1000), run.stderr)
+        capture.end()
+        data = pathlib.Path("out.pcap").read_bytes()[24:]
+        for i, frame in enumerate(frames):
+            check(data[16:16 + len(frame)], frame, f"{pace}: packet {i}")
+            data = data[16 + len(frame):]
+
+
+def test_injection_keeps_time():
+    pcap_of("slow.pcap", [udp_frame(i) for i in range(11)], gap=20000)
+    for arguments, wanted in ((["slow.pcap"], 0.2), (["--speed", "4", "slow.pcap"], 0.05), (["--rate", "50", "slow.pcap"], 0.2),
+                              (["--rate", "250", "--loop", "5", "-c", "51", "slow.pcap"], 0.2)):
+        for last in (False, False, True):  # a busy machine may be late, never early
+            run = subprocess.run([WEIR, "inject", "-i", "v0", "--json", *arguments], capture_output=True, text=True)
+            seconds = summary(run.stdout)["seconds"]
+            assert wanted - 0.001 <= seconds and (seconds < wanted + 0.4 or not last), (arguments, seconds)
+            if seconds < wanted + 0.4:
+                break
+
+
+def test_what_does_not_fit_is_told():
+    pcap_of("long.pcap", [udp_frame(1), udp_frame(2, size=4000), udp_frame(3)])
+    run = subprocess.run([WEIR, "inject", "-i", "v0", "-t", "long.pcap"], capture_output=True, text=True)
+    check(run.returncode, 3, run.stderr)
+    assert "2 packets sent" in run.stderr and "MTU" in run.stderr, run.stderr
+    run = subprocess.run([WEIR, "inject", "-i", "v9", "-t", "long.pcap"], capture_output=True, text=True)
+    check(run.returncode, 3, run.stderr)
+    assert "did you mean" in run.stderr or "there are" in run.stderr, run.stderr
+
+
+harness.main(globals())

@@ -1,26 +1,53 @@
 // The one renderer of messages. Exports render, one_line and locate.
 //
 // Text is cut at line breaks and shown with the place underlined: one '^' a character. What is not printable is shown
-// as '?' so that bytes of a hostile file never reach the terminal. Widths count code points, which is right for the
-// texts met here (expressions, assembler); wide East Asian characters shift the caret by one each.
+// as '?' so that bytes of a hostile file never reach the terminal; a byte that is no UTF-8 is a character of its own.
+// Widths count code points, which is right for the texts met here (expressions, assembler); wide East Asian characters
+// shift the caret by one each.
 #include <weir/base/render.h>
 
 #include <algorithm>
+#include <vector>
 
 namespace weir {
 namespace {
 
-bool continues(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
+// The bytes of the character at `at`: a whole UTF-8 sequence, or one byte that begins none.
+std::size_t length_at(std::string_view text, std::size_t at) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[at + i]); };
+  const std::size_t size = byte(0) < 0xc2 ? 1 : byte(0) < 0xe0 ? 2 : byte(0) < 0xf0 ? 3 : byte(0) < 0xf5 ? 4 : 1;
+  if (size > text.size() - at) return 1;
+  for (std::size_t i = 1; i < size; ++i)
+    if ((byte(i) & 0xc0) != 0x80) return 1;
+  const bool too_long = (byte(0) == 0xe0 && byte(1) < 0xa0) || (byte(0) == 0xf0 && byte(1) < 0x90);
+  const bool none = (byte(0) == 0xed && byte(1) >= 0xa0) || (byte(0) == 0xf4 && byte(1) >= 0x90);
+  return size > 1 && (too_long || none) ? 1 : size;
+}
+
+// Controls of one byte and of two, and those that turn the direction of writing, move what a reader sees.
+bool is_shown(std::string_view character) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(character[i]); };
+  if (character.size() == 1) return (byte(0) >= 0x20 && byte(0) < 0x7f) || byte(0) == '\t';
+  if (character.size() == 2) return byte(0) != 0xc2 || byte(1) >= 0xa0;
+  if (character.size() == 3 && byte(0) == 0xe2)
+    return !(byte(1) == 0x80 && byte(2) >= 0xaa && byte(2) <= 0xae) &&
+           !(byte(1) == 0x81 && byte(2) >= 0xa6 && byte(2) <= 0xa9);
+  return true;
+}
 
 std::size_t count_characters(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return !continues(c); }));
+  std::size_t count = 0;
+  for (std::size_t at = 0; at < text.size(); at += length_at(text, at)) ++count;
+  return count;
 }
 
 std::string printable(std::string_view text) {
   std::string out;
-  for (char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    out += (byte >= 0x20 && byte != 0x7f) || c == '\t' ? c : '?';
+  for (std::size_t at = 0, size = 0; at < text.size(); at += size) {
+    size = length_at(text, at);
+    const std::string_view character = text.substr(at, size);
+    if (is_shown(character)) out += character;
+    else out += '?';
   }
   return out;
 }
@@ -48,18 +75,24 @@ struct Window {
 };
 
 Window window_of(std::string_view line, std::size_t begin, std::size_t end, std::size_t width) {
+  std::vector<std::size_t> starts;  // of each character, and the line's end
+  for (std::size_t at = 0; at < line.size(); at += length_at(line, at)) starts.push_back(at);
+  const std::size_t count = starts.size();
+  starts.push_back(line.size());
   Window window{line, begin, std::min(end, line.size())};
-  if (count_characters(line) <= width) return window;
-  const std::size_t before = width / 3;
-  std::size_t from = begin > before ? begin - before : 0;
-  while (from > 0 && continues(line[from])) --from;
-  std::size_t to = std::min(line.size(), from + width);
-  while (to < line.size() && continues(line[to])) ++to;
-  window.line = line.substr(from, to - from);
-  window.begin = begin - from;
-  window.end = std::min(window.end, to) - from;
+  if (count <= width) return window;
+  // The character that `begin` lies in stays inside: what stands before it is a third of the width at most.
+  const auto character =
+      static_cast<std::size_t>(std::upper_bound(starts.begin(), starts.end(), begin) - starts.begin()) - 1;
+  const std::size_t from = character > width / 3 ? character - width / 3 : 0;
+  const std::size_t to = std::min(count, from + std::max<std::size_t>(width, 1));
+  const std::size_t left = starts[from];
+  const std::size_t right = starts[to];
+  window.line = line.substr(left, right - left);
+  window.begin = begin - left;
+  window.end = std::max(begin, std::min(window.end, right)) - left;
   window.cut_left = from > 0;
-  window.cut_right = to < line.size();
+  window.cut_right = to < count;
   return window;
 }
 
@@ -101,8 +134,10 @@ void append_caret(std::string& out, const Diagnostic& diagnostic, Span span, std
   out += printable(window.line);
   out += window.cut_right ? "...\n  " : "\n  ";
   out.append(left.size(), ' ');
-  for (char c : window.line.substr(0, window.begin))
-    if (!continues(c)) out += c == '\t' ? '\t' : ' ';
+  for (std::size_t i = 0, size = 0; i < window.begin; i += size) {
+    size = length_at(window.line, i);
+    if (i + size <= window.begin) out += window.line[i] == '\t' ? '\t' : ' ';
+  }
   const std::size_t marks = count_characters(window.line.substr(window.begin, window.end - window.begin));
   out += colors.caret;
   out.append(std::max<std::size_t>(marks, 1), '^');

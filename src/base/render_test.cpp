@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <random>
+
 namespace weir {
 namespace {
 
@@ -43,6 +46,29 @@ TEST(Render, CutsALongLineAroundThePlace) {
 TEST(Render, NeverPassesControlBytesOn) {
   const Error error{.message = "bad \x1b[31m", .place = Span{0, 1}};
   EXPECT_EQ(render(error, "\x1b]0;x\x07").find('\x1b'), std::string::npos);
+}
+
+TEST(Render, PassesOnlyWholeCharactersThatAreShown) {
+  const Error error{.message = "\x80 \xc3( \xc2\x9b \xe2\x80\xae \xed\xa0\x80 \xf0\x9f\x90\x9d", .place = Span{0, 1}};
+  EXPECT_EQ(render(error, ""), "error: ? ?( ? ? ??? \xf0\x9f\x90\x9d\n");
+}
+
+// Whatever the bytes are and wherever the place lies, three lines come out, none longer than asked for.
+TEST(Render, CutsAnyBytes) {
+  std::mt19937 random(5);
+  for (int round = 0; round < 20000; ++round) {
+    std::string text(random() % 400, ' ');
+    const bool wild = random() % 2 == 0;
+    for (char& c : text) c = static_cast<char>(wild ? random() : random() % 3 == 0 ? 0x95 : 0xe2);
+    const auto begin = static_cast<std::uint32_t>(random() % (text.size() + 2));
+    const Error error{.message = "m", .place = Span{begin, begin + static_cast<std::uint32_t>(random() % 90)}};
+    const std::size_t width = 20 + random() % 60;
+    const std::string out = render(error, text, {.width = width});
+    if (text.empty()) continue;
+    ASSERT_EQ(std::count(out.begin(), out.end(), '\n'), 3) << round;
+    const std::size_t line = out.find('\n') + 1;
+    ASSERT_LE(out.find('\n', line) - line, 8 + 4 * width) << round;
+  }
 }
 
 TEST(Render, SurvivesPlacesOutsideOfTheText) {

@@ -8,6 +8,7 @@
 
 #include <weir/capture/live.h>
 
+#include "json_text.h"
 #include "terminal.h"
 #include "verbs.h"
 
@@ -21,7 +22,7 @@ int list_interfaces(const CaptureOptions& options) {
     nlohmann::json list = nlohmann::json::array();
     for (const capture::LiveInterface& one : *all)
       list.push_back({{"index", one.index}, {"name", one.name}, {"up", one.up}, {"loopback", one.loopback}});
-    return print(list.dump() + "\n");
+    return print(json_line(list));
   }
   std::string out;
   for (const capture::LiveInterface& one : *all)

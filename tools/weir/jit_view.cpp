@@ -10,6 +10,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "json_text.h"
+
 namespace weir::tool {
 namespace {
 
@@ -122,7 +124,7 @@ std::string listing_json(const CodeView& view) {
                               {"address", view.address},
                               {"size", view.code.size()},
                               {"instructions", rows}};
-  return out.dump() + "\n";
+  return json_line(out);
 }
 
 }  // namespace weir::tool

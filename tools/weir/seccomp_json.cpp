@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "json_text.h"
+
 namespace weir::tool {
 namespace {
 
@@ -137,7 +139,7 @@ std::string policy_to_json(const kernel::Policy& policy) {
     }
     whole["rules"].push_back(std::move(made));
   }
-  return whole.dump(2) + "\n";
+  return json_text(whole, 2) + "\n";
 }
 
 }  // namespace weir::tool

@@ -25,6 +25,7 @@
 #include <weir/kernel/privileges.h>
 
 #include "capture_options.h"
+#include "json_text.h"
 #include "quantity.h"
 #include "terminal.h"
 #include "verbs.h"
@@ -381,8 +382,8 @@ class CaptureRun {
                                                   : options_.af_xdp     ? "xdp"
                                                                         : "kernel"}};
       // The capture itself may be on standard output.
-      if (output_ == "-") say(out.dump() + "\n");
-      else if (const int printed = print(out.dump() + "\n"); printed != kYes) return printed;
+      if (output_ == "-") say(json_line(out));
+      else if (const int printed = print(json_line(out)); printed != kYes) return printed;
     } else if (!options_.quiet) {
       say(fmt::format("weir: {} packets captured, {} received by the filter, {} dropped by the kernel, {:.2f} s\n",
                       captured, all.received, all.dropped, seconds));

@@ -18,6 +18,7 @@
 
 #include "expression.h"
 #include "extended_input.h"
+#include "json_text.h"
 #include "pass_printing.h"
 #include "program_output.h"
 #include "terminal.h"
@@ -70,7 +71,7 @@ std::string as_json(const cbpf::Program& program, const std::string& text, const
                               {"link_type", options.target.link_type},
                               {"instruction_count", program.size()},
                               {"instructions", instructions}};
-  return out.dump() + "\n";
+  return json_line(out);
 }
 
 // Programs that no kernel takes as classic ones, and what can hold them.

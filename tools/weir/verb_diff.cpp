@@ -11,6 +11,7 @@
 #include <weir/prove/compare.h>
 
 #include "expression.h"
+#include "json_text.h"
 #include "terminal.h"
 #include "verbs.h"
 
@@ -140,7 +141,7 @@ int show(const prove::Comparison& comparison, const Side& left, const Side& righ
       out["wire_length"] = comparison.witness->wire_length;
       out["verdicts"] = {verdicts[0], verdicts[1]};
     }
-    const int printed = print(out.dump() + "\n");
+    const int printed = print(json_line(out));
     return printed != kYes ? printed : different ? kNo : comparison.verdict == Verdict::kUndecided ? kBadInput : kYes;
   }
   std::string out;

@@ -21,6 +21,7 @@
 #include <weir/pipe/filter.h>
 
 #include "expression.h"
+#include "json_text.h"
 #include "terminal.h"
 #include "verbs.h"
 
@@ -277,9 +278,7 @@ class FilterRun {
       listed += fmt::format("{}{}", listed.empty() ? "" : " + ", job.packets);
     }
     int printed = kYes;
-    if (options_.json)
-      printed =
-          print(as_json(statistics, seconds).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    if (options_.json) printed = print(json_line(as_json(statistics, seconds)));
     else if (options_.count) printed = print(counts);
     if (!options_.quiet)
       say(fmt::format("weir: {} packets, {} matched, {}, {:.2f} s ({:.1f} GB/s, {:.1f} MB of memory)\n",

@@ -10,6 +10,7 @@
 
 #include <weir/capture/source.h>
 
+#include "json_text.h"
 #include "terminal.h"
 #include "verbs.h"
 
@@ -176,8 +177,7 @@ int run(const Options& options) {
     }
     const Summary summary = summarise(**source);
     const std::string text =
-        options.json ? as_json(**source, summary).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"
-                     : (first ? "" : "\n") + as_text(**source, summary);
+        options.json ? json_line(as_json(**source, summary)) : (first ? "" : "\n") + as_text(**source, summary);
     first = false;
     if (const int printed = print(text); printed != kYes) return printed;
     for (const Diagnostic& warning : (*source)->warnings()) status = report(warning);

@@ -14,6 +14,7 @@
 #include <weir/capture/source.h>
 #include <weir/kernel/privileges.h>
 
+#include "json_text.h"
 #include "quantity.h"
 #include "terminal.h"
 #include "verbs.h"
@@ -145,7 +146,7 @@ class InjectRun {
                                   {"refused", sent_.refused},
                                   {"cut_short", cut_short_},
                                   {"seconds", seconds}};
-      if (const int printed = print(out.dump() + "\n"); printed != kYes) return printed;
+      if (const int printed = print(json_line(out)); printed != kYes) return printed;
     } else if (!options_.quiet) {
       say(fmt::format("weir: {} packets sent, {} bytes, {:.2f} s ({:.0f} packets/s, {:.1f} Mbit/s)\n", sent_.packets,
                       sent_.bytes, seconds, rate, seconds > 0 ? static_cast<double>(sent_.bytes) * 8e-6 / seconds : 0));

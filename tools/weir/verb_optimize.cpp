@@ -12,6 +12,7 @@
 #include <weir/cbpf/text.h>
 #include <weir/flow/optimise.h>
 
+#include "json_text.h"
 #include "pass_printing.h"
 #include "program_output.h"
 #include "terminal.h"
@@ -67,7 +68,7 @@ int optimize(const Options& options) {
     for (const cbpf::Instruction& i : made) instructions.push_back({i.code, i.jt, i.jf, i.k});
     const nlohmann::json out = {
         {"version", 1}, {"before", before}, {"after", made.size()}, {"instructions", instructions}};
-    return write_text(out.dump() + "\n", options.output);
+    return write_text(json_line(out), options.output);
   }
   const int status = write_program(made, *format_named(options.to), options.output);
   if (status == kYes && !options.quiet) say(saving(before, made.size()));

@@ -10,6 +10,7 @@
 #include <weir/cbpf/program.h>
 #include <weir/cbpf/text.h>
 
+#include "json_text.h"
 #include "program_output.h"
 #include "terminal.h"
 #include "verbs.h"
@@ -100,7 +101,7 @@ int check(const Options& options, const cbpf::Assembled& read, const std::string
                                 {"instructions", program.size()},
                                 {"valid", errors.empty()},
                                 {"violations", list}};
-    const int printed = print(out.dump() + "\n");
+    const int printed = print(json_line(out));
     return printed != kYes ? printed : errors.empty() ? kYes : kBadInput;
   }
   if (report_violations(read, target_named(options.target), text, options.file, Severity::kError) > 0) return kBadInput;

@@ -16,6 +16,7 @@
 #include <weir/kernel/seccomp_analysis.h>
 #include <weir/kernel/syscalls.h>
 
+#include "json_text.h"
 #include "program_output.h"
 #include "seccomp_json.h"
 #include "terminal.h"
@@ -254,7 +255,7 @@ int run_explain(const Options& options) {
       out +=
           (filters->size() > 1 ? fmt::format("filter {} of {}\n", i + 1, filters->size()) : "") + explained(summaries);
   }
-  if (options.json) out = nlohmann::json{{"version", 1}, {"filters", list}}.dump() + "\n";
+  if (options.json) out = json_line(nlohmann::json{{"version", 1}, {"filters", list}});
   return print(out);
 }
 
@@ -278,7 +279,7 @@ int run_audit(const Options& options) {
       list.push_back({{"hole", finding.hole}, {"kind", finding.kind}, {"message", finding.message}});
     }
   if (out.empty()) out = "no holes found\n";
-  if (options.json) out = nlohmann::json{{"version", 1}, {"holes", holes}, {"findings", list}}.dump() + "\n";
+  if (options.json) out = json_line(nlohmann::json{{"version", 1}, {"holes", holes}, {"findings", list}});
   const int printed = print(out);
   return printed != kYes ? printed : holes ? kNo : kYes;
 }

@@ -14,6 +14,7 @@
 
 #include "debug_shell.h"
 #include "expression.h"
+#include "json_text.h"
 #include "program_input.h"
 #include "terminal.h"
 #include "verbs.h"
@@ -101,7 +102,7 @@ int show_json(const Options& options, const Subject& subject, const std::vector<
     out["expression"] = subject.expression;
     out["parts"] = parts;
   }
-  return print(out.dump() + "\n");
+  return print(json_line(out));
 }
 
 int show(const Options& options, const Subject& subject, const std::vector<debug::Executed>& run, const debug::Why& why,

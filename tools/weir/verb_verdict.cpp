@@ -14,6 +14,7 @@
 #include <weir/kernel/verdict.h>
 
 #include "expression.h"
+#include "json_text.h"
 #include "program_input.h"
 #include "terminal.h"
 #include "verbs.h"
@@ -187,7 +188,7 @@ int run_verdict(const Options& options) {
         if (options.json) {
           nlohmann::json line = {{"packet", number}, {"verdict", verdict.value}};
           if (judges.front()->tells_implicit()) line["implicit"] = implicit;
-          out += line.dump() + "\n";
+          out += json_line(line);
         } else {
           out += fmt::format("{} {}{}\n", number, verdict.value, implicit ? " implicit" : "");
         }
@@ -237,7 +238,7 @@ int run_compare(const Options& options) {
       out["packet"] = first->packet;
       for (const auto& [name, verdict] : first->verdicts) out["verdicts"][name] = verdict;
     }
-    const int printed = print(out.dump() + "\n");
+    const int printed = print(json_line(out));
     return printed != kYes ? printed : first ? kNo : kYes;
   }
   if (!first)

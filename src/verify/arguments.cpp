@@ -55,6 +55,10 @@ bool Walk::argument(Call& call, unsigned index) {
   const unsigned number = index + 1;
   const ArgumentKind kind = call.prototype->arguments[index];
   if (kind == ArgumentKind::kNone) return true;
+  // What a text to print has no place for need not be there: the kernel does not look at it.
+  const bool printed = call.number == static_cast<std::int32_t>(Helper::kTracePrintk) &&
+                       &helpers_ == &runtime::Helpers::standard() && kind == ArgumentKind::kAnything;
+  if (printed) return true;
   if (!readable(number)) return false;
   const bool needs_map =
       kind == ArgumentKind::kMapKey || kind == ArgumentKind::kMapValue || kind == ArgumentKind::kMapValueOut;

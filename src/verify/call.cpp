@@ -1,7 +1,6 @@
 // Calls of helpers and of the program's own functions, their ends, and packet loads. Exports Walk's members for it.
 #include <fmt/format.h>
 
-#include "verify/context.h"
 #include "verify/walk.h"
 
 namespace weir::verify {
@@ -41,12 +40,16 @@ bool Walk::leave() {
     return refuse(Rule::kReturn, "the program ends without a result", "a value in r0", {0},
                   "set r0 on every path before 'exit'");
   if (!nothing_held("the program ends")) return false;
-  const Layout* layout = find_layout(options_.premise.type);
-  if (layout != nullptr && layout->greatest_result) {
+  if (layout_ && layout_->greatest_result) {
     mark_exact(reg(0));
-    if (!reg(0).is_number() || reg(0).number.wide.umax > *layout->greatest_result)
+    const std::uint64_t least = layout_->least_result, greatest = *layout_->greatest_result;
+    const auto& range = reg(0).number.wide;
+    if (!reg(0).is_number() || range.umin < least || range.umax > greatest)
       return refuse(Rule::kReturn, "the program's result may be one that this kind of program does not have",
-                    fmt::format("r0 of at most {}", *layout->greatest_result), {0}, "");
+                    least == greatest ? fmt::format("r0 of {}", least)
+                    : least == 0      ? fmt::format("r0 of at most {}", greatest)
+                                      : fmt::format("r0 from {} to {}", least, greatest),
+                    {0}, "");
   }
   ended_ = true;
   return true;
@@ -84,14 +87,22 @@ bool Walk::call_helper(std::int32_t number) {
   const runtime::HelperEntry* entry = helpers_.find(number);
   const bool is_tail_call = number == static_cast<std::int32_t>(ebpf::Helper::kTailCall);
   const std::string name = ebpf::name_of(static_cast<ebpf::Helper>(number));
-  if (entry == nullptr || (entry->function == nullptr && !is_tail_call))
-    return refuse(Rule::kHelper, fmt::format("helper {} ({}) does not exist here", number, name),
-                  "a helper that exists", {}, "");
+  if (entry == nullptr || (entry->function == nullptr && !is_tail_call)) {
+    const std::string_view why = why_unknown(number);
+    return refuse(Rule::kHelper,
+                  fmt::format("helper {} ({}) does not exist here{}{}", number, name, why.empty() ? "" : ": ", why),
+                  "a helper that exists", {}, why.empty() ? "" : "let the kernel judge: weir prog load FILE");
+  }
   const bool standard = &helpers_ == &runtime::Helpers::standard();
-  if (standard && !may_call(options_.premise.type, number))
+  if (standard && layout_ && !may_call(*layout_, number))
     return refuse(Rule::kHelper,
                   fmt::format("programs of type '{}' may not call {}", ebpf::name_of(options_.premise.type), name),
                   "a helper for this kind of program", {}, "");
+  if (standard && !on_memory_ && needs_gpl(number) && !program_.license.empty() && !is_gpl_compatible(program_.license))
+    return refuse(
+        Rule::kHelper,
+        fmt::format("the kernel keeps {} for programs under the GPL; the license is '{}'", name, program_.license),
+        "a license that the GPL agrees with", {}, "such as \"GPL\" or \"Dual BSD/GPL\"");
   Call call{.prototype = &entry->prototype, .number = number};
   for (unsigned i = 0; i < 5; ++i)
     if (!argument(call, i)) return false;
@@ -139,8 +150,7 @@ bool Walk::give_result(const Call& call) {
 }
 
 bool Walk::packet_load(const ebpf::OpcodeInfo& row) {
-  const Layout* layout = find_layout(options_.premise.type);
-  if (!on_memory_ && (layout == nullptr || !layout->packet_loads))
+  if (!on_memory_ && !(layout_ && layout_->packet_loads))
     return refuse(Rule::kContextAccess,
                   fmt::format("programs of type '{}' have no packet loads", ebpf::name_of(options_.premise.type)),
                   "loads through pointers", {}, "load data and data_end from the context and compare them");

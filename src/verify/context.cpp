@@ -1,141 +1,208 @@
-// Tables of contexts, and of helpers that only some kinds of programs have. Exports find_layout and may_call.
+// Kinds of programs and their contexts, and the helpers that only some of them have. Exports find_layout, may_call,
+// why_unknown, needs_gpl, is_gpl_compatible.
 #include "verify/context.h"
 
-#include <linux/bpf.h>
+#include <algorithm>
 
-#include <cstddef>
+#include "verify/context_fields.h"
 
 namespace weir::verify {
 namespace {
 
+using ebpf::AttachType;
 using ebpf::Helper;
 using ebpf::ProgramType;
 
-constexpr std::uint16_t kSocket = 1;  // socket filters
-constexpr std::uint16_t kTc = 2;
-constexpr std::uint16_t kCgroup = 4;
-constexpr std::uint16_t kXdpFamily = 8;
-constexpr std::uint16_t kDevice = 16;
-constexpr std::uint16_t kTracing = 32;
-constexpr std::uint16_t kSkb = kSocket | kTc | kCgroup;
-constexpr std::uint16_t kAll = 0xffff;
+Layout buffer(Families family, PacketAccess packet) {
+  return {.name = "struct __sk_buff", .fields = kBufferFields, .family = family, .packet = packet};
+}
+Layout flat(std::string_view name, std::uint32_t begin, std::uint32_t end) {
+  return {.name = name, .family = kTracing, .flat_begin = begin, .flat_end = end};
+}
+Layout deciding(std::string_view name, std::span<const Field> fields, Families family) {
+  return {.name = name, .fields = fields, .family = family, .greatest_result = 1};
+}
 
-#define WEIR_FIELD(type, member, whole, readers, writers)                                                            \
-  Field {                                                                                                            \
-#member, offsetof(type, member), sizeof(type::member), sizeof(type::member), FieldKind::kNumber, whole, readers, \
-        writers                                                                                                      \
+Layout sock_layout(std::optional<AttachType> attach) {
+  return deciding("struct bpf_sock", kSockFields,
+                  attach == AttachType::kCgroupInet4PostBind   ? kPostBind4
+                  : attach == AttachType::kCgroupInet6PostBind ? kPostBind6
+                                                               : kSockCreate);
+}
+
+Layout address_layout(std::optional<AttachType> attach) {
+  Layout layout = deciding("struct bpf_sock_addr", kAddressFields, kAddress);
+  if (!attach) return layout;
+  switch (*attach) {
+    case AttachType::kCgroupInet4Bind: layout.greatest_result = 3; [[fallthrough]];
+    case AttachType::kCgroupInet4Connect: layout.family |= kAddress4; break;
+    case AttachType::kCgroupInet6Bind: layout.greatest_result = 3; [[fallthrough]];
+    case AttachType::kCgroupInet6Connect: layout.family |= kAddress6; break;
+    case AttachType::kCgroupUdp4Sendmsg: layout.family |= kAddress4 | kSend4; break;
+    case AttachType::kCgroupUdp6Sendmsg: layout.family |= kAddress6 | kSend6; break;
+    case AttachType::kCgroupUdp4Recvmsg:
+    case AttachType::kCgroupInet4Getpeername:
+    case AttachType::kCgroupInet4Getsockname:
+      layout.family |= kAddress4;
+      layout.least_result = 1;
+      break;
+    case AttachType::kCgroupUdp6Recvmsg:
+    case AttachType::kCgroupInet6Getpeername:
+    case AttachType::kCgroupInet6Getsockname:
+      layout.family |= kAddress6;
+      layout.least_result = 1;
+      break;
+    case AttachType::kCgroupUnixRecvmsg:
+    case AttachType::kCgroupUnixGetpeername:
+    case AttachType::kCgroupUnixGetsockname: layout.least_result = 1; break;
+    default: break;
   }
-#define WEIR_ARRAY(type, member, whole, readers, writers) \
-  Field { #member, offsetof(type, member), sizeof(type::member), 4, FieldKind::kNumber, whole, readers, writers }
-#define WEIR_POINTER(type, member, kind, readers) \
-  Field { #member, offsetof(type, member), 4, 4, FieldKind::kind, true, readers, 0 }
+  return layout;
+}
 
-constexpr Field kBufferFields[] = {
-    WEIR_FIELD(__sk_buff, len, false, kSkb, 0),
-    WEIR_FIELD(__sk_buff, pkt_type, false, kSkb, 0),
-    WEIR_FIELD(__sk_buff, mark, false, kSkb, kTc | kCgroup),
-    WEIR_FIELD(__sk_buff, queue_mapping, false, kSkb, kTc),
-    WEIR_FIELD(__sk_buff, protocol, false, kSkb, 0),
-    WEIR_FIELD(__sk_buff, vlan_present, false, kSkb, 0),
-    WEIR_FIELD(__sk_buff, vlan_tci, false, kSkb, 0),
-    WEIR_FIELD(__sk_buff, vlan_proto, false, kSkb, 0),
-    WEIR_FIELD(__sk_buff, priority, false, kSkb, kTc | kCgroup),
-    WEIR_FIELD(__sk_buff, ingress_ifindex, false, kSkb, 0),
-    WEIR_FIELD(__sk_buff, ifindex, false, kSkb, 0),
-    WEIR_FIELD(__sk_buff, tc_index, false, kSkb, kTc),
-    WEIR_ARRAY(__sk_buff, cb, false, kSkb, kSkb),
-    WEIR_FIELD(__sk_buff, hash, false, kSkb, 0),
-    WEIR_FIELD(__sk_buff, tc_classid, false, kTc, kTc),
-    WEIR_POINTER(__sk_buff, data, kData, kTc | kCgroup),
-    WEIR_POINTER(__sk_buff, data_end, kDataEnd, kTc | kCgroup),
-    WEIR_FIELD(__sk_buff, napi_id, false, kSkb, 0),
-    WEIR_FIELD(__sk_buff, family, false, kCgroup, 0),
-    WEIR_FIELD(__sk_buff, remote_ip4, true, kCgroup, 0),
-    WEIR_FIELD(__sk_buff, local_ip4, true, kCgroup, 0),
-    WEIR_ARRAY(__sk_buff, remote_ip6, true, kCgroup, 0),
-    WEIR_ARRAY(__sk_buff, local_ip6, true, kCgroup, 0),
-    WEIR_FIELD(__sk_buff, remote_port, false, kCgroup, 0),
-    WEIR_FIELD(__sk_buff, local_port, false, kCgroup, 0),
-    WEIR_POINTER(__sk_buff, data_meta, kDataMeta, kTc),
-    WEIR_FIELD(__sk_buff, tstamp, true, kTc | kCgroup, kTc | kCgroup),
-    WEIR_FIELD(__sk_buff, wire_len, false, kTc, 0),
-    WEIR_FIELD(__sk_buff, gso_segs, false, kSkb, 0),
-    WEIR_FIELD(__sk_buff, gso_size, false, kSkb, 0),
-    WEIR_FIELD(__sk_buff, tstamp_type, true, kTc, 0),
-    WEIR_FIELD(__sk_buff, hwtstamp, true, kTc | kCgroup, 0),
-};
-constexpr Field kXdpFields[] = {
-    WEIR_POINTER(xdp_md, data, kData, kAll),           WEIR_POINTER(xdp_md, data_end, kDataEnd, kAll),
-    WEIR_POINTER(xdp_md, data_meta, kDataMeta, kAll),  WEIR_FIELD(xdp_md, ingress_ifindex, true, kAll, 0),
-    WEIR_FIELD(xdp_md, rx_queue_index, true, kAll, 0),
-};
-constexpr Field kDeviceFields[] = {
-    WEIR_FIELD(bpf_cgroup_dev_ctx, access_type, false, kAll, 0),
-    WEIR_FIELD(bpf_cgroup_dev_ctx, major, true, kAll, 0),
-    WEIR_FIELD(bpf_cgroup_dev_ctx, minor, true, kAll, 0),
-};
+Layout option_layout(std::optional<AttachType> attach) {
+  Layout layout = deciding("struct bpf_sockopt", kOptionFields,
+                           kOption | (attach == AttachType::kCgroupGetsockopt   ? kGetOption
+                                      : attach == AttachType::kCgroupSetsockopt ? kSetOption
+                                                                                : 0));
+  layout.packet = PacketAccess::kWrite;
+  return layout;
+}
 
-#if defined(__aarch64__)
-constexpr std::uint32_t kRegistersSize = 272;  // struct user_pt_regs
-#else
-constexpr std::uint32_t kRegistersSize = 168;  // struct pt_regs of x86-64
-#endif
-
-constexpr Layout kSocketLayout{
-    .name = "struct __sk_buff", .fields = kBufferFields, .family = kSocket, .packet_loads = true};
-constexpr Layout kTcLayout{
-    .name = "struct __sk_buff", .fields = kBufferFields, .family = kTc, .packet_loads = true, .packet_writable = true};
-constexpr Layout kCgroupLayout{
-    .name = "struct __sk_buff", .fields = kBufferFields, .family = kCgroup, .greatest_result = 3, .packet_loads = true};
-constexpr Layout kXdpLayout{
-    .name = "struct xdp_md", .fields = kXdpFields, .family = kXdpFamily, .packet_writable = true};
-constexpr Layout kDeviceLayout{
-    .name = "struct bpf_cgroup_dev_ctx", .fields = kDeviceFields, .family = kDevice, .greatest_result = 1};
-constexpr Layout kProbeLayout{.name = "struct pt_regs", .family = kTracing, .flat_end = kRegistersSize};
-// The first 8 bytes of a trace record belong to the kernel.
-constexpr Layout kTracepointLayout{
-    .name = "the tracepoint's record", .family = kTracing, .flat_begin = 8, .flat_end = 8192};
-constexpr Layout kRawTracepointLayout{.name = "struct bpf_raw_tracepoint_args", .family = kTracing, .flat_end = 12 * 8};
-constexpr Layout kPerfLayout{.name = "struct bpf_perf_event_data", .family = kTracing, .flat_end = kRegistersSize + 16};
-
-// Helpers that only some programs have; all others are for everybody. Source: the *_func_proto functions of
-// net/core/filter.c and kernel/trace/bpf_trace.c.
+// Helpers that only some programs have, or that some lack; all others are for everybody. Source: the *_func_proto
+// functions of net/core/filter.c and kernel/trace/bpf_trace.c.
 struct Reserved {
   Helper helper;
-  std::uint16_t families;
+  Families families;
 };
+constexpr Families kLoaders = kSocket | kTc | kCgroup | kSkSkb | kLwtAny | kDissector | kReuseport;
 constexpr Reserved kReserved[] = {
-    {Helper::kSkbStoreBytes, kTc},         {Helper::kL3CsumReplace, kTc},         {Helper::kL4CsumReplace, kTc},
-    {Helper::kRedirect, kTc | kXdpFamily}, {Helper::kCsumDiff, kTc | kXdpFamily}, {Helper::kSkbLoadBytes, kSkb},
-    {Helper::kXdpAdjustHead, kXdpFamily},  {Helper::kXdpAdjustTail, kXdpFamily},  {Helper::kXdpGetBuffLen, kXdpFamily},
+    {Helper::kSkbStoreBytes, kTc | kSkSkb | kLwtXmit},
+    {Helper::kL3CsumReplace, kTc | kLwtXmit},
+    {Helper::kL4CsumReplace, kTc | kLwtXmit},
+    {Helper::kRedirect, kTc | kXdpFamily | kLwtXmit},
+    {Helper::kCsumDiff, kTc | kXdpFamily | kLwtAny},
+    {Helper::kSkbLoadBytes, kLoaders},
+    {Helper::kXdpAdjustHead, kXdpFamily},
+    {Helper::kXdpAdjustTail, kXdpFamily},
+    {Helper::kXdpGetBuffLen, kXdpFamily},
     {Helper::kProbeRead, kTracing},
+    {Helper::kPerfEventOutput, kAll & ~(kDissector | kReuseport | kNetfilter)},
+    {Helper::kKtimeGetCoarseNs, kAll & ~(kDevice | kTracing | kOption | kGetOption | kSetOption | kNetfilter)},
 };
 
 }  // namespace
 
-const Layout* find_layout(ProgramType type) {
+std::optional<Layout> find_layout(ProgramType type, std::optional<AttachType> attach) {
   switch (type) {
-    case ProgramType::kSocketFilter: return &kSocketLayout;
+    case ProgramType::kSocketFilter: {
+      Layout layout = buffer(kSocket, PacketAccess::kNone);
+      layout.packet_loads = true;
+      return layout;
+    }
     case ProgramType::kSchedCls:
-    case ProgramType::kSchedAct: return &kTcLayout;
-    case ProgramType::kCgroupSkb: return &kCgroupLayout;
-    case ProgramType::kXdp: return &kXdpLayout;
-    case ProgramType::kCgroupDevice: return &kDeviceLayout;
-    case ProgramType::kKprobe: return &kProbeLayout;
-    case ProgramType::kTracepoint: return &kTracepointLayout;
-    case ProgramType::kRawTracepoint:
-    case ProgramType::kRawTracepointWritable: return &kRawTracepointLayout;
-    case ProgramType::kPerfEvent: return &kPerfLayout;
-    default: return nullptr;
+    case ProgramType::kSchedAct: {
+      Layout layout = buffer(kTc, PacketAccess::kWrite);
+      layout.packet_loads = true;
+      return layout;
+    }
+    case ProgramType::kCgroupSkb: {
+      Layout layout = buffer(kCgroup, PacketAccess::kRead);
+      layout.greatest_result = attach == AttachType::kCgroupInetEgress ? 3 : 1;
+      return layout;
+    }
+    case ProgramType::kSkSkb: return buffer(kSkSkb, PacketAccess::kWrite);
+    case ProgramType::kLwtIn:
+    case ProgramType::kLwtOut: return buffer(kLwt, PacketAccess::kRead);
+    case ProgramType::kLwtXmit: return buffer(kLwtXmit, PacketAccess::kWrite);
+    case ProgramType::kLwtSeg6local: return buffer(kLwtSegment, PacketAccess::kRead);
+    case ProgramType::kFlowDissector: return buffer(kDissector, PacketAccess::kRead);
+    case ProgramType::kXdp:
+      return Layout{
+          .name = "struct xdp_md", .fields = kXdpFields, .family = kXdpFamily, .packet = PacketAccess::kWrite};
+    case ProgramType::kCgroupDevice: return deciding("struct bpf_cgroup_dev_ctx", kDeviceFields, kDevice);
+    case ProgramType::kCgroupSock: return sock_layout(attach);
+    case ProgramType::kCgroupSockAddr: return address_layout(attach);
+    case ProgramType::kSockOps: {
+      Layout layout = deciding("struct bpf_sock_ops", kSockOpsFields, kSockOps);
+      layout.packet = PacketAccess::kRead;
+      return layout;
+    }
+    case ProgramType::kSkMsg:
+      return Layout{
+          .name = "struct sk_msg_md", .fields = kMessageFields, .family = kSkMsg, .packet = PacketAccess::kWrite};
+    case ProgramType::kSkReuseport:
+      return Layout{.name = "struct sk_reuseport_md",
+                    .fields = kReuseportFields,
+                    .family = kReuseport,
+                    .packet = PacketAccess::kRead};
+    case ProgramType::kSkLookup: return deciding("struct bpf_sk_lookup", kLookupFields, kLookup);
+    case ProgramType::kCgroupSysctl: return deciding("struct bpf_sysctl", kSysctlFields, kSysctl);
+    case ProgramType::kCgroupSockopt: return option_layout(attach);
+    case ProgramType::kNetfilter: return deciding("struct bpf_nf_ctx", kNetfilterFields, kNetfilter);
+    case ProgramType::kKprobe: return flat("struct pt_regs", 0, kRegistersSize);
+    // The first 8 bytes of a trace record belong to the kernel.
+    case ProgramType::kTracepoint: return flat("the tracepoint's record", 8, 8192);
+    case ProgramType::kRawTracepoint: return flat("struct bpf_raw_tracepoint_args", 0, 12 * 8);
+    // The first word is a pointer to the buffer that may be written, which is not followed here.
+    case ProgramType::kRawTracepointWritable: return flat("struct bpf_raw_tracepoint_args", 8, 12 * 8);
+    case ProgramType::kPerfEvent:
+      return Layout{.name = "struct bpf_perf_event_data", .fields = kPerfFields, .family = kTracing};
+    default: return std::nullopt;
   }
 }
 
-bool may_call(ProgramType type, std::int32_t helper) {
-  const Layout* layout = find_layout(type);
-  if (layout == nullptr) return true;
+bool may_call(const Layout& layout, std::int32_t helper) {
   for (const Reserved& row : kReserved)
-    if (static_cast<std::int32_t>(row.helper) == helper) return (row.families & layout->family) != 0;
+    if (static_cast<std::int32_t>(row.helper) == helper) return (row.families & layout.family) != 0;
   return true;
+}
+
+std::string_view why_unknown(std::int32_t helper) {
+  switch (static_cast<Helper>(helper)) {
+    case Helper::kSpinLock:
+    case Helper::kSpinUnlock: return "locks (bpf_spin_lock) are not followed here";
+    case Helper::kTimerInit:
+    case Helper::kTimerSetCallback:
+    case Helper::kTimerStart:
+    case Helper::kTimerCancel: return "timers are not followed here";
+    case Helper::kSkLookupTcp:
+    case Helper::kSkLookupUdp:
+    case Helper::kSkRelease:
+    case Helper::kSkcLookupTcp:
+    case Helper::kSkFullsock:
+    case Helper::kTcpSock:
+    case Helper::kGetListenerSock:
+    case Helper::kSkAssign: return "references to sockets are not followed here";
+    case Helper::kForEachMapElem:
+    case Helper::kLoop:
+    case Helper::kFindVma:
+    case Helper::kUserRingbufDrain: return "calls back into the program are not followed here";
+    case Helper::kDynptrFromMem:
+    case Helper::kDynptrRead:
+    case Helper::kDynptrWrite:
+    case Helper::kDynptrData:
+    case Helper::kRingbufReserveDynptr:
+    case Helper::kRingbufSubmitDynptr:
+    case Helper::kRingbufDiscardDynptr: return "dynamic pointers are not followed here";
+    case Helper::kKptrXchg: return "pointers of the kernel's within map values are not followed here";
+    default: return "";
+  }
+}
+
+// Of those that exist here. Source: gpl_only in the kernel's struct bpf_func_proto.
+bool needs_gpl(std::int32_t helper) {
+  constexpr Helper kForGpl[] = {Helper::kProbeRead, Helper::kProbeReadKernel, Helper::kTracePrintk,
+                                Helper::kPerfEventOutput};
+  return std::any_of(std::begin(kForGpl), std::end(kForGpl),
+                     [&](Helper each) { return static_cast<std::int32_t>(each) == helper; });
+}
+
+// Source: <linux/license.h>, license_is_gpl_compatible.
+bool is_gpl_compatible(std::string_view license) {
+  constexpr std::string_view kCompatible[] = {"GPL",          "GPL v2",       "GPL and additional rights",
+                                              "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"};
+  return std::find(std::begin(kCompatible), std::end(kCompatible), license) != std::end(kCompatible);
 }
 
 }  // namespace weir::verify

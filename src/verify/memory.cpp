@@ -1,7 +1,6 @@
 // Loads, stores and atomics: whether the address is within what the base points to. Exports Walk's members for it.
 #include <fmt/format.h>
 
-#include "verify/context.h"
 #include "verify/walk.h"
 
 namespace weir::verify {
@@ -146,8 +145,8 @@ bool Walk::access_sized(const Access& access, std::uint64_t size, Rule rule, con
 
 bool Walk::access_packet(const Access& access) {
   const Value& base = reg(access.base);
-  const Layout* layout = find_layout(options_.premise.type);
-  const bool writable = on_memory_ ? options_.premise.memory_writable : layout != nullptr && layout->packet_writable;
+  const bool writable =
+      on_memory_ ? options_.premise.memory_writable : layout_ && layout_->packet == PacketAccess::kWrite;
   const char* what = on_memory_                       ? "the memory"
                      : base.kind == Kind::kPacketMeta ? "the packet's metadata"
                                                       : "the packet";
@@ -179,8 +178,7 @@ bool Walk::access_packet(const Access& access) {
 
 bool Walk::access_context(const Access& access, Value* loaded) {
   const Value& base = reg(access.base);
-  const Layout* layout = find_layout(options_.premise.type);
-  if (layout == nullptr)
+  if (!layout_)
     return refuse(
         Rule::kContextAccess,
         fmt::format("the context of programs of type '{}' is not known here", ebpf::name_of(options_.premise.type)),
@@ -190,39 +188,62 @@ bool Walk::access_context(const Access& access, Value* loaded) {
                   "the pointer as the program got it", {access.base}, "put the offset into the instruction");
   const std::int64_t low = access.offset, high = low + access.size;
   const char* verb = access.writes ? "written" : "read";
-  if (layout->flat_end != 0) {
-    if (!access.writes && low >= layout->flat_begin && high <= layout->flat_end && low % access.size == 0) return true;
+  if (layout_->flat_end != 0) {
+    if (!access.writes && low >= layout_->flat_begin && high <= layout_->flat_end && low % access.size == 0)
+      return true;
     return refuse(
-        Rule::kContextAccess, fmt::format("{} of {} may not be {}", bytes_text(low, high), layout->name, verb),
-        fmt::format("reads of aligned bytes {} to {}", layout->flat_begin, layout->flat_end - 1), {access.base}, "");
+        Rule::kContextAccess, fmt::format("{} of {} may not be {}", bytes_text(low, high), layout_->name, verb),
+        fmt::format("reads of aligned bytes {} to {}", layout_->flat_begin, layout_->flat_end - 1), {access.base}, "");
   }
   const Field* field = nullptr;
-  for (const Field& each : layout->fields)
+  for (const Field& each : layout_->fields)
     if (low >= each.offset && high <= each.offset + each.size) field = &each;
   if (field == nullptr)
-    return refuse(Rule::kContextAccess, fmt::format("{} of {} lie in no field", bytes_text(low, high), layout->name),
-                  "one field, in one piece", {access.base}, "");
-  const bool allowed = ((access.writes ? field->writers : field->readers) & layout->family) != 0;
-  if (!allowed)
-    return refuse(Rule::kContextAccess,
-                  fmt::format("{}.{} may not be {} by programs of type '{}'", layout->name, field->name, verb,
-                              ebpf::name_of(options_.premise.type)),
-                  fmt::format("a field that may be {}", verb), {access.base},
-                  field->kind == FieldKind::kData ? "read the packet with skb_load_bytes or ldabs" : "");
-  const bool is_buffer = field->name == "cb";
-  const bool whole_only = field->whole || (access.writes && !is_buffer);
-  const bool fits =
-      whole_only ? access.size == field->element : access.size <= field->element || (is_buffer && access.size <= 8);
+    return refuse(
+        Rule::kContextAccess,
+        fmt::format("{} of {} {} in no field", bytes_text(low, high), layout_->name, access.size == 1 ? "lies" : "lie"),
+        "one field, in one piece", {access.base}, "");
+  return access_field(access, *field, loaded);
+}
+
+bool Walk::access_field(const Access& access, const Field& field, Value* loaded) {
+  const std::int64_t low = access.offset;
+  const char* verb = access.writes ? "written" : "read";
+  if (((access.writes ? field.writers : field.readers) & layout_->family) == 0)
+    return refuse(
+        Rule::kContextAccess,
+        fmt::format("{}.{} may not be {} by programs of type '{}'{}", layout_->name, field.name, verb,
+                    ebpf::name_of(options_.premise.type), program_.has_attach_type ? " that attach there" : ""),
+        fmt::format("a field that may be {}", verb), {access.base},
+        field.kind == FieldKind::kData ? "read the packet with skb_load_bytes or ldabs" : "");
+  const Pieces pieces = access.writes ? field.writes : field.reads;
+  const bool narrow = access.size <= field.element;
+  const bool fits = pieces == Pieces::kWhole          ? access.size == field.element
+                    : pieces == Pieces::kNarrow       ? narrow
+                    : pieces == Pieces::kNarrowOrWide ? narrow || access.size == 2u * field.element
+                    : pieces == Pieces::kWholeOrWide  ? access.size % field.element == 0
+                    : pieces == Pieces::kStart        ? narrow && low == field.offset
+                                                      : narrow && access.size * 2u >= field.element;
   if (!fits || low % access.size != 0)
     return refuse(Rule::kContextAccess,
-                  fmt::format("{} bytes at {} of {}.{}", access.size, low - field->offset, layout->name, field->name),
-                  fmt::format("{} bytes, aligned", whole_only ? fmt::format("{}", field->element)
-                                                              : fmt::format("at most {}", field->element)),
+                  fmt::format("{} bytes at {} of {}.{}", access.size, low - field.offset, layout_->name, field.name),
+                  fmt::format("{} bytes, aligned", pieces == Pieces::kWhole || pieces == Pieces::kWholeOrWide
+                                                       ? fmt::format("{}", field.element)
+                                                       : fmt::format("at most {}", field.element)),
                   {access.base}, "use the type that the field has");
-  if (loaded != nullptr && field->kind != FieldKind::kNumber)
-    *loaded = Value::pointer(field->kind == FieldKind::kData      ? Kind::kPacket
-                             : field->kind == FieldKind::kDataEnd ? Kind::kPacketEnd
-                                                                  : Kind::kPacketMeta);
+  if (field.kind == FieldKind::kNumber) return true;
+  if (field.kind == FieldKind::kObject)
+    return refuse(Rule::kContextAccess,
+                  fmt::format("{}.{} points to a structure of the kernel's, which is not followed here", layout_->name,
+                              field.name),
+                  "a number, or a pointer into the packet", {access.base}, "let the kernel judge: weir prog load FILE");
+  if (access.is_signed)
+    return refuse(Rule::kContextAccess, fmt::format("a pointer, {}, is read with a sign", field.name),
+                  "a load without a sign", {access.base}, "");
+  if (loaded != nullptr)
+    *loaded = Value::pointer(field.kind == FieldKind::kData      ? Kind::kPacket
+                             : field.kind == FieldKind::kDataEnd ? Kind::kPacketEnd
+                                                                 : Kind::kPacketMeta);
   return true;
 }
 

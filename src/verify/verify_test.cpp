@@ -1,49 +1,9 @@
-// One test for each rule: a program that breaks it, and its twin that does not.
-#include <gtest/gtest.h>
-
-#include <weir/base/render.h>
-#include <weir/ebpf/text.h>
-#include <weir/verify/verify.h>
+// One test for each rule: a program that breaks it, and its twin that does not. Packets and contexts are in
+// context_test.cpp.
+#include "verify/verify_cases.h"
 
 namespace weir::verify {
 namespace {
-
-using ebpf::ProgramType;
-
-constexpr const char* kMaps =
-    ".map hash, hash, key 4, value 16, entries 8\n"
-    ".map array, array, key 4, value 24, entries 4\n"
-    ".map constants, array, key 4, value 8, entries 1, flags 128\n"
-    ".map variables, array, key 4, value 24, entries 1\n"
-    ".map ring, ringbuf, key 0, value 0, entries 4096\n"
-    ".map stack, stack, key 0, value 8, entries 4\n"
-    ".map jumps, prog_array, key 4, value 4, entries 4\n"
-    ".map outer, array_of_maps, key 4, value 4, entries 4, inner array\n";
-
-ebpf::Program program_of(const std::string& text, bool with_maps = true) {
-  const std::string whole = (with_maps ? kMaps : "") + text;
-  Result<ebpf::Program> program = ebpf::assemble(whole);
-  EXPECT_TRUE(program) << render(program.error(), whole);
-  return program ? std::move(*program) : ebpf::Program{};
-}
-
-Options as(ProgramType type) { return {.premise = {.type = type}}; }
-
-void accepts(const std::string& text, const Options& options = {}) {
-  const Report report = examine(program_of(text), options);
-  EXPECT_TRUE(report.verified) << text << "\n" << explain(*report.refusal);
-  EXPECT_FALSE(report.refusal);
-}
-
-// The refusal, for tests that look closer.
-Refusal refuses(const std::string& text, Rule rule, const Options& options = {}) {
-  const Report report = examine(program_of(text), options);
-  EXPECT_TRUE(report.refusal) << text << "\nwas accepted";
-  if (!report.refusal) return {};
-  EXPECT_EQ(name_of(report.refusal->rule), name_of(rule)) << text << "\n" << explain(*report.refusal);
-  EXPECT_FALSE(report.refusal->message.empty());
-  return *report.refusal;
-}
 
 TEST(Flow, EveryInstructionIsReached) {
   accepts("r0 = 0\nexit");
@@ -204,70 +164,6 @@ TEST(Memory, AtomicsNeedAlignment) {
   accepts("r0 = 1\n*(u64 *)(r10 - 8) = 0\nlock *(u64 *)(r10 - 8) += r0\nexit");
   refuses("r0 = 1\n*(u64 *)(r10 - 8) = 0\n*(u64 *)(r10 - 16) = 0\nlock *(u64 *)(r10 - 12) += r0\nexit",
           Rule::kAlignment);
-}
-
-const std::string kData = "r2 = *(u32 *)(r1 + 0)\nr3 = *(u32 *)(r1 + 4)\n";  // of XDP
-
-TEST(Packet, IsComparedWithItsEnd) {
-  const auto xdp = as(ProgramType::kXdp);
-  const std::string tail = "\nr0 = *(u16 *)(r2 + 12)\nexit\nr0 = 2\nexit";
-  const std::string end = "r4 = r2\nr4 += 14\n";
-  accepts(kData + end + "if r4 > r3 goto +2" + tail, xdp);
-  accepts(kData + end + "if r3 < r4 goto +2" + tail, xdp);
-  accepts(kData + end + "if r4 >= r3 goto +2" + tail, xdp);
-  accepts(kData + end + "if r3 >= r4 goto +2\nr0 = 0\nexit" + "\nr0 = *(u16 *)(r2 + 12)\nexit", xdp);
-  refuses(kData + end + "if r4 < r3 goto +2" + tail, Rule::kPacketBounds, xdp);
-  const Refusal refusal = refuses(kData + "r0 = *(u16 *)(r2 + 12)\nexit", Rule::kPacketBounds, xdp);
-  EXPECT_EQ(refusal.suggestion, "compare r2 + 14 with data_end and leave when it is greater");
-  EXPECT_EQ(refusal.text, "r0 = *(u16 *)(r2 + 12)");
-  ASSERT_EQ(refusal.known.size(), 1u);
-  EXPECT_EQ(refusal.known[0], "r2 is packet, nothing from there on known to be there");
-  refuses(kData + end + "if r4 > r3 goto +2\nr0 = *(u16 *)(r2 + 13)\nexit\nr0 = 2\nexit", Rule::kPacketBounds, xdp);
-  refuses(kData + end + "if r4 > r3 goto +2\nr0 = *(u16 *)(r2 - 1)\nexit\nr0 = 2\nexit", Rule::kPacketBounds, xdp);
-}
-
-TEST(Packet, OffsetsThatVary) {
-  const auto xdp = as(ProgramType::kXdp);
-  const std::string tail = "r2 += r0\nr4 = r2\nr4 += 4\nif r4 > r3 goto +2\nr0 = *(u32 *)(r2 + 0)\nexit\nr0 = 2\nexit";
-  const std::string head = "r6 = r1\ncall get_prandom_u32\nr1 = r6\n" + kData;
-  accepts(head + "r0 &= 255\n" + tail, xdp);
-  refuses(head + tail, Rule::kPointerArithmetic, xdp);
-  // The comparison of one pointer says nothing of another with another offset.
-  refuses(head + "r0 &= 255\nr5 = r2\nr5 += r0\n" + tail.substr(0, tail.find("r0 = *(u32")) +
-              "r0 = *(u32 *)(r5 + 0)\nexit\nr0 = 2\nexit",
-          Rule::kPacketBounds, xdp);
-}
-
-TEST(Packet, CallsThatMoveItVoidPointers) {
-  const auto xdp = as(ProgramType::kXdp);
-  const std::string head = "r6 = r1\n" + kData + "r4 = r2\nr4 += 14\nif r4 > r3 goto +6\nr7 = r2\nr1 = r6\nr2 = 0\n";
-  const Refusal refusal =
-      refuses(head + "call xdp_adjust_head\nr0 = *(u8 *)(r7 + 0)\nexit\nr0 = 2\nexit", Rule::kNotAPointer, xdp);
-  EXPECT_NE(refusal.suggestion.find("load data and data_end again"), std::string::npos);
-  accepts(head + "call xdp_get_buff_len\nr0 = *(u8 *)(r7 + 0)\nexit\nr0 = 2\nexit", xdp);
-}
-
-TEST(Packet, OnlySomeProgramsSeeIt) {
-  refuses("r2 = *(u32 *)(r1 + 76)\nr0 = 0\nexit", Rule::kContextAccess, as(ProgramType::kSocketFilter));
-  accepts("r2 = *(u32 *)(r1 + 76)\nr0 = 0\nexit", as(ProgramType::kSchedCls));
-  accepts("r6 = r1\nr0 = *(u8 *)skb[12]\nexit", as(ProgramType::kSocketFilter));
-  refuses("r0 = *(u8 *)skb[12]\nexit", Rule::kUninitialised, as(ProgramType::kSocketFilter));
-  refuses("r6 = r1\nr0 = *(u8 *)skb[12]\nexit", Rule::kContextAccess, as(ProgramType::kXdp));
-}
-
-TEST(Context, HasFields) {
-  accepts("r0 = *(u32 *)(r1 + 0)\nexit", as(ProgramType::kSocketFilter));
-  accepts("r0 = *(u16 *)(r1 + 2)\nexit", as(ProgramType::kSocketFilter));
-  refuses("r0 = *(u16 *)(r1 + 1)\nexit", Rule::kContextAccess, as(ProgramType::kSocketFilter));
-  refuses("r0 = *(u64 *)(r1 + 0)\nexit", Rule::kContextAccess, as(ProgramType::kSocketFilter));
-  refuses("r0 = *(u32 *)(r1 + 400)\nexit", Rule::kContextAccess, as(ProgramType::kSocketFilter));
-  refuses("*(u32 *)(r1 + 8) = 1\nr0 = 0\nexit", Rule::kContextAccess, as(ProgramType::kSocketFilter));
-  accepts("*(u32 *)(r1 + 8) = 1\nr0 = 0\nexit", as(ProgramType::kSchedCls));
-  refuses("r1 += 4\nr0 = *(u32 *)(r1 + 0)\nexit", Rule::kContextAccess, as(ProgramType::kSchedCls));
-  accepts("r0 = *(u64 *)(r1 + 8)\nexit", as(ProgramType::kTracepoint));
-  refuses("r0 = *(u64 *)(r1 + 0)\nexit", Rule::kContextAccess, as(ProgramType::kTracepoint));
-  refuses("*(u64 *)(r1 + 8) = 0\nr0 = 0\nexit", Rule::kContextAccess, as(ProgramType::kTracepoint));
-  refuses("r0 = *(u64 *)(r1 + 8)\nexit", Rule::kContextAccess, as(ProgramType::kSkLookup));
 }
 
 const std::string kLookup = "*(u32 *)(r10 - 4) = 1\nr2 = r10\nr2 += -4\nr1 = map[array]\ncall map_lookup_elem\n";

@@ -10,6 +10,12 @@
 
 namespace weir::verify {
 
+// Where the program attaches, if the premise is about its own type.
+static std::optional<ebpf::AttachType> attach_type_of(const ebpf::Program& program, const ebpf::Premise& premise) {
+  if (!program.has_attach_type || program.type != premise.type) return std::nullopt;
+  return program.attach_type;
+}
+
 using ebpf::OperandShape;
 
 namespace {
@@ -23,6 +29,7 @@ Walk::Walk(const ebpf::Program& program, const Options& options, Flow flow)
       helpers_(options.helpers != nullptr ? *options.helpers : runtime::Helpers::standard()),
       flow_(std::move(flow)),
       on_memory_(options.premise.type == ebpf::ProgramType::kUnspec),
+      layout_(find_layout(options.premise.type, attach_type_of(program, options.premise))),
       listed_(program.size()) {}
 
 State Walk::first_state() const {

@@ -14,6 +14,7 @@
 #include <weir/ebpf/opcode_info.h>
 #include <weir/verify/verify.h>
 
+#include "verify/context.h"
 #include "verify/flow.h"
 #include "verify/state.h"
 
@@ -100,6 +101,7 @@ class Walk {
   // Whether the access is allowed; what a read gives in `loaded`. `stored` is what a write leaves (null: anything).
   bool access(const Access& access, Value* loaded, const Value* stored);
   bool access_context(const Access& access, Value* loaded);
+  bool access_field(const Access& access, const Field& field, Value* loaded);
   bool access_packet(const Access& access);
   bool access_sized(const Access& access, std::uint64_t size, Rule rule, const std::string& what);
   bool aligned(const Access& access, unsigned base_alignment);
@@ -182,6 +184,7 @@ class Walk {
   const runtime::Helpers& helpers_;
   const Flow flow_;
   bool on_memory_;  // the premise is memory and a length
+  const std::optional<Layout> layout_;
 
   State state_;
   std::uint32_t at_ = 0;

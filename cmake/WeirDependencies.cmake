@@ -7,7 +7,7 @@ find_package(PkgConfig REQUIRED)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(LZ4 REQUIRED IMPORTED_TARGET liblz4)
 find_package(zydis REQUIRED)
-pkg_check_modules(CAPSTONE REQUIRED IMPORTED_TARGET capstone)
+pkg_check_modules(CAPSTONE REQUIRED capstone)  # its header; the library is opened at run time
 
 # Debian's libexpected-dev carries the header and a CMake package; other systems may carry the header alone.
 find_package(tl-expected QUIET)

@@ -20,7 +20,7 @@ install(FILES ${PROJECT_BINARY_DIR}/weirConfig.cmake ${PROJECT_BINARY_DIR}/weirC
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/weir)
 
 # A static library brings what it links with it; a shared one has it inside.
-set(WEIR_PC_REQUIRES_PRIVATE "fmt, zlib, libzstd, liblz4, capstone")
+set(WEIR_PC_REQUIRES_PRIVATE "fmt, zlib, libzstd, liblz4")
 set(WEIR_PC_LIBS_PRIVATE "-lZydis")  # has no pkg-config file
 if(BUILD_SHARED_LIBS)
   set(WEIR_PC_REQUIRES "")

@@ -1,7 +1,14 @@
 // Machine code as text, for any processor that Linux compiles BPF for. Exports disassemble, machine_code_text.
+//
+// x86 is read by Zydis, everything else by capstone. Capstone is opened when it is first needed: its tables have 77,000
+// pointers, which the dynamic linker would set at every start of every program, a quarter of the time that a short
+// command takes. The file must be of the version whose header this was compiled with.
 #include <weir/debug/machine_code.h>
 
 #include <array>
+#include <memory>
+
+#include <dlfcn.h>
 
 #include <capstone/capstone.h>
 #include <fmt/format.h>
@@ -41,6 +48,41 @@ const ProcessorInfo& info_of(Processor processor) {
   return kProcessors.front();
 }
 
+#define WEIR_TEXT_OF(value) #value
+#define WEIR_TEXT(value) WEIR_TEXT_OF(value)
+constexpr const char* kLibrary = "libcapstone.so." WEIR_TEXT(CS_API_MAJOR);
+
+// The functions of capstone that are used, with its own names.
+struct Library {
+  decltype(&::cs_open) cs_open = nullptr;
+  decltype(&::cs_close) cs_close = nullptr;
+  decltype(&::cs_malloc) cs_malloc = nullptr;
+  decltype(&::cs_free) cs_free = nullptr;
+  decltype(&::cs_disasm_iter) cs_disasm_iter = nullptr;
+};
+
+template <typename Function>
+bool find(void* library, const char* name, Function& function) {
+  function = reinterpret_cast<Function>(dlsym(library, name));
+  return function != nullptr;
+}
+
+// Null where the library is not installed.
+const Library* find_library() {
+  static const auto found = []() -> std::unique_ptr<Library> {
+    void* const handle = dlopen(kLibrary, RTLD_LAZY | RTLD_LOCAL);
+    if (handle == nullptr) return nullptr;
+    auto library = std::make_unique<Library>();
+    const bool all = find(handle, "cs_open", library->cs_open) && find(handle, "cs_close", library->cs_close) &&
+                     find(handle, "cs_malloc", library->cs_malloc) && find(handle, "cs_free", library->cs_free) &&
+                     find(handle, "cs_disasm_iter", library->cs_disasm_iter);
+    return all ? std::move(library) : nullptr;
+  }();
+  return found.get();
+}
+
+bool is_x86(Processor processor) { return processor == Processor::kX86_64 || processor == Processor::kX86; }
+
 std::vector<MachineInstruction> disassemble_x86(ByteSpan code, const MachineCodeOptions& options) {
   std::vector<MachineInstruction> out;
   for (std::uint64_t at = 0; at < code.size(); at += out.back().size) {
@@ -54,13 +96,14 @@ std::vector<MachineInstruction> disassemble_other(ByteSpan code, const MachineCo
   const ProcessorInfo& info = info_of(options.processor);
   std::vector<MachineInstruction> out;
   csh handle = 0;
-  const bool open = cs_open(info.arch, static_cast<cs_mode>(info.mode), &handle) == CS_ERR_OK;
-  cs_insn* instruction = open ? cs_malloc(handle) : nullptr;
+  const Library* const capstone = find_library();
+  const bool open = capstone != nullptr && capstone->cs_open(info.arch, static_cast<cs_mode>(info.mode), &handle) == CS_ERR_OK;
+  cs_insn* instruction = open ? capstone->cs_malloc(handle) : nullptr;
   for (std::size_t at = 0; at < code.size();) {
     const std::uint8_t* bytes = code.data() + at;
     std::size_t left = code.size() - at;
     std::uint64_t address = options.address + at;
-    if (open && cs_disasm_iter(handle, &bytes, &left, &address, instruction)) {
+    if (open && capstone->cs_disasm_iter(handle, &bytes, &left, &address, instruction)) {
       const std::string_view operands = instruction->op_str;
       out.push_back({.offset = at,
                      .size = instruction->size,
@@ -71,8 +114,8 @@ std::vector<MachineInstruction> disassemble_other(ByteSpan code, const MachineCo
     }
     at += out.back().size;
   }
-  if (instruction != nullptr) cs_free(instruction, 1);
-  if (open) cs_close(&handle);
+  if (instruction != nullptr) capstone->cs_free(instruction, 1);
+  if (open) capstone->cs_close(&handle);
   return out;
 }
 
@@ -111,9 +154,15 @@ Processor native_processor() {
 #endif
 }
 
+Status can_disassemble(Processor processor) {
+  if (is_x86(processor) || find_library() != nullptr) return {};
+  return fail(Error{.code = ErrorCode::kUnsupported,
+                    .message = fmt::format("machine code of {} cannot be read: there is no {}", name_of(processor), kLibrary),
+                    .hint = "install capstone"});
+}
+
 std::vector<MachineInstruction> disassemble(ByteSpan code, const MachineCodeOptions& options) {
-  const bool x86 = options.processor == Processor::kX86_64 || options.processor == Processor::kX86;
-  return x86 ? disassemble_x86(code, options) : disassemble_other(code, options);
+  return is_x86(options.processor) ? disassemble_x86(code, options) : disassemble_other(code, options);
 }
 
 std::string machine_code_text(ByteSpan code, const std::vector<MachineInstruction>& instructions, bool opcodes) {

@@ -1,6 +1,7 @@
 // The program weir: reads the command line, runs one verb, exits with its status.
 #include <csignal>
 #include <cstdio>
+#include <string_view>
 
 #include <CLI/CLI.hpp>
 
@@ -8,6 +9,59 @@
 #include "terminal.h"
 #include "usage.h"
 #include "verbs.h"
+
+namespace weir::tool {
+namespace {
+
+struct Verb {
+  std::string_view name;
+  void (*add)(CLI::App& app, int& status);
+};
+
+void add_assembler_verbs(CLI::App& app, int& status) {
+  add_program_verbs(app, status);
+  add_extended_forms(app, status);
+}
+
+// In the order of the help. Verbs that one function adds stand side by side.
+constexpr Verb kVerbs[] = {
+    {"filter", add_filter},
+    {"info", add_info},
+    {"compile", add_compile},
+    {"diff", add_diff},
+    {"explain", add_explain},
+    {"asm", add_assembler_verbs},
+    {"disasm", add_assembler_verbs},
+    {"check", add_assembler_verbs},
+    {"optimize", add_optimize},
+    {"verdict", add_verdict},
+    {"compare", add_verdict},
+    {"debug", add_debug},
+    {"capture", add_capture},
+    {"inject", add_inject},
+    {"seccomp", add_seccomp},
+    {"install-compat", add_install_compat},
+    {"trace", add_trace},
+    {"jit", add_jit},
+    {"run", add_run},
+    {"verify", add_verify},
+    {"map", add_map},
+    {"prog", add_prog},
+};
+
+// All verbs take longer to describe than many a command takes to run: only the one that the command line begins with
+// is, if it does begin with one.
+void add_verbs(CLI::App& app, int argc, char** argv, int& status) {
+  if (argc > 1)
+    for (const Verb& verb : kVerbs)
+      if (verb.name == argv[1]) return verb.add(app, status);
+  void (*added)(CLI::App&, int&) = nullptr;
+  for (const Verb& verb : kVerbs)
+    if (verb.add != added) (added = verb.add)(app, status);
+}
+
+}  // namespace
+}  // namespace weir::tool
 
 int main(int argc, char** argv) {
   using namespace weir::tool;
@@ -23,26 +77,7 @@ int main(int argc, char** argv) {
   CLI::App app{"weir: a toolkit for the Berkeley Packet Filter", "weir"};
   app.set_version_flag("--version", "weir " WEIR_VERSION);
   app.require_subcommand(1);
-  add_filter(app, status);
-  add_info(app, status);
-  add_compile(app, status);
-  add_diff(app, status);
-  add_explain(app, status);
-  add_program_verbs(app, status);
-  add_optimize(app, status);
-  add_verdict(app, status);
-  add_debug(app, status);
-  add_capture(app, status);
-  add_inject(app, status);
-  add_seccomp(app, status);
-  add_install_compat(app, status);
-  add_trace(app, status);
-  add_jit(app, status);
-  add_extended_forms(app, status);
-  add_run(app, status);
-  add_verify(app, status);
-  add_map(app, status);
-  add_prog(app, status);
+  add_verbs(app, argc, argv, status);
 
   try {
     app.parse(argc, argv);

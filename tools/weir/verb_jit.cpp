@@ -172,6 +172,7 @@ int run(const Options& options) {
   Result<debug::Processor> processor = debug::native_processor();
   if (!options.processor.empty()) processor = debug::read_processor(options.processor);
   if (!processor) return report(processor.error());
+  if (const Status readable = debug::can_disassemble(*processor); !readable) return report(readable.error());
   if (options.engine != "kernel" && options.words.empty() && options.program.empty())
     return report({.code = ErrorCode::kUsage, .message = "--engine goes with an expression or --program"});
   if (!options.log.empty()) return show_log(options, *processor);
@@ -190,6 +191,8 @@ constexpr const char* kDisassemblerUsage =
 
 // The last program of the log, as bpf_jit_disasm shows it.
 int disassemble_last(const std::string& log, const std::string& output, bool opcodes) {
+  if (const Status readable = debug::can_disassemble(debug::native_processor()); !readable)
+    return report(readable.error());
   const Result<std::string> text = log.empty() ? kernel_log() : read_whole_file(log, kLongestLog);
   if (!text) return report(text.error());
   const Result<std::vector<debug::JitImage>> images = debug::read_jit_log(*text);

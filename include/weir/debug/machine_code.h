@@ -34,6 +34,10 @@ Result<Processor> read_processor(std::string_view name);
 // The processor that this program runs on.
 Processor native_processor();
 
+// Whether code for this processor can be read. It always can for x86; other processors need the library capstone, which
+// is looked for here: kUnsupported where it is not installed. disassemble() then shows all bytes as "(bad)".
+Status can_disassemble(Processor processor);
+
 struct MachineInstruction {
   std::uint64_t offset = 0;               // from the start of the code
   std::uint32_t size = 0;                 // bytes

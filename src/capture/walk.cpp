@@ -4,7 +4,8 @@
 // cursor only, so a core has as many cache misses under way as there are cursors. The next record's header is also
 // prefetched, and the packet's second cache line, which filters read. Nearly all steps end before their cursor's limit
 // and so need no look at the end of the file: those are taken by a loop without anything else in it (walk_fast), which
-// hands over to one that looks at everything.
+// hands over to a step that looks at everything. A cursor that has finished is given another segment at once, so that
+// the others need not wait for anybody.
 //
 // A guess asks of kChain records in a row what records of real captures have: a captured length above 0 and within the
 // limit, a length on the wire not below it but within it too, a fraction below a second (pcap); a known block type and
@@ -137,14 +138,26 @@ bool starts_chain(const Step& step, const Region& region, std::uint64_t at) {
 
 }  // namespace
 
+Walker::Walker(const Region& region, std::uint64_t base) : region_(region), base_(region.bytes.data() + base) {
+  const std::size_t header = region.layout.format == Format::kPcap ? kPcapHeader : kEnhancedHeader;
+  if (region.bytes.size() >= header) last_header_ = region.bytes.data() + region.bytes.size() - header;
+}
+
 std::size_t Walker::start(const Segment& segment) {
   assert(has_free());
   std::size_t index = 0;
   while (taken_[index]) ++index;
   taken_[index] = true;
   ++running_;
-  cursors_[index] = {segment.begin, segment.limit, segment.begin < segment.limit, false};
-  stripes_[index].count = 0;
+  const std::uint8_t* const bytes = region_.bytes.data();
+  cursors_[index] = {segment.begin, segment.begin < segment.limit, false};
+  at_[index] = bytes + segment.begin;
+  limit_[index] = bytes + segment.limit;
+  before_[index] = std::min(limit_[index], last_header_);
+  first_[index] = row_ == Stripe::kRecords ? 0 : row_;
+  if (row_ == 0 || row_ == Stripe::kRecords) columns_[index].others = 0;
+  __builtin_prefetch(at_[index]);
+  __builtin_prefetch(at_[index] + 64);
   return index;
 }
 
@@ -152,121 +165,123 @@ void Walker::release(std::size_t index) {
   assert(taken_[index] && !cursors_[index].running);
   taken_[index] = false;
   --running_;
-  stripes_[index].count = 0;
 }
 
-// The cursors that are under way, side by side.
-struct Walker::Lanes {
-  std::size_t count = 0;
-  std::size_t index[kCursors];  // of the cursor
-  const std::uint8_t* at[kCursors];
-  const std::uint8_t* limit[kCursors];
-  Stripe* stripe[kCursors];
-  std::size_t rows[kCursors];  // records found so far
-};
+Stripe Walker::stripe(std::size_t index) const {
+  const Columns& columns = columns_[index];
+  const std::size_t first = first_[index];
+  const std::size_t end = cursors_[index].running ? (row_ == Stripe::kRecords ? row_ : first) : last_[index];
+  if (first == end) return {};
+  return {columns.offsets + first, columns.lengths + first, columns.wire_lengths + first, end - first,
+          columns.others >> first, columns.ends + first,    columns.interfaces + first};
+}
 
-// Steps while every cursor's next record is a packet that ends before the cursor's limit. Returns the number of whole
-// rows; lanes.rows has what each cursor found.
-template <typename Step>
-std::size_t Walker::walk_fast(const Step& step, Lanes& lanes) {
-  const std::uint8_t* const base = region_.bytes.data() + base_;
-  const std::uint8_t* const last_header = region_.bytes.data() + region_.bytes.size() - Step::kHeader;
-  const std::uint8_t* before[kCursors];
-  for (std::size_t i = 0; i < lanes.count; ++i) {
-    before[i] = std::min(lanes.limit[i], last_header);
-    if (lanes.at[i] > last_header) return 0;
+void Walker::look_ahead(std::size_t index) const {
+  constexpr std::size_t kLines = 8;
+  constexpr std::size_t kShort = 512;  // bytes a record: of longer ones, most lines are never looked at
+  if (!cursors_[index].running || row_ != Stripe::kRecords) return;
+  const std::size_t stepped = Stripe::kRecords - first_[index];
+  const std::uint8_t* const at = at_[index];
+  if (static_cast<std::size_t>(at - base_) - columns_[index].offsets[first_[index]] > stepped * kShort) return;
+  for (std::size_t line = 1; line <= kLines; ++line) __builtin_prefetch(at + 64 * line);
+}
+
+// Writes what a cursor found here into its columns; gives the next record's place.
+template <typename Step, typename Entry>
+inline const std::uint8_t* Walker::note(Columns& columns, std::size_t row, const std::uint8_t* here,
+                                        const std::uint8_t* base, const Entry& entry) {
+  const std::uint8_t* const next = here + entry.size;
+  __builtin_prefetch(next);
+  __builtin_prefetch(next + 64);
+  columns.offsets[row] = static_cast<std::uint32_t>(here - base + static_cast<std::ptrdiff_t>(Step::kHeader));
+  columns.lengths[row] = entry.captured;
+  columns.wire_lengths[row] = entry.wire;
+  if constexpr (Step::kHeader == kEnhancedHeader) {
+    columns.ends[row] = static_cast<std::uint32_t>(next - base);
+    columns.interfaces[row] = entry.interface;
   }
-  for (std::size_t row = 0; row < Stripe::kRecords; ++row) {
-    for (std::size_t i = 0; i < lanes.count; ++i) {
-      const std::uint8_t* const here = lanes.at[i];
-      Entry entry;
-      if (!step.ends_before(here, before[i], entry)) [[unlikely]] {
-        for (std::size_t j = 0; j < lanes.count; ++j) lanes.rows[j] = row + (j < i ? 1 : 0);
-        return row;
-      }
-      const std::uint8_t* const next = here + entry.size;
-      __builtin_prefetch(next);
-      __builtin_prefetch(next + 64);
-      Stripe& stripe = *lanes.stripe[i];
-      stripe.offsets[row] = static_cast<std::uint32_t>(here - base + static_cast<std::ptrdiff_t>(Step::kHeader));
-      stripe.lengths[row] = entry.captured;
-      stripe.wire_lengths[row] = entry.wire;
-      if constexpr (Step::kHeader == kEnhancedHeader) {
-        stripe.ends[row] = static_cast<std::uint32_t>(next - base);
-        stripe.interfaces[row] = entry.interface;
-      }
-      lanes.at[i] = next;
+  return next;
+}
+
+// Steps while every cursor's next record is a packet that ends before the cursor's limit. Returns the number of cursors
+// that have taken the step at row_, which is not a whole one, or 0 at the end of the stripe. On its own and unrolled
+// for all cursors, so that what it needs stays in registers and places are constants.
+template <typename Step, bool all>
+[[gnu::noinline]] std::size_t Walker::walk_fast(const Step step) {
+  const std::uint8_t* const base = base_;
+  Columns* const columns = columns_;
+  std::size_t row = row_;
+  std::size_t i = 0;
+  const auto take = [&](std::size_t index) {
+    const std::uint8_t* const here = at_[index];
+    Entry entry;
+    if (!step.ends_before(here, before_[index], entry)) [[unlikely]]
+      return false;
+    at_[index] = note<Step>(columns[index], row, here, base, entry);
+    return true;
+  };
+  for (; row < Stripe::kRecords; ++row) {
+    if constexpr (all) {
+#pragma GCC unroll 16
+      for (i = 0; i < kCursors; ++i)
+        if (!take(i)) goto stopped;
+    } else {
+      for (i = 0; i < lanes_; ++i)
+        if (!take(lane_[i])) goto stopped;
     }
   }
-  for (std::size_t i = 0; i < lanes.count; ++i) lanes.rows[i] = Stripe::kRecords;
-  return Stripe::kRecords;
+  i = 0;
+stopped:
+  row_ = row;
+  return i;
+}
+
+// One step of one cursor, which may be its last.
+template <typename Step>
+void Walker::walk_one(const Step& step, std::size_t index) {
+  const std::uint8_t* const end = region_.bytes.data() + region_.bytes.size();
+  const std::uint8_t* const here = at_[index];
+  Cursor& cursor = cursors_[index];
+  Entry entry;
+  const Found found = step(here, static_cast<std::size_t>(end - here), entry);
+  if (found == Found::kStop) [[unlikely]] {
+    cursor.running = false;
+    cursor.stopped = true;
+    last_[index] = row_;
+  } else {
+    at_[index] = note<Step>(columns_[index], row_, here, base_, entry);
+    if (found == Found::kOther) columns_[index].others |= std::uint64_t{1} << row_;
+    cursor.running = at_[index] < limit_[index];
+    last_[index] = row_ + 1;
+  }
+  cursor.position = static_cast<std::uint64_t>(at_[index] - region_.bytes.data());
 }
 
 template <typename Step>
 void Walker::walk_all(const Step& step) {
-  const std::uint8_t* const base = region_.bytes.data() + base_;
-  const std::uint8_t* const end = region_.bytes.data() + region_.bytes.size();
-  Lanes lanes;
-  for (std::size_t i = 0; i < kCursors; ++i) {
-    stripes_[i].count = 0;
-    if (!taken_[i] || !cursors_[i].running) continue;
-    const std::size_t lane = lanes.count++;
-    lanes.index[lane] = i;
-    lanes.at[lane] = region_.bytes.data() + cursors_[i].position;
-    lanes.limit[lane] = region_.bytes.data() + cursors_[i].limit;
-    lanes.stripe[lane] = &stripes_[i];
-    lanes.rows[lane] = 0;
-    stripes_[i].others = 0;
-  }
-  // Lane i ends here, and the last one takes its place.
-  const auto finish = [&](std::size_t i) {
-    lanes.stripe[i]->count = lanes.rows[i];
-    cursors_[lanes.index[i]].position = static_cast<std::uint64_t>(lanes.at[i] - region_.bytes.data());
-    const std::size_t last = --lanes.count;
-    lanes.index[i] = lanes.index[last];
-    lanes.at[i] = lanes.at[last];
-    lanes.limit[i] = lanes.limit[last];
-    lanes.stripe[i] = lanes.stripe[last];
-    lanes.rows[i] = lanes.rows[last];
-  };
-  walk_fast(step, lanes);
-  while (lanes.count > 0) {
-    for (std::size_t i = 0; i < lanes.count;) {
-      if (lanes.rows[i] == Stripe::kRecords) {
-        finish(i);
-        continue;
-      }
-      Cursor& cursor = cursors_[lanes.index[i]];
-      const std::uint8_t* const here = lanes.at[i];
-      Entry entry;
-      const Found found = step(here, static_cast<std::size_t>(end - here), entry);
-      if (found == Found::kStop) [[unlikely]] {
-        cursor.running = false;
-        cursor.stopped = true;
-        finish(i);
-        continue;
-      }
-      const std::uint8_t* const next = here + entry.size;
-      __builtin_prefetch(next);
-      __builtin_prefetch(next + 64);
-      Stripe& stripe = *lanes.stripe[i];
-      const std::size_t row = lanes.rows[i]++;
-      stripe.offsets[row] = static_cast<std::uint32_t>(here - base + static_cast<std::ptrdiff_t>(Step::kHeader));
-      stripe.lengths[row] = entry.captured;
-      stripe.wire_lengths[row] = entry.wire;
-      if constexpr (Step::kHeader == kEnhancedHeader) {
-        stripe.ends[row] = static_cast<std::uint32_t>(next - base);
-        stripe.interfaces[row] = entry.interface;
-        if (found == Found::kOther) stripe.others |= std::uint64_t{1} << row;
-      }
-      lanes.at[i] = next;
-      if (next >= lanes.limit[i]) [[unlikely]] {
-        cursor.running = false;
-        finish(i);
-        continue;
-      }
-      ++i;
+  lanes_ = 0;
+  for (std::size_t i = 0; i < kCursors; ++i)
+    if (taken_[i] && cursors_[i].running) lane_[lanes_++] = i;
+  if (lanes_ == 0) return;
+  if (row_ == Stripe::kRecords) {
+    row_ = 0;
+    for (std::size_t i = 0; i < lanes_; ++i) {
+      first_[lane_[i]] = 0;
+      columns_[lane_[i]].others = 0;
     }
+  }
+  while (row_ < Stripe::kRecords) {
+    std::size_t done = 0;
+    if (std::all_of(lane_, lane_ + lanes_, [this](std::size_t index) { return at_[index] <= before_[index]; }))
+      done = lanes_ == kCursors ? walk_fast<Step, true>(step) : walk_fast<Step, false>(step);
+    if (row_ == Stripe::kRecords) return;
+    bool finished = false;
+    for (; done < lanes_; ++done) {
+      walk_one(step, lane_[done]);
+      finished = finished || !cursors_[lane_[done]].running;
+    }
+    ++row_;
+    if (finished) return;
   }
 }
 

@@ -97,7 +97,8 @@ std::vector<MachineInstruction> disassemble_other(ByteSpan code, const MachineCo
   std::vector<MachineInstruction> out;
   csh handle = 0;
   const Library* const capstone = find_library();
-  const bool open = capstone != nullptr && capstone->cs_open(info.arch, static_cast<cs_mode>(info.mode), &handle) == CS_ERR_OK;
+  const bool open =
+      capstone != nullptr && capstone->cs_open(info.arch, static_cast<cs_mode>(info.mode), &handle) == CS_ERR_OK;
   cs_insn* instruction = open ? capstone->cs_malloc(handle) : nullptr;
   for (std::size_t at = 0; at < code.size();) {
     const std::uint8_t* bytes = code.data() + at;
@@ -156,9 +157,10 @@ Processor native_processor() {
 
 Status can_disassemble(Processor processor) {
   if (is_x86(processor) || find_library() != nullptr) return {};
-  return fail(Error{.code = ErrorCode::kUnsupported,
-                    .message = fmt::format("machine code of {} cannot be read: there is no {}", name_of(processor), kLibrary),
-                    .hint = "install capstone"});
+  return fail(
+      Error{.code = ErrorCode::kUnsupported,
+            .message = fmt::format("machine code of {} cannot be read: there is no {}", name_of(processor), kLibrary),
+            .hint = "install capstone"});
 }
 
 std::vector<MachineInstruction> disassemble(ByteSpan code, const MachineCodeOptions& options) {

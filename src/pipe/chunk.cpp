@@ -53,7 +53,8 @@ std::uint64_t sum_of_lengths(const Stripe& stripe, std::uint64_t bits) {
   using Four = std::uint32_t __attribute__((vector_size(16)));
   constexpr Four kBits = {1, 2, 4, 8};
   Four sum = {};  // cannot wrap: all packets of a stripe lie within 2^32 bytes
-  for (std::size_t i = 0; i < Stripe::kRecords; i += 4) {
+  static_assert(Stripe::kSlack >= 3);
+  for (std::size_t i = 0; i < stripe.count; i += 4) {
     const auto four = static_cast<std::uint32_t>(bits >> i & 15);
     Four lengths;
     std::memcpy(&lengths, stripe.lengths + i, sizeof lengths);
@@ -119,7 +120,7 @@ void Chunk::take(const ChunkWork& work, const Stripe& stripe, SegmentResult& seg
       bits &= ~stripe.others;
       found = static_cast<unsigned>(std::popcount(bits));
     }
-    if (bits != 0) result.bytes += sum_of_lengths(stripe, bits);
+    if (work.matched_bytes && bits != 0) result.bytes += sum_of_lengths(stripe, bits);
     result.packets += found;
     if (job.writes) add_ranges(stripe, pcap ? bits : bits | stripe.others, pcap, result.ranges);
   }
@@ -156,7 +157,10 @@ void Chunk::walk(capture::Walker& walker, const ChunkWork& work, std::size_t nex
     for (std::size_t i = 0; i < capture::Walker::kCursors; ++i) {
       if (!taken[i]) continue;
       SegmentResult& segment = segments_[segment_of[i]];
-      if (walker.stripe(i).count > 0) take(work, walker.stripe(i), segment);
+      if (const Stripe stripe = walker.stripe(i); stripe.count > 0) {
+        walker.look_ahead(i);
+        take(work, stripe, segment);
+      }
       if (walker.cursor(i).running) continue;
       finish(work, walker.cursor(i), segment);
       walker.release(i);

@@ -26,6 +26,7 @@ struct ChunkWork {
   std::vector<ChunkJob> jobs;
   const engine::Joined* joined = nullptr;  // all jobs' engines, where they are joined
   std::size_t segment_size = 0;
+  bool matched_bytes = true;  // JobResult::bytes is wanted
   std::atomic<bool> cancelled{false};
 };
 

@@ -98,7 +98,7 @@ Status Filter::Run::take_batch(const capture::Source& source, const capture::Rec
     for (std::size_t i = 0; i < batch.packets.size(); ++i) {
       if (job.verdicts[i] == 0) continue;
       ++statistics_.jobs[j].packets;
-      statistics_.jobs[j].bytes += batch.packets[i].length;
+      if (options_.matched_bytes) statistics_.jobs[j].bytes += batch.packets[i].length;
     }
   }
   for (const packet::Packet& packet : batch.packets) statistics_.bytes += packet.length;
@@ -111,6 +111,7 @@ Status Filter::Run::take_batch(const capture::Source& source, const capture::Rec
 // Whether all that the jobs need of this region can be had without looking at records one by one.
 bool Filter::Run::plan(capture::Source& source, const capture::Region& region, ChunkWork& work) {
   work.region = &region;
+  work.matched_bytes = options_.matched_bytes;
   for (RunningJob& job : jobs_) {
     ChunkJob plan;
     plan.writes = job.job.sink != nullptr;
@@ -179,13 +180,17 @@ Status Filter::Run::take_chunk(const capture::Source& source, const ChunkWork& w
   return {};
 }
 
-// Long segments need few guesses, short ones keep all cursors and threads at work until the end.
+// Long segments need few guesses; short ones keep all cursors and threads at work until the end, and the memory that is
+// under way near. Cursors run dry at the end of a chunk, so a single thread that only counts takes long ones.
 std::uint64_t Filter::Run::cut(std::uint64_t size, ChunkWork& work) const {
   constexpr std::uint64_t kMegabyte = 1 << 20;
+  const bool writes = std::any_of(work.jobs.begin(), work.jobs.end(), [](const ChunkJob& job) { return job.writes; });
+  const std::uint64_t longest = (options_.threads == 1 && !writes ? 128 : 32) * kMegabyte;
   const std::uint64_t chunk = options_.chunk_size != 0
                                   ? options_.chunk_size
-                                  : std::clamp<std::uint64_t>(size / (4 * options_.threads), kMegabyte, 32 * kMegabyte);
-  work.segment_size = options_.segment_size != 0 ? options_.segment_size : std::max(chunk / 32, kMegabyte / 8);
+                                  : std::clamp<std::uint64_t>(size / (4 * options_.threads), kMegabyte, longest);
+  work.segment_size = options_.segment_size != 0 ? options_.segment_size
+                                                 : std::clamp<std::uint64_t>(chunk / 32, kMegabyte / 8, kMegabyte);
   return chunk;
 }
 

@@ -106,9 +106,10 @@ class FilterRun {
     for (Wanted& wanted : wanted_)
       jobs.push_back({[this, &wanted](const capture::Interface& interface) { return engine_for(wanted, interface); },
                       wanted.sink.get()});
-    pipe::Filter filter(std::move(jobs), {.threads = options_.threads, .progress = [&](const pipe::Statistics& so_far) {
-                                            progress.update(so_far);
-                                          }});
+    pipe::Filter filter(std::move(jobs),
+                        {.threads = options_.threads,
+                         .matched_bytes = options_.json,
+                         .progress = [&](const pipe::Statistics& so_far) { progress.update(so_far); }});
     const Clock::time_point start = Clock::now();
     int status = kYes;
     for (const std::unique_ptr<capture::Source>& source : sources_) {

@@ -13,6 +13,7 @@
 #include <weir/ebpf/text.h>
 
 #include "a64/emulated_runner.h"
+#include "callback_programs.h"
 #include "conformance/cases.h"
 #include "engine/ebpf_a64.h"
 #include "random_extended.h"
@@ -139,6 +140,23 @@ TEST(ExtendedAArch64, IsTheInterpreterOnRandomPrograms) {
   std::size_t ended = 0;
   for (const auto& answer : answers) ended += answer.native_fault == 0 ? 1 : 0;
   EXPECT_GT(ended, added / 8);
+}
+
+TEST(ExtendedAArch64, CallsFunctionsBack) {
+  if (!can_run()) GTEST_SKIP() << "no aarch64-linux-gnu-g++ or no qemu-aarch64 when this was built";
+  tests::CallbackPrograms maker(9);
+  Session session;
+  const auto rounds = static_cast<std::size_t>(tests::rounds(300));
+  for (std::size_t round = 0; round < rounds; ++round) {
+    const auto checked = ebpf::check(ebpf::assemble(maker.next()).value());
+    ASSERT_TRUE(checked);
+    session.add(*checked, std::vector<std::uint8_t>(64, static_cast<std::uint8_t>(round)), false, round % 2 == 1);
+  }
+  const auto answers = session.run();
+  EXPECT_EQ(answers.size(), rounds);
+  std::size_t ended = 0;
+  for (const auto& answer : answers) ended += answer.native_fault == 0 ? 1 : 0;
+  EXPECT_GT(ended, rounds / 3);
 }
 
 }  // namespace

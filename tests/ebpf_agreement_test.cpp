@@ -5,6 +5,7 @@
 #include <weir/ebpf/text.h>
 #include <weir/engine/ebpf.h>
 
+#include "callback_programs.h"
 #include "random_extended.h"
 #include "rounds.h"
 
@@ -16,8 +17,9 @@ struct Ran {
   std::vector<std::uint8_t> memory, map;
 };
 
-Ran run_once(const ebpf::Checked& checked, ExtendedKind kind, bool blind, std::uint64_t base) {
-  ExtendedOptions options{.kind = kind, .budget = 3000, .blind_constants = blind};
+Ran run_once(const ebpf::Checked& checked, ExtendedKind kind, bool blind, std::uint64_t base,
+             std::uint64_t budget = 3000) {
+  ExtendedOptions options{.kind = kind, .budget = budget, .blind_constants = blind};
   const auto engine = load_extended(checked, options);
   EXPECT_TRUE(engine) << engine.error().message;
   alignas(16) static std::uint8_t room[96];
@@ -29,9 +31,10 @@ Ran run_once(const ebpf::Checked& checked, ExtendedKind kind, bool blind, std::u
   run.cpu = 3;
   Ran out{(*engine)->run(run), {room, room + sizeof room}, {}};
   out.outcome.program = nullptr;
-  const std::uint32_t key = 0;
-  const auto* values = static_cast<const std::uint8_t*>((*engine)->maps()[0]->lookup(&key, 0));
-  out.map.assign(values, values + 32);
+  for (const auto& map : (*engine)->maps())
+    for (std::uint32_t key = 0; key < 6; ++key)
+      if (const auto* value = static_cast<const std::uint8_t*>(map->lookup(&key, 0)))
+        out.map.insert(out.map.end(), value, value + map->value_size());
   return out;
 }
 
@@ -68,6 +71,41 @@ TEST(ExtendedAgreement, NativeIsTheInterpreterOnRandomPrograms) {
   }
   EXPECT_GT(compared, rounds / 10);
   EXPECT_GT(ended, rounds / 20);
+}
+
+TEST(ExtendedAgreement, FunctionsAreCalledBackByBoth) {
+#if !defined(__x86_64__) && !defined(__aarch64__)
+  GTEST_SKIP() << "no machine code for this processor";
+#endif
+  const int rounds = tests::rounds(1500);
+  tests::CallbackPrograms maker(7);
+  int ended = 0;
+  int faults = 0;
+  for (int round = 0; round < rounds; ++round) {
+    const std::string text = maker.next();
+    const auto program = ebpf::assemble(text);
+    ASSERT_TRUE(program) << program.error().message << "\n" << text;
+    const auto checked = ebpf::check(*program);
+    ASSERT_TRUE(checked) << checked.error().message << "\n" << text;
+    const auto base = static_cast<std::uint64_t>(round) * 77;
+    constexpr std::uint64_t kBudget = 1'000'000;
+    const Ran expected = run_once(*checked, ExtendedKind::kInterpreter, false, base, kBudget);
+    const Ran native = run_once(*checked, ExtendedKind::kNative, round % 2 == 1, base, kBudget);
+    if (expected.outcome.fault == Fault::kBudget || native.outcome.fault == Fault::kBudget) continue;
+    ASSERT_EQ(native.outcome.fault, expected.outcome.fault)
+        << describe(native.outcome).message << describe(expected.outcome).message << "\n"
+        << text;
+    if (!expected.outcome) {
+      ASSERT_EQ(native.outcome.instruction, expected.outcome.instruction) << text;
+      ++faults;
+      continue;
+    }
+    ++ended;
+    ASSERT_EQ(native.outcome.value, expected.outcome.value) << text;
+    ASSERT_EQ(native.map, expected.map) << text;
+  }
+  EXPECT_GT(ended, rounds / 2);
+  EXPECT_GT(faults, rounds / 50);
 }
 
 }  // namespace

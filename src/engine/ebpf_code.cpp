@@ -2,6 +2,8 @@
 // set_tail_call, Memory.
 #include "engine/ebpf_code.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include <weir/ebpf/text.h>
@@ -84,11 +86,24 @@ Result<std::shared_ptr<Code>> prepare(const ebpf::Checked& checked, const Extend
       step.offset = slots[i].immediate + next;
     if (ebpf::is_wide(row->shape)) {
       WEIR_TRY(step.constant, wide_constant(*code, i));
-      if (row->shape == OperandShape::kWideFunction) step.offset = slots[i].immediate + next;
+      if (row->shape == OperandShape::kWideFunction) {
+        step.offset = slots[i].immediate + next;
+        code->callbacks.push_back(static_cast<std::uint32_t>(step.offset));
+      }
       code->steps[++i].second = true;
     }
   }
+  std::sort(code->callbacks.begin(), code->callbacks.end());
+  code->callbacks.erase(std::unique(code->callbacks.begin(), code->callbacks.end()), code->callbacks.end());
   return code;
+}
+
+std::int64_t Code::callback_at(std::uint64_t address) const {
+  const std::uint64_t offset = address - reinterpret_cast<std::uint64_t>(steps.data());
+  const std::uint64_t slot = offset / sizeof(Step);
+  if (offset % sizeof(Step) != 0 || slot >= steps.size()) return -1;
+  const bool is_one = std::binary_search(callbacks.begin(), callbacks.end(), static_cast<std::uint32_t>(slot));
+  return is_one ? static_cast<std::int64_t>(slot) : -1;
 }
 
 runtime::Map* Code::map_at(std::uint64_t address) const {

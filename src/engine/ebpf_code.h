@@ -27,11 +27,15 @@ struct Code {
   std::vector<std::shared_ptr<runtime::Map>> maps;
   ExtendedOptions options;
   const runtime::Helpers* helpers = nullptr;
-  bool proven = false;      // the program is verified: no access and no argument of its calls can be bad
-  ebpf::Premise premise{};  // of the proof
+  bool proven = false;                   // the program is verified: no access and no argument of its calls can be bad
+  ebpf::Premise premise{};               // of the proof
+  std::vector<std::uint32_t> callbacks;  // the slots of functions whose addresses the program takes, in order
 
   // Whether a run is one that the proof is about.
   bool premise_holds(const runtime::Invocation& run) const;
+
+  // The slot of the function that has this address; negative: none that may be called back.
+  std::int64_t callback_at(std::uint64_t address) const;
 
   // The map at this address that belongs to the program or is inside one of its maps of maps, or null.
   runtime::Map* map_at(std::uint64_t address) const;

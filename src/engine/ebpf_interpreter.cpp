@@ -4,14 +4,14 @@
 // of stack, the first one at the top; r6 to r9 and the place to return to are kept beside it, out of the program's
 // reach. Arithmetic as RFC 9669: division by zero gives 0, remainder by zero the dividend, shifts are masked, 32-bit
 // results have a zero upper half, the least number divided by -1 is itself.
+#include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <cstring>
-#include <initializer_list>
 #include <optional>
 
 #include <weir/engine/stepper.h>
 
+#include "engine/ebpf_callbacks.h"
 #include "engine/ebpf_code.h"
 #include "engine/ebpf_helpers.h"
 #include "engine/ebpf_memory.h"
@@ -102,8 +102,7 @@ class Interpretation {
   bool tail_call(std::uint32_t& at);
   bool loop(std::uint32_t& at);
   bool each_element(std::uint32_t& at);
-  bool call_back(std::uint64_t function, std::initializer_list<std::uint64_t> arguments, std::uint64_t& result,
-                 std::uint32_t& at);
+  bool call_back(std::uint64_t function, const CallbackArguments& arguments, std::uint64_t& result, std::uint32_t& at);
   // Not lambdas of go(): what is captured by reference lives in memory, and that loop must not.
   Outcome stop(Fault fault, std::uint32_t at, std::uint64_t left) const {
     return {0, fault, at, detail_, budget_ - left, &code_->program};
@@ -204,12 +203,10 @@ bool Interpretation::tail_call(std::uint32_t& at) {
 }
 
 // Runs a function of the program to its end. The place of a fault goes into `at`.
-bool Interpretation::call_back(std::uint64_t function, std::initializer_list<std::uint64_t> arguments,
-                               std::uint64_t& result, std::uint32_t& at) {
-  const std::uint64_t offset = function - reinterpret_cast<std::uint64_t>(code_->steps.data());
-  const std::uint64_t slot = offset / sizeof(Step);
-  if (offset % sizeof(Step) != 0 || slot >= code_->steps.size() || code_->steps[slot].second)
-    return stopped(Fault::kArgument, 2);
+bool Interpretation::call_back(std::uint64_t function, const CallbackArguments& arguments, std::uint64_t& result,
+                               std::uint32_t& at) {
+  const std::int64_t slot = code_->callback_at(function);
+  if (slot < 0) return stopped(Fault::kArgument, 2);
   if (depth_ + 1 >= ebpf::kMaximumCallDepth) return stopped(Fault::kCallDepth, 0);
   std::uint64_t saved[ebpf::kRegisters];
   std::memcpy(saved, registers_, sizeof saved);
@@ -218,8 +215,8 @@ bool Interpretation::call_back(std::uint64_t function, std::initializer_list<std
   const std::uint64_t budget = budget_;
   enter(depth + 1);
   base_depth_ = depth_;
-  std::size_t reg = 1;
-  for (const std::uint64_t argument : arguments) registers_[reg++] = argument;
+  std::memset(registers_, 0, 10 * sizeof registers_[0]);
+  std::copy(arguments.begin(), arguments.end(), &registers_[1]);
   if (!whole_callbacks_) budget_ = left_;
   else budget_ = 1'000'000'000;
   const Code* const code = code_;
@@ -240,56 +237,27 @@ bool Interpretation::call_back(std::uint64_t function, std::initializer_list<std
   return true;
 }
 
-// bpf_loop(count, function, context, flags): function(index, context) until it gives 1.
 bool Interpretation::loop(std::uint32_t& at) {
-  constexpr std::uint64_t kMost = 1u << 23;  // BPF_MAX_LOOPS
-  const std::uint64_t count = registers_[1] & 0xffffffff;
-  const std::uint64_t function = registers_[2];
-  const std::uint64_t context = registers_[3];
   std::uint64_t done = 0;
-  if (registers_[4] != 0) done = static_cast<std::uint64_t>(-EINVAL);
-  else if (count > kMost) done = static_cast<std::uint64_t>(-E2BIG);
-  else
-    while (done < count) {
-      std::uint64_t stop = 0;
-      if (!call_back(function, {done, context}, stop, at)) return false;
-      ++done;
-      if (stop != 0) break;
-    }
+  const bool good = run_loop(registers_, done,
+                             [&](std::uint64_t function, const CallbackArguments& arguments, std::uint64_t& result) {
+                               return call_back(function, arguments, result, at);
+                             });
+  if (!good) return false;
   registers_[0] = done;
   ++at;
   return true;
 }
 
-// bpf_for_each_map_elem(map, function, context, flags): function(map, key, value, context) until it gives 1. The keys
-// are those of the beginning; one that was deleted meanwhile is passed over.
 bool Interpretation::each_element(std::uint32_t& at) {
   runtime::Map* map = code_->map_at(registers_[1]);
   if (map == nullptr) return stopped(Fault::kArgument, 1);
-  const std::uint64_t function = registers_[2];
-  const std::uint64_t context = registers_[3];
   std::uint64_t done = 0;
-  if (registers_[4] != 0 || map->key_size() == 0 || dynamic_cast<runtime::ReferenceMap*>(map) != nullptr) {
-    done = static_cast<std::uint64_t>(-EINVAL);
-  } else {
-    std::vector<std::vector<std::uint8_t>> keys;
-    std::vector<std::uint8_t> next(map->key_size());
-    for (int more = map->next_key(nullptr, next.data()); more == 0 && keys.size() < map->definition().max_entries;
-         more = map->next_key(keys.back().data(), next.data()))
-      keys.push_back(next);
-    for (std::vector<std::uint8_t>& key : keys) {
-      const auto value = reinterpret_cast<std::uint64_t>(map->lookup(key.data(), run_.cpu));
-      if (value == 0) continue;
-      run_.regions.push_back({reinterpret_cast<std::uint64_t>(key.data()), key.size(), false});
-      std::uint64_t stop = 0;
-      const bool good = call_back(
-          function, {reinterpret_cast<std::uint64_t>(map), run_.regions.back().begin, value, context}, stop, at);
-      run_.regions.pop_back();
-      if (!good) return false;
-      ++done;
-      if (stop != 0) break;
-    }
-  }
+  const bool good = run_each(*map, registers_, run_, done,
+                             [&](std::uint64_t function, const CallbackArguments& arguments, std::uint64_t& result) {
+                               return call_back(function, arguments, result, at);
+                             });
+  if (!good) return false;
   registers_[0] = done;
   ++at;
   return true;

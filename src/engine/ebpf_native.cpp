@@ -1,13 +1,15 @@
 // Machine code of extended programs: memory for it, runs, and what it calls. Exports make_extended_native.
 //
 // The code checks accesses against the stack frame and one window itself and asks native_access() for all others, so it
-// may run any checked program. Memory for code is written first and made executable then (W^X).
+// may run any checked program. Functions that helpers call back are run by entering the code again. Memory for code is written first and made executable then (W^X).
 #include "engine/ebpf_native.h"
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstring>
 
+#include "engine/ebpf_callbacks.h"
 #include "engine/ebpf_helpers.h"
 
 namespace weir::engine {
@@ -79,6 +81,8 @@ class ExtendedNative final : public ExtendedEngine {
     state.fault = Fault::kNone;
     state.faulted = nullptr;
     state.code = code_.get();
+    state.native = native_.get();
+    state.function = 0;
     state.run = &invocation;
     state.cpu = invocation.cpu;
     state.host = kHostFunctions;
@@ -131,6 +135,59 @@ std::uint32_t tail_call(NativeState* state, std::uint32_t slot) {
   return kReturn;
 }
 
+// Runs a function of the program to its end in the middle of a helper. The code is entered again, with the stack below
+// the frames that are in use; what the run needs afterwards is kept here.
+bool call_back(NativeState* state, std::uint32_t caller, std::uint64_t function, const CallbackArguments& arguments,
+               std::uint64_t& result) {
+  const std::int64_t slot = state->code->callback_at(function);
+  Fault fault = Fault::kNone;
+  if (slot < 0) fault = Fault::kArgument;
+  else if (state->calls_left <= 0) fault = Fault::kCallDepth;
+  else if (--state->budget < 0) fault = Fault::kBudget;
+  if (fault != Fault::kNone) return stop(state, fault, caller, fault == Fault::kArgument ? 2 : 0) == kGoOn;
+  std::uint64_t registers[6];
+  std::memcpy(registers, state->registers, sizeof registers);
+  const std::uint64_t host_stack = state->host_stack;
+  const std::uint64_t stack_top = state->stack_top;
+  const std::uint64_t stack_begin = state->stack_begin;
+  const std::int64_t calls_left = state->calls_left;
+  const std::uint32_t outer = state->function;
+  std::copy(arguments.begin(), arguments.end(), &state->registers[1]);
+  state->stack_top = stack_begin;
+  state->stack_begin = stack_begin - ebpf::kStackSize;
+  state->calls_left = calls_left - 1;
+  state->function = static_cast<std::uint32_t>(slot);
+  state->look_at_run();
+  result = state->native->run(*state);
+  std::memcpy(state->registers, registers, sizeof registers);
+  state->host_stack = host_stack;
+  state->stack_top = stack_top;
+  state->stack_begin = stack_begin;
+  state->calls_left = calls_left;
+  state->function = outer;
+  return state->fault == Fault::kNone;
+}
+
+std::uint32_t loop(NativeState* state, std::uint32_t slot, bool over_map) {
+  const auto call = [&](std::uint64_t function, const CallbackArguments& arguments, std::uint64_t& result) {
+    return call_back(state, slot, function, arguments, result);
+  };
+  std::uint64_t done = 0;
+  bool good = false;
+  if (over_map) {
+    runtime::Map* map = state->code->map_at(state->registers[1]);
+    if (map == nullptr) return stop(state, Fault::kArgument, slot, 1);
+    good = run_each(*map, state->registers, *state->run, done, call);
+  } else {
+    good = run_loop(state->registers, done, call);
+  }
+  if (!good) return kStop;
+  state->memory->stack_begin = state->stack_begin;
+  state->registers[0] = done;
+  state->look_at_run();
+  return kGoOn;
+}
+
 }  // namespace
 
 const Code* native_code_of(const ExtendedEngine& engine) {
@@ -171,8 +228,11 @@ std::uint32_t native_access(NativeState* state, std::uint32_t slot, std::uint32_
 std::uint32_t native_helper(NativeState* state, std::uint32_t slot, std::int32_t number) {
   state->memory->stack_begin = state->stack_begin;
   const runtime::HelperEntry* entry = state->code->helpers->find(number);
-  if (number == static_cast<std::int32_t>(ebpf::Helper::kTailCall) && entry != nullptr && entry->function == nullptr)
-    return tail_call(state, slot);
+  if (entry != nullptr && entry->function == nullptr) {
+    if (number == static_cast<std::int32_t>(ebpf::Helper::kTailCall)) return tail_call(state, slot);
+    if (number == static_cast<std::int32_t>(ebpf::Helper::kLoop)) return loop(state, slot, false);
+    if (number == static_cast<std::int32_t>(ebpf::Helper::kForEachMapElem)) return loop(state, slot, true);
+  }
   const HelperResult result = call_helper(*state->code, *state->memory, *state->run, number, state->registers);
   if (result.fault != Fault::kNone) return stop(state, result.fault, slot, result.detail);
   state->registers[0] = result.value;
@@ -215,17 +275,6 @@ bool NativeCode::seal(std::size_t used) {
 }
 
 Result<ExtendedEnginePointer> make_extended_native(std::shared_ptr<const Code> code) {
-  const auto calls_back = [](const Step& step) {
-    if (step.operation == ebpf::Operation::kLoadFunction) return true;
-    return step.operation == ebpf::Operation::kCallHelper &&
-           (step.constant == static_cast<std::uint64_t>(ebpf::Helper::kLoop) ||
-            step.constant == static_cast<std::uint64_t>(ebpf::Helper::kForEachMapElem));
-  };
-  for (const Step& step : code->steps)
-    if (!step.second && calls_back(step))
-      return fail(Error{.code = ErrorCode::kUnsupported,
-                        .message = "machine code does not call functions back",
-                        .hint = "the interpreter does"});
   WEIR_TRY(std::unique_ptr<NativeCode> native, emit_native(*code, find_facts(*code)));
   return wrap_native(std::move(code), std::move(native));
 }

@@ -13,6 +13,8 @@
 
 namespace weir::engine {
 
+class NativeCode;
+
 struct NativeState {
   std::uint64_t registers[ebpf::kRegisters];  // r1 to r5 at the start; r0 to r5 around calls of C++
   std::uint64_t host_stack;                   // the stack pointer to which a run that ends early goes back
@@ -29,6 +31,8 @@ struct NativeState {
   std::uint64_t detail;
   std::uint32_t tail_calls;
   const ebpf::Program* faulted;
+  const NativeCode* native;
+  std::uint32_t function;  // the slot to begin at: 0, or that of a function that is called back
   const Code* code;
   Memory* memory;
 

@@ -85,8 +85,9 @@ class Emitter {
     reload(1);
     for (const unsigned reg : {0u, 6u, 7u, 8u, 9u}) must(a_.mov(kMap[reg], a64::xzr));
     must(a_.ldr(kBudget, WEIR_FIELD(budget)));
-    must(a_.bl(labels_[0]));
     const asmjit::Label out = a_.newLabel();
+    enter_callbacks(out);
+    must(a_.bl(labels_[0]));
     must(a_.b(out));
     // A run that ends early comes here from any depth, with r0 in the state.
     must(a_.bind(stop_));
@@ -101,6 +102,21 @@ class Emitter {
     must(a_.ldp(a64::x19, a64::x20, a64::ptr(a64::sp, 16)));
     must(a_.ldp(a64::x29, kLink, a64::ptr_post(a64::sp, 80)));
     must(a_.ret(kLink));
+  }
+
+  // The code is entered again for a function that is called back; what is left of the budget is told when it ends.
+  void enter_callbacks(const asmjit::Label& out) {
+    for (const std::uint32_t slot : code_.callbacks) {
+      const asmjit::Label other = a_.newLabel();
+      must(a_.ldr(kOperand.w(), WEIR_FIELD(function)));
+      plain(kOther, slot);
+      must(a_.cmp(kOperand.w(), kOther.w()));
+      must(a_.b(CondCode::kNE, other));
+      must(a_.bl(labels_[slot]));
+      must(a_.str(kBudget, WEIR_FIELD(budget)));
+      must(a_.b(out));
+      must(a_.bind(other));
+    }
   }
 
   void clear_frame(std::uint32_t bytes) {

@@ -57,8 +57,26 @@ void X86Emitter::prologue() {
     if ((live >> reg & 1) != 0) a_.xor_(kX86Map[reg].r32(), kX86Map[reg].r32());
   if (counts()) a_.mov(kX86Budget, WEIR_STATE(budget));
   if (!facts_.has_local_calls) return;
+  enter_callbacks();
   a_.call(labels_[0]);
   leave();
+}
+
+// The code is entered again for a function that is called back: its registers are those of a program, and what is left
+// of the budget is told when it ends.
+void X86Emitter::enter_callbacks() {
+  if (code_.callbacks.empty()) return;
+  for (const unsigned reg : {0u, 6u, 7u, 8u, 9u}) a_.xor_(kX86Map[reg].r32(), kX86Map[reg].r32());
+  for (std::size_t i = 1; i < 6; ++i) a_.mov(kX86Map[i], x86_field(offsetof(NativeState, registers) + i * 8));
+  for (const std::uint32_t slot : code_.callbacks) {
+    const asmjit::Label other = a_.newLabel();
+    a_.cmp(x86_field(offsetof(NativeState, function), 4), slot);
+    a_.jne(other);
+    a_.call(labels_[slot]);
+    if (counts()) a_.mov(WEIR_STATE(budget), kX86Budget);
+    leave();
+    a_.bind(other);
+  }
 }
 
 void X86Emitter::leave() {

@@ -43,6 +43,7 @@ class X86Emitter {
   };
 
   void prologue();
+  void enter_callbacks();
   void epilogue();
   void leave();
   void clear_frame(std::uint32_t bytes);

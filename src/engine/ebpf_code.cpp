@@ -1,4 +1,4 @@
-// Decodes programs and gives them their maps. Exports prepare, Code::premise_holds, load_extended, describe,
+// Decodes programs and gives them their maps. Exports prepare, Code, load_extended, describe,
 // set_tail_call, Memory.
 #include "engine/ebpf_code.h"
 
@@ -205,8 +205,6 @@ Error describe(const Outcome& outcome) {
 
 namespace {
 
-enum class Sight : std::uint8_t { kMemory, kXdp, kSocket, kOther };
-
 Sight sight_of(ebpf::ProgramType type) {
   switch (type) {
     case ebpf::ProgramType::kUnspec: return Sight::kMemory;
@@ -233,23 +231,14 @@ bool are_as_defined(const Code& code) {
 
 }  // namespace
 
-bool Code::premise_holds(const runtime::Invocation& run) const {
-  const auto is = [&](const void* context) { return run.arguments[0] == reinterpret_cast<std::uint64_t>(context); };
-  switch (sight_of(premise.type)) {
-    case Sight::kXdp: return run.packet != nullptr && is(run.packet->xdp_context());
-    case Sight::kSocket: return run.packet != nullptr && is(run.packet->socket_context());
-    case Sight::kMemory: {
-      const std::uint64_t size = run.arguments[1];
-      if (size < premise.memory_least || size > premise.memory_most) return false;
-      if (size == 0) return true;
-      if (run.arguments[0] % premise.memory_alignment != 0 || run.regions.empty()) return false;
-      const runtime::Region& region = run.regions[0];
-      const std::uint64_t offset = run.arguments[0] - region.begin;
-      return offset <= region.size && size <= region.size - offset && (region.writable || !premise.memory_writable);
-    }
-    case Sight::kOther: return false;
-  }
-  return false;
+bool Code::memory_is_as_proven(const runtime::Invocation& run) const {
+  const std::uint64_t size = run.arguments[1];
+  if (size < premise.memory_least || size > premise.memory_most) return false;
+  if (size == 0) return true;
+  if (run.arguments[0] % premise.memory_alignment != 0 || run.regions.empty()) return false;
+  const runtime::Region& region = run.regions[0];
+  const std::uint64_t offset = run.arguments[0] - region.begin;
+  return offset <= region.size && size <= region.size - offset && (region.writable || !premise.memory_writable);
 }
 
 Status set_tail_call(runtime::Map& array, std::uint32_t index, ExtendedEnginePointer program) {
@@ -282,6 +271,7 @@ Result<ExtendedEnginePointer> load_extended(const ebpf::Verified& program, const
   code->proven = code->helpers == &runtime::Helpers::standard() && options.unwind_helper < 0 &&
                  sight_of(program.premise().type) != Sight::kOther && are_as_defined(*code);
   code->premise = program.premise();
+  code->sight = sight_of(program.premise().type);
   return load(std::move(code));
 }
 

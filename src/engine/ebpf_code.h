@@ -21,18 +21,28 @@ struct Step {
   std::uint64_t constant = 0;  // sign extended; 64-bit constants: whole, addresses of maps filled in
 };
 
+// What a proof speaks of: r1 is memory, or the context of a packet.
+enum class Sight : std::uint8_t { kMemory, kXdp, kSocket, kOther };
+
 struct Code {
   ebpf::Program program;
   std::vector<Step> steps;
   std::vector<std::shared_ptr<runtime::Map>> maps;
   ExtendedOptions options;
   const runtime::Helpers* helpers = nullptr;
-  bool proven = false;                   // the program is verified: no access and no argument of its calls can be bad
-  ebpf::Premise premise{};               // of the proof
+  bool proven = false;      // the program is verified: no access and no argument of its calls can be bad
+  ebpf::Premise premise{};  // of the proof
+  Sight sight = Sight::kOther;
   std::vector<std::uint32_t> callbacks;  // the slots of functions whose addresses the program takes, in order
 
   // Whether a run is one that the proof is about.
-  bool premise_holds(const runtime::Invocation& run) const;
+  bool premise_holds(const runtime::Invocation& run) const {
+    const auto is = [&](const void* context) { return run.arguments[0] == reinterpret_cast<std::uint64_t>(context); };
+    if (sight == Sight::kXdp) return run.packet != nullptr && is(run.packet->xdp_context());
+    if (sight == Sight::kSocket) return run.packet != nullptr && is(run.packet->socket_context());
+    return sight == Sight::kMemory && memory_is_as_proven(run);
+  }
+  bool memory_is_as_proven(const runtime::Invocation& run) const;
 
   // The slot of the function that has this address; negative: none that may be called back.
   std::int64_t callback_at(std::uint64_t address) const;

@@ -15,13 +15,14 @@ using ebpf::OperandShape;
 using ebpf::Operation;
 using runtime::ArgumentKind;
 
-enum class Kind : std::uint8_t { kUnknown, kFrame, kContext, kMap, kValue, kValueOrNull };
+enum class Kind : std::uint8_t { kUnknown, kNumber, kFrame, kContext, kMap, kValue, kValueOrNull };
 
 struct Value {
   Kind kind = Kind::kUnknown;
   std::int32_t offset = 0;      // kFrame, kContext, kValue: bytes from the start
   std::uint32_t lookup = 0;     // kValueOrNull: the slot that made it
   runtime::Map* map = nullptr;  // kMap, kValue, kValueOrNull
+  std::uint64_t number = 0;     // kNumber
   friend bool operator==(const Value&, const Value&) = default;
 };
 
@@ -94,6 +95,8 @@ class Analysis {
       facts_.used |= use.writes;
     }
     facts_.live_at_start &= facts_.used | kArguments;
+    facts_.is_bare = code_.proven && !facts_.has_checked;
+    for (std::size_t i = 0; i < code_.steps.size(); ++i) look_at_needs(i);
     // Frames of callers lie above: their places show where an access runs over.
     if (facts_.has_local_calls || escapes_) low_ = kFrameLow;
     facts_.frame_size = static_cast<std::uint32_t>((-low_ + 15) / 16 * 16);
@@ -101,6 +104,17 @@ class Analysis {
   }
 
  private:
+  void look_at_needs(std::size_t at) {
+    if (code_.steps[at].second) return;
+    const OperandShape shape = row(at).shape;
+    if (shape == OperandShape::kPacketAbsolute || shape == OperandShape::kPacketIndirect ||
+        shape == OperandShape::kCallKernel || shape == OperandShape::kCallRegister ||
+        shape == OperandShape::kWideFunction)
+      facts_.is_bare = false;
+    if (shape != OperandShape::kCallHelper) return;
+    if (facts_.steps[at].call == CallKind::kDirect) facts_.calls_helpers = true;
+    if (facts_.steps[at].call != CallKind::kArray) facts_.has_calls = true;
+  }
   const ebpf::OpcodeInfo& row(std::size_t at) const { return ebpf::info(code_.steps[at].operation); }
 
   template <typename Use>
@@ -207,7 +221,7 @@ class Analysis {
     Value& dst = state.registers[step.dst];
     switch (info.shape) {
       case OperandShape::kAluConstant:
-      case OperandShape::kAluRegister: return arithmetic(step, info, state);
+      case OperandShape::kAluRegister: return arithmetic(at, step, info, state);
       case OperandShape::kWideMap: return load_map(step, dst);
       case OperandShape::kLoad:
       case OperandShape::kStoreConstant:
@@ -252,8 +266,15 @@ class Analysis {
     for (std::size_t i = from; i <= to; ++i) lose(state.registers[i]);
   }
 
-  void arithmetic(const Step& step, const ebpf::OpcodeInfo& info, State& state) {
+  void arithmetic(std::size_t at, const Step& step, const ebpf::OpcodeInfo& info, State& state) {
     Value& dst = state.registers[step.dst];
+    if (step.operation == Operation::kMov64K || step.operation == Operation::kMov32K) {
+      const bool wide = step.operation == Operation::kMov64K;
+      const Value now{Kind::kNumber, 0, 0, nullptr, wide ? step.constant : step.constant & 0xffffffff};
+      facts_.steps[at].is_idle = dst == now;
+      dst = now;
+      return;
+    }
     const bool constant = info.shape == OperandShape::kAluConstant;
     if (step.operation == Operation::kMov64X) {
       dst = state.registers[step.src];
@@ -393,7 +414,8 @@ class Analysis {
         const OperandShape shape = row(i).shape;
         if (shape == OperandShape::kNone) after = facts_.has_local_calls ? 0x3f : 1;
         facts_.steps[i].live = after;
-        const RegisterUse use = registers_of(code_, code_.steps[i]);
+        RegisterUse use = registers_of(code_, code_.steps[i]);
+        if (facts_.steps[i].is_idle) use = {};  // what the register holds is needed before it, too
         const auto now = static_cast<std::uint16_t>((after & ~use.writes) | use.reads);
         if (now != before[i]) changed = true;
         before[i] = now;

@@ -1,7 +1,8 @@
 // Machine code of extended programs: memory for it, runs, and what it calls. Exports make_extended_native.
 //
 // The code checks accesses against the stack frame and one window itself and asks native_access() for all others, so it
-// may run any checked program. Functions that helpers call back are run by entering the code again. Memory for code is written first and made executable then (W^X).
+// may run any checked program. Functions that helpers call back are run by entering the code again. Memory for code is
+// written first and made executable then (W^X).
 #include "engine/ebpf_native.h"
 
 #include <sys/mman.h>
@@ -25,6 +26,7 @@ class ExtendedNative final : public ExtendedEngine {
       : code_(std::move(code)), native_(std::move(native)) {
     const Facts facts = find_facts(*code_);
     frame_size_ = facts.frame_size;
+    is_bare_ = native_->is_bare();
     has_checked_ = facts.has_checked;
 #if !defined(__x86_64__)
     // Proven calls go through native_helper() too.
@@ -40,12 +42,18 @@ class ExtendedNative final : public ExtendedEngine {
   const Code& shared() const { return *code_; }
 
   Outcome run(runtime::Invocation& invocation) const override {
+    // Short programs take little longer than a call.
+    if (is_bare_ && code_->premise_holds(invocation)) return {native_->run_bare(invocation)};
+    return run_otherwise(invocation);
+  }
+  __attribute__((noinline)) Outcome run_otherwise(runtime::Invocation& invocation) const {
     const std::uint64_t budget = code_->options.budget;
     return start(invocation, budget == 0 || budget > INT64_MAX ? INT64_MAX : static_cast<std::int64_t>(budget), 0);
   }
 
   Outcome start(runtime::Invocation& invocation, std::int64_t budget, std::uint32_t tail_calls) const {
     if (code_->proven && !code_->premise_holds(invocation)) return {0, Fault::kArgument, 0, 1, 0, &code_->program};
+    if (is_bare_) return {native_->run_bare(invocation)};
     if (!has_checked_) return run_unchecked(invocation, budget);
     alignas(16) std::uint8_t stack[ebpf::kMaximumCallDepth * ebpf::kStackSize];
     NativeState state;
@@ -63,7 +71,7 @@ class ExtendedNative final : public ExtendedEngine {
   }
 
  private:
-  // Nothing is asked at run time: short programs take little longer than a call.
+  // Nothing is asked at run time.
   Outcome run_unchecked(runtime::Invocation& invocation, std::int64_t budget) const {
     alignas(16) std::uint8_t stack[ebpf::kMaximumCallDepth * ebpf::kStackSize];
     NativeState state;
@@ -98,6 +106,7 @@ class ExtendedNative final : public ExtendedEngine {
   std::vector<std::uint64_t> constants_;
   std::uint32_t frame_size_ = 0;
   bool has_checked_ = false;
+  bool is_bare_ = false;
 };
 
 std::uint32_t stop(NativeState* state, Fault fault, std::uint32_t slot, std::uint64_t detail) {

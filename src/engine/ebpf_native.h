@@ -72,12 +72,22 @@ class NativeCode {
   std::uint64_t run(NativeState& state) const {
     return reinterpret_cast<std::uint64_t (*)(NativeState*)>(data_)(&state);
   }
+  // Code that is a function of the arguments, without a NativeState.
+  bool is_bare() const { return is_bare_; }
+  void set_bare(bool is_bare) { is_bare_ = is_bare; }
+  std::uint64_t run_bare(runtime::Invocation& run) const {
+    using Word = std::uint64_t;
+    const auto& r = run.arguments;
+    return reinterpret_cast<Word (*)(Word, Word, Word, Word, Word, runtime::Invocation*)>(data_)(r[0], r[1], r[2], r[3],
+                                                                                                 r[4], &run);
+  }
 
  private:
   NativeCode(std::uint8_t* data, std::size_t mapped) : data_(data), mapped_(mapped) {}
   std::uint8_t* data_;
   std::size_t mapped_;
   std::size_t size_ = 0;
+  bool is_bare_ = false;
 };
 
 // Machine code of this processor; kUnsupported where there is no generator for it.

@@ -9,12 +9,17 @@ using ebpf::OperandShape;
 using ebpf::Operation;
 namespace x86 = asmjit::x86;
 
-X86Emitter::X86Emitter(const Code& code, const Facts& facts, asmjit::CodeHolder& holder)
+X86Emitter::X86Emitter(const Code& code, const Facts& facts, asmjit::CodeHolder& holder,
+                       std::vector<std::uint32_t> before, std::uint64_t seed)
     : code_(code),
       facts_(facts),
       a_(&holder),
-      random_(std::random_device{}()),
-      has_bmi2_(__builtin_cpu_supports("bmi2") != 0) {}
+      random_(seed),
+      before_(std::move(before)),
+      has_bmi2_(__builtin_cpu_supports("bmi2") != 0),
+      is_bare_(facts.is_bare) {
+  a_.addEncodingOptions(asmjit::EncodingOptions::kOptimizedAlign);
+}
 
 void X86Emitter::run() {
   labels_.resize(code_.steps.size());
@@ -22,11 +27,18 @@ void X86Emitter::run() {
   stop_ = a_.newLabel();
   prologue();
   for (std::size_t i = 0; i < code_.steps.size(); ++i) {
-    if (facts_.steps[i].is_loop_head) a_.align(asmjit::AlignMode::kCode, 16);
+    // A short loop that lies in one line of the cache is decoded once.
+    if (facts_.steps[i].is_loop_head) a_.align(asmjit::AlignMode::kCode, 64);
     a_.bind(labels_[i]);
-    if (code_.steps[i].second) continue;
+    if (facts_.steps[i].is_target) zero_flag_ = -1;
+    if (code_.steps[i].second || facts_.steps[i].is_idle) continue;
     if (fuse(static_cast<std::uint32_t>(i))) a_.bind(labels_[++i]);
     else step(static_cast<std::uint32_t>(i));
+  }
+  if (is_bare_) {
+    a_.bind(stop_);
+    is_good_ = traps_.empty() && lookups_.empty();
+    return;
   }
   // A run that ends early comes here from any depth, with r0 in the state.
   a_.bind(stop_);
@@ -37,7 +49,57 @@ void X86Emitter::run() {
   for (const Trap& trap : traps_) raise(trap);
 }
 
+std::vector<std::uint32_t> X86Emitter::offsets() const {
+  std::vector<std::uint32_t> out;
+  for (const asmjit::Label& label : labels_) out.push_back(static_cast<std::uint32_t>(a_.code()->labelOffset(label)));
+  return out;
+}
+
+// Whether a jump of two bytes reaches from one slot to another. The second emission is shorter than the first, but that
+// the alignment of a loop may grow.
+bool X86Emitter::is_near(std::uint32_t from, std::uint32_t to) const {
+  if (before_.empty() || from + 1 >= before_.size()) return false;
+  const std::uint32_t distance = from < to ? before_[to] - before_[from] : before_[from + 1] - before_[to];
+  if (distance > 120) return false;
+  for (std::uint32_t i = std::min(from, to) + 1; i <= std::max(from, to); ++i)
+    if (facts_.steps[i].is_loop_head) return false;
+  return true;
+}
+
+// The arguments are where C++ puts them.
+void X86Emitter::enter_bare() {
+  for (const unsigned reg : {6u, 7u, 8u, 9u})
+    if ((facts_.used >> reg & 1) != 0) saved_.push_back(kX86Map[reg]);
+  if (facts_.calls_helpers) saved_.push_back(kX86State);
+  has_frame_ = (facts_.used >> 10 & 1) != 0 || facts_.has_local_calls || facts_.calls_helpers || facts_.has_calls;
+  if (has_frame_) saved_.push_back(x86::rbp);
+  for (const Gp& saved : saved_) a_.push(saved);
+  padded_ = saved_.size() % 2 == 0;
+  if (padded_ && has_frame_) a_.sub(x86::rsp, 8);
+  padded_ = padded_ && has_frame_;
+  if (facts_.calls_helpers) a_.mov(kX86State, x86::r9);
+  for (const unsigned reg : {0u, 6u, 7u, 8u, 9u})
+    if ((facts_.live_at_start >> reg & 1) != 0) a_.xor_(kX86Map[reg].r32(), kX86Map[reg].r32());
+  if (has_frame_) open_frame(facts_.frame_size);
+  if (!facts_.has_local_calls) return;
+  a_.call(labels_[0]);
+  leave();
+}
+// rsp is a multiple of 16.
+void X86Emitter::open_frame(std::uint32_t bytes) {
+  a_.mov(x86::rbp, x86::rsp);
+  a_.sub(x86::rsp, bytes + kX86Kept);
+}
+void X86Emitter::close_frame(std::uint32_t bytes) { a_.add(x86::rsp, bytes + kX86Kept); }
+
+x86::Mem X86Emitter::kept(std::size_t reg) const {
+  if (!is_bare_) return x86_field(offsetof(NativeState, registers) + reg * 8);
+  // Inside of functions the address to return to lies between.
+  return x86::ptr(x86::rsp, static_cast<std::int32_t>((reg - 1) * 8 + (facts_.has_local_calls ? 8 : 0)), 8);
+}
+
 void X86Emitter::prologue() {
+  if (is_bare_) return enter_bare();
   saved_ = {kX86State};
   for (const unsigned reg : {6u, 7u, 8u, 9u, 10u})
     if ((facts_.used >> reg & 1) != 0 || facts_.has_local_calls) saved_.push_back(kX86Map[reg]);
@@ -80,6 +142,7 @@ void X86Emitter::enter_callbacks() {
 }
 
 void X86Emitter::leave() {
+  if (is_bare_ && has_frame_) close_frame(facts_.frame_size);
   if (padded_) a_.add(x86::rsp, 8);
   for (std::size_t i = saved_.size(); i-- > 0;) a_.pop(saved_[i]);
   a_.ret();
@@ -161,6 +224,7 @@ void X86Emitter::constant(const Gp& to, std::uint64_t value) {
 
 void X86Emitter::charge(std::uint32_t slot, std::int64_t cost) {
   if (!counts()) return;
+  zero_flag_ = -1;
   a_.sub(kX86Budget, static_cast<std::int32_t>(cost > INT32_MAX ? INT32_MAX : cost));
   a_.js(trap(slot, Fault::kBudget));
 }
@@ -198,8 +262,12 @@ void X86Emitter::branch(std::uint32_t at, const ebpf::OpcodeInfo& row, const Ste
   if (row.shape == OperandShape::kBranchConstant && is_plain()) {
     const auto immediate = static_cast<std::int32_t>(step.constant);
     if (condition == 0x40) a_.test(dst, immediate);
-    else if (immediate == 0 && (condition == 0x10 || condition == 0x50)) a_.test(dst, dst);
-    else a_.cmp(dst, immediate);
+    else if (immediate == 0 && (condition == 0x10 || condition == 0x50)) {
+      if (zero_flag_ == step.dst && (wide || !zero_flag_wide_)) return jump(at, condition, target);
+      a_.test(dst, dst);
+    } else {
+      a_.cmp(dst, immediate);
+    }
   } else {
     Gp src = sized(kX86Map[step.src]);
     if (row.shape == OperandShape::kBranchConstant) {
@@ -209,7 +277,13 @@ void X86Emitter::branch(std::uint32_t at, const ebpf::OpcodeInfo& row, const Ste
     if (condition == 0x40) a_.test(dst, src);
     else a_.cmp(dst, src);
   }
+  zero_flag_ = -1;
+  jump(at, condition, target);
+}
+
+void X86Emitter::jump(std::uint32_t at, unsigned condition, std::uint32_t target) {
   const asmjit::Label& to = labels_[target];
+  if (is_near(at, target)) a_.short_();
   switch (condition) {
     case 0x10: a_.je(to); break;
     case 0x20: a_.ja(to); break;
@@ -226,6 +300,7 @@ void X86Emitter::branch(std::uint32_t at, const ebpf::OpcodeInfo& row, const Ste
 }
 
 void X86Emitter::call_local(std::uint32_t at, const Step& step) {
+  if (is_bare_) return call_bare(step);
   charge(at, 1 + (static_cast<std::uint32_t>(step.offset) <= at ? std::int64_t{at} - step.offset : 0));
   a_.dec(WEIR_STATE(calls_left));
   a_.js(trap(at, Fault::kCallDepth));
@@ -240,6 +315,21 @@ void X86Emitter::call_local(std::uint32_t at, const Step& step) {
   a_.add(x86::rsp, 8);
   for (const Gp& saved : {x86::r15, x86::r14, x86::r13, x86::rbx}) a_.pop(saved);
   a_.inc(WEIR_STATE(calls_left));
+}
+
+// Verified programs do not nest their functions too deep.
+void X86Emitter::call_bare(const Step& step) {
+  std::vector<Gp> saved = {x86::rbp};
+  for (const unsigned reg : {6u, 7u, 8u, 9u})
+    if ((facts_.used >> reg & 1) != 0) saved.push_back(kX86Map[reg]);
+  const bool padded = saved.size() % 2 == 0;  // the address to return to is on the stack, too
+  for (const Gp& reg : saved) a_.push(reg);
+  if (padded) a_.sub(x86::rsp, 8);
+  open_frame(ebpf::kStackSize);
+  a_.call(labels_[static_cast<std::uint32_t>(step.offset)]);
+  close_frame(ebpf::kStackSize);
+  if (padded) a_.add(x86::rsp, 8);
+  for (std::size_t i = saved.size(); i-- > 0;) a_.pop(saved[i]);
 }
 
 void X86Emitter::call_helper(std::uint32_t at, const Step& step, bool by_register) {
@@ -266,7 +356,7 @@ void X86Emitter::call_direct(std::uint32_t at, const Step& step) {
   if (fact.call == CallKind::kArray) return array_lookup(fact);
   const auto is_kept = [&](std::size_t reg) { return (fact.live >> reg & 1) != 0; };
   for (std::size_t i = 1; i < 6; ++i)
-    if (is_kept(i)) a_.mov(x86_field(offsetof(NativeState, registers) + i * 8), kX86Map[i]);
+    if (is_kept(i)) a_.mov(kept(i), kX86Map[i]);
   if (counts()) a_.mov(WEIR_STATE(budget), kX86Budget);
   if (fact.call == CallKind::kLookup) {  // the map and the key stand where C++ wants them
     call_host(reinterpret_cast<const void*>(fact.map->fast_lookup()), true);
@@ -276,12 +366,13 @@ void X86Emitter::call_direct(std::uint32_t at, const Step& step) {
     a_.mov(x86::rcx, x86::rdx);
     a_.mov(x86::rdx, x86::rsi);
     a_.mov(x86::rsi, x86::rdi);
-    a_.mov(x86::rdi, WEIR_STATE(run));
+    if (is_bare_) a_.mov(x86::rdi, kX86State);
+    else a_.mov(x86::rdi, WEIR_STATE(run));
     const auto* helper = code_.helpers->find(static_cast<std::int32_t>(step.constant));
     call_host(reinterpret_cast<const void*>(helper->function), true);
   }
   for (std::size_t i = 1; i < 6; ++i)
-    if (is_kept(i)) a_.mov(kX86Map[i], x86_field(offsetof(NativeState, registers) + i * 8));
+    if (is_kept(i)) a_.mov(kX86Map[i], kept(i));
   if (counts()) a_.mov(kX86Budget, WEIR_STATE(budget));
 }
 
@@ -364,26 +455,33 @@ void X86Emitter::fetch_and_combine(const ebpf::OpcodeInfo& row, const Step& step
     else a_.xor_(to, with);
   };
   const Mem kept = x86_field(offsetof(NativeState, scratch), row.width);
-  a_.mov(WEIR_STATE(scratch), x86::rax);
+  if (is_bare_) a_.mov(x86::r9, x86::rax);
+  else a_.mov(WEIR_STATE(scratch), x86::rax);
   const asmjit::Label again = a_.newLabel();
   a_.mov(sized(x86::rax), place);
   a_.bind(again);
   a_.mov(sized(kX86Operand), sized(x86::rax));
-  if (in_rax) combine(sized(kX86Operand), kept);
+  if (in_rax && is_bare_) combine(sized(kX86Operand), sized(x86::r9));
+  else if (in_rax) combine(sized(kX86Operand), kept);
   else combine(sized(kX86Operand), src);
   a_.lock().cmpxchg(place, sized(kX86Operand));
   a_.jne(again);
   a_.mov(src, sized(x86::rax));  // also cuts rax to 32 bits where src is rax
-  if (!in_rax) a_.mov(x86::rax, WEIR_STATE(scratch));
+  if (in_rax) return;
+  if (is_bare_) a_.mov(x86::rax, x86::r9);
+  else a_.mov(x86::rax, WEIR_STATE(scratch));
 }
 
 void X86Emitter::atomic(std::uint32_t at, const ebpf::OpcodeInfo& row, const Step& step) {
   const bool wide = row.width == 8;
   const Mem checked = access(at, step.dst, step.offset, row.width, true);
-  a_.lea(kX86Address, checked);
-  const Mem place = x86::ptr(kX86Address, 0, row.width);
-  a_.test(kX86Address.r32(), static_cast<std::int32_t>(row.width) - 1);
-  a_.jnz(trap(at, Fault::kUnaligned));
+  Mem place = checked;
+  if (!code_.proven) {
+    a_.lea(kX86Address, checked);
+    place = x86::ptr(kX86Address, 0, row.width);
+    a_.test(kX86Address.r32(), static_cast<std::int32_t>(row.width) - 1);
+    a_.jnz(trap(at, Fault::kUnaligned));
+  }
   const Gp src = wide ? kX86Map[step.src] : kX86Map[step.src].r32();
   switch (static_cast<ebpf::AtomicOperation>(row.selected)) {
     case ebpf::AtomicOperation::kAdd: a_.lock().add(place, src); break;
@@ -402,10 +500,19 @@ void X86Emitter::atomic(std::uint32_t at, const ebpf::OpcodeInfo& row, const Ste
   }
 }
 
+// Moves leave the flags alone, and branches look after them.
+bool X86Emitter::keeps_flags(const ebpf::OpcodeInfo& row, const Step& step) const {
+  if (ebpf::is_branch(row.shape)) return true;
+  if ((row.code & 0xf0) != 0xb0 || step.dst == zero_flag_) return false;
+  if (row.shape == OperandShape::kAluConstant) return is_plain() && step.constant != 0;
+  return row.shape == OperandShape::kAluRegister;
+}
+
 void X86Emitter::step(std::uint32_t at) {
   const Step& step = code_.steps[at];
   const ebpf::OpcodeInfo& row = ebpf::info(step.operation);
   const Gp dst = kX86Map[step.dst];
+  if (!keeps_flags(row, step)) zero_flag_ = -1;
   switch (row.shape) {
     case OperandShape::kAluConstant:
     case OperandShape::kAluRegister: return arithmetic(at, row, step);
@@ -415,6 +522,7 @@ void X86Emitter::step(std::uint32_t at) {
     case OperandShape::kJump:
     case OperandShape::kJumpLong:
       if (static_cast<std::uint32_t>(step.offset) <= at) charge(at, std::int64_t{at} - step.offset + 1);
+      if (is_near(at, static_cast<std::uint32_t>(step.offset))) a_.short_();
       a_.jmp(labels_[static_cast<std::uint32_t>(step.offset)]);
       return;
     case OperandShape::kBranchConstant:
@@ -441,16 +549,39 @@ void X86Emitter::step(std::uint32_t at) {
   }
 }
 
+namespace {
+class FirstError final : public asmjit::ErrorHandler {
+ public:
+  void handleError(asmjit::Error what, const char*, asmjit::BaseEmitter*) override {
+    if (error == asmjit::kErrorOk) error = what;
+  }
+  asmjit::Error error = asmjit::kErrorOk;
+};
+}  // namespace
+
 Result<std::unique_ptr<NativeCode>> emit_native(const Code& code, const Facts& facts) {
   const auto broken = [](asmjit::Error error) {
     return fail(
         Error{.code = ErrorCode::kUnsupported,
               .message = std::string("no machine code could be made: ") + asmjit::DebugUtils::errorAsString(error)});
   };
+  std::vector<std::uint32_t> before;
+  const std::uint64_t seed = std::random_device{}() | std::uint64_t{std::random_device{}()} << 32;
+  {
+    asmjit::CodeHolder first;
+    first.init(asmjit::Environment::host());
+    X86Emitter emitter(code, facts, first, {}, seed);
+    emitter.run();
+    before = emitter.offsets();
+  }
   asmjit::CodeHolder holder;
+  FirstError first_error;
   holder.init(asmjit::Environment::host());
-  X86Emitter emitter(code, facts, holder);
+  holder.setErrorHandler(&first_error);
+  X86Emitter emitter(code, facts, holder, std::move(before), seed);
   emitter.run();
+  if (first_error.error != asmjit::kErrorOk) return broken(first_error.error);
+  if (!emitter.is_good()) return broken(asmjit::kErrorInvalidState);
   if (const asmjit::Error error = holder.flatten(); error != asmjit::kErrorOk) return broken(error);
   if (const asmjit::Error error = holder.resolveUnresolvedLinks(); error != asmjit::kErrorOk) return broken(error);
   std::unique_ptr<NativeCode> native = NativeCode::allocate(holder.codeSize());
@@ -459,6 +590,7 @@ Result<std::unique_ptr<NativeCode>> emit_native(const Code& code, const Facts& f
       error != asmjit::kErrorOk)
     return broken(error);
   holder.copyFlattenedData(native->data(), holder.codeSize());
+  native->set_bare(facts.is_bare);
   if (!native->seal(holder.codeSize())) return fail(system_failure("make machine code executable", errno));
   return native;
 }

@@ -9,10 +9,16 @@
 // native_access() when it is in neither. Steps are counted where control goes back or into a function. With blinded
 // constants, each constant is the exclusive or of two numbers of which one is random, so that a program cannot place
 // bytes of its choice in executable memory.
+//
+// A verified program that needs nothing of a NativeState is bare: a function of r1 to r5 and the Invocation as C++
+// calls them, with its frames on the processor's stack. There r12 holds the Invocation, where helpers need it, and r9
+// is free. Jumps are emitted twice: the second time it is known which are short.
 #pragma once
 #if defined(__x86_64__)
 
 #include <asmjit/x86.h>
+
+#include <algorithm>
 
 #include <cstddef>
 #include <random>
@@ -24,8 +30,12 @@ namespace weir::engine {
 
 class X86Emitter {
  public:
-  X86Emitter(const Code& code, const Facts& facts, asmjit::CodeHolder& holder);
+  // `before`: the offsets of labels in an emission of the same program that was not shorter; empty: none.
+  X86Emitter(const Code& code, const Facts& facts, asmjit::CodeHolder& holder, std::vector<std::uint32_t> before,
+             std::uint64_t seed);
   void run();
+  std::vector<std::uint32_t> offsets() const;
+  bool is_good() const { return is_good_; }  // false: bare code would need what it does not have
 
  private:
   using Gp = asmjit::x86::Gp;
@@ -44,6 +54,11 @@ class X86Emitter {
 
   void prologue();
   void enter_callbacks();
+  void enter_bare();
+  void open_frame(std::uint32_t bytes);
+  void close_frame(std::uint32_t bytes);
+  Mem kept(std::size_t reg) const;  // where a register is kept around a direct call
+  bool is_near(std::uint32_t from, std::uint32_t to) const;
   void epilogue();
   void leave();
   void clear_frame(std::uint32_t bytes);
@@ -66,8 +81,11 @@ class X86Emitter {
   void divide(std::uint32_t at, const ebpf::OpcodeInfo& row, const Step& step, bool remainder);
   void sign_extend(const ebpf::OpcodeInfo& row, const Step& step);
   void byte_order(const Step& step, ebpf::Operation operation);
+  bool keeps_flags(const ebpf::OpcodeInfo& row, const Step& step) const;
+  void jump(std::uint32_t at, unsigned condition, std::uint32_t target);
   void branch(std::uint32_t at, const ebpf::OpcodeInfo& row, const Step& step);
   void call_local(std::uint32_t at, const Step& step);
+  void call_bare(const Step& step);
   void call_helper(std::uint32_t at, const Step& step, bool by_register);
   void call_direct(std::uint32_t at, const Step& step);
   void array_lookup(const StepFacts& fact);
@@ -82,11 +100,17 @@ class X86Emitter {
   const Facts& facts_;
   asmjit::x86::Assembler a_;
   std::mt19937_64 random_;
+  std::vector<std::uint32_t> before_;
   bool has_bmi2_;
+  bool is_bare_;
+  bool is_good_ = true;
+  int zero_flag_ = -1;  // the register whose being zero the flags tell
+  bool zero_flag_wide_ = false;
   std::vector<asmjit::Label> labels_;
   asmjit::Label stop_;
-  std::vector<Gp> saved_;  // registers of the caller that the code uses
-  bool padded_ = false;    // eight bytes more on the stack, to keep it aligned
+  std::vector<Gp> saved_;   // registers of the caller that the code uses
+  bool padded_ = false;     // eight bytes more on the stack, to keep it aligned
+  bool has_frame_ = false;  // bare: rbp is the top of a frame of the program
   std::vector<Lookup> lookups_;
   std::vector<Trap> traps_;
 };
@@ -97,6 +121,7 @@ inline const asmjit::x86::Gp kX86Map[ebpf::kRegisters] = {
     asmjit::x86::rbx, asmjit::x86::r13, asmjit::x86::r14, asmjit::x86::r15, asmjit::x86::rbp};
 inline const asmjit::x86::Gp kX86State = asmjit::x86::r12;
 inline const asmjit::x86::Gp kX86Budget = asmjit::x86::r9;
+inline constexpr std::uint32_t kX86Kept = 48;  // bytes below a bare frame: r1 to r5 around direct calls
 inline const asmjit::x86::Gp kX86Operand = asmjit::x86::r10;
 inline const asmjit::x86::Gp kX86Address = asmjit::x86::r11;
 

@@ -27,16 +27,19 @@ bool X86Emitter::fuse(std::uint32_t at) {
   if (operation == (wide ? Operation::kAdd64X : Operation::kAdd32X)) {
     const Gp& other = next.src == next.dst ? from : kX86Map[next.src];
     a_.lea(to, x86::ptr(from, other));
+    zero_flag_ = -1;
     return true;
   }
   const auto by = static_cast<std::int32_t>(next.constant);
   const bool sub = operation == (wide ? Operation::kSub64K : Operation::kSub32K);
   if (operation == (wide ? Operation::kAdd64K : Operation::kAdd32K) || (sub && by != INT32_MIN)) {
     a_.lea(to, x86::ptr(from, sub ? -by : by));
+    zero_flag_ = -1;
     return true;
   }
   if (operation == (wide ? Operation::kLsh64K : Operation::kLsh32K) && next.constant >= 1 && next.constant <= 3) {
     a_.lea(to, x86::ptr(0, from, static_cast<std::uint32_t>(next.constant)));
+    zero_flag_ = -1;
     return true;
   }
   return false;
@@ -61,7 +64,11 @@ void X86Emitter::arithmetic(std::uint32_t at, const ebpf::OpcodeInfo& row, const
       case 0x10: a_.sub(dst, immediate); break;
       case 0x20: a_.imul(dst, dst, immediate); break;
       case 0x40: a_.or_(dst, immediate); break;
-      case 0x50: a_.and_(wide && immediate >= 0 ? Gp(dst.r32()) : dst, immediate); break;
+      case 0x50:
+        a_.and_(wide && immediate >= 0 ? Gp(dst.r32()) : dst, immediate);
+        zero_flag_ = step.dst;
+        zero_flag_wide_ = wide;
+        break;
       default: a_.xor_(dst, immediate); break;
     }
     return;
@@ -136,7 +143,8 @@ void X86Emitter::divide(std::uint32_t at, const ebpf::OpcodeInfo& row, const Ste
   const bool keep_rax = step.dst != 0 && (live & 1) != 0;
   const bool keep_rdx = step.dst != 3 && (live & 8) != 0;
   if (keep_rax) a_.mov(kX86Operand, x86::rax);
-  if (keep_rdx) a_.mov(WEIR_STATE(scratch), x86::rdx);
+  if (keep_rdx && is_bare_) a_.mov(x86::r9, x86::rdx);
+  else if (keep_rdx) a_.mov(WEIR_STATE(scratch), x86::rdx);
   if (step.dst != 0) a_.mov(sized(x86::rax), dst);
   if (is_signed) {
     if (wide) a_.cqo();
@@ -150,7 +158,8 @@ void X86Emitter::divide(std::uint32_t at, const ebpf::OpcodeInfo& row, const Ste
   const bool in_place = (step.dst == 0 && !remainder) || (step.dst == 3 && remainder);
   if (!in_place) a_.mov(divisor, result);
   if (keep_rax) a_.mov(x86::rax, kX86Operand);
-  if (keep_rdx) a_.mov(x86::rdx, WEIR_STATE(scratch));
+  if (keep_rdx && is_bare_) a_.mov(x86::rdx, x86::r9);
+  else if (keep_rdx) a_.mov(x86::rdx, WEIR_STATE(scratch));
   if (!in_place) a_.mov(dst, divisor);
   if (may_be_zero || may_be_minus_one) a_.jmp(done);
   if (may_be_minus_one) {

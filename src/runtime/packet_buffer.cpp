@@ -57,8 +57,7 @@ PacketBuffer::~PacketBuffer() {
   if (memory_ != nullptr) munmap(memory_, mapped_);
 }
 
-xdp_md* PacketBuffer::xdp_context() const { return reinterpret_cast<xdp_md*>(memory_); }
-__sk_buff* PacketBuffer::socket_context() const { return reinterpret_cast<__sk_buff*>(memory_ + 1024); }
+static_assert(sizeof(xdp_md) <= PacketBuffer::kSocketContext);
 
 void PacketBuffer::point_contexts() {
   const auto begin = static_cast<std::uint32_t>(reinterpret_cast<std::uint64_t>(data_));

@@ -39,6 +39,7 @@ class PacketBuffer {
  public:
   static constexpr std::uint32_t kHeadroom = 256;  // XDP_PACKET_HEADROOM
   static constexpr std::uint32_t kTailroom = 320;
+  static constexpr std::uint32_t kSocketContext = 1024;  // where it lies behind the other context
 
   // Room for packets of up to `capacity` bytes.
   static Result<PacketBuffer> create(std::uint32_t capacity = 65536);
@@ -54,8 +55,8 @@ class PacketBuffer {
   ByteSpan bytes() const { return {data_, size_}; }
 
   // For a program's first argument: the addresses of the contexts, and how large they are.
-  xdp_md* xdp_context() const;
-  __sk_buff* socket_context() const;
+  xdp_md* xdp_context() const { return reinterpret_cast<xdp_md*>(memory_); }
+  __sk_buff* socket_context() const { return reinterpret_cast<__sk_buff*>(memory_ + kSocketContext); }
 
   // Moves the start of the packet by `delta` bytes (negative: grows), or its end by `delta` (positive: grows); false
   // where there is no room or nothing would be left. New bytes at the end are 0.

@@ -15,6 +15,7 @@ X86Emitter::X86Emitter(const Code& code, const Facts& facts, asmjit::CodeHolder&
       facts_(facts),
       a_(&holder),
       random_(seed),
+      addresses_(find_addresses(code, facts)),
       before_(std::move(before)),
       has_bmi2_(__builtin_cpu_supports("bmi2") != 0),
       is_bare_(facts.is_bare) {
@@ -232,9 +233,11 @@ void X86Emitter::charge(std::uint32_t slot, std::int64_t cost) {
 // The memory at base + offset, checked for an access.
 x86::Mem X86Emitter::access(std::uint32_t slot, std::uint8_t base, std::int32_t offset, std::uint32_t size,
                             bool write) {
-  const Mem place = x86::ptr(kX86Map[base], offset, size);
   const StepFacts& fact = facts_.steps[slot];
-  if (fact.access == AccessProof::kProven) return place;
+  if (const Address& known = addresses_[slot].memory; known && fact.access == AccessProof::kProven)
+    return place(known, size);
+  const Mem plain = x86::ptr(kX86Map[base], offset, size);
+  if (fact.access == AccessProof::kProven) return plain;
   lookups_.push_back({a_.newLabel(), a_.newLabel(), slot, size | (write ? 0x100u : 0), base, offset});
   const Lookup& lookup = lookups_.back();
   if (fact.access == AccessProof::kContext) {
@@ -249,7 +252,13 @@ x86::Mem X86Emitter::access(std::uint32_t slot, std::uint8_t base, std::int32_t 
     a_.jae(lookup.from);
   }
   a_.bind(lookup.back);
-  return place;
+  return plain;
+}
+
+x86::Mem X86Emitter::place(const Address& address, std::uint32_t size) {
+  const Gp& base = kX86Map[static_cast<std::size_t>(address.base)];
+  if (address.index < 0) return x86::ptr(base, address.offset, size);
+  return x86::ptr(base, kX86Map[static_cast<std::size_t>(address.index)], 0, address.offset, size);
 }
 
 void X86Emitter::branch(std::uint32_t at, const ebpf::OpcodeInfo& row, const Step& step) {

@@ -24,6 +24,7 @@
 #include <random>
 #include <vector>
 
+#include "engine/ebpf_addresses.h"
 #include "engine/ebpf_native.h"
 
 namespace weir::engine {
@@ -72,6 +73,7 @@ class X86Emitter {
   bool is_plain() const { return !code_.options.blind_constants; }
   bool counts() const { return facts_.counts_steps; }
   void charge(std::uint32_t slot, std::int64_t cost);
+  static Mem place(const Address& address, std::uint32_t size);
   Mem access(std::uint32_t slot, std::uint8_t base, std::int32_t offset, std::uint32_t size, bool write);
 
   void step(std::uint32_t at);
@@ -100,6 +102,7 @@ class X86Emitter {
   const Facts& facts_;
   asmjit::x86::Assembler a_;
   std::mt19937_64 random_;
+  std::vector<StepAddress> addresses_;
   std::vector<std::uint32_t> before_;
   bool has_bmi2_;
   bool is_bare_;

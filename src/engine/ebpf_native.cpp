@@ -27,6 +27,8 @@ class ExtendedNative final : public ExtendedEngine {
     const Facts facts = find_facts(*code_);
     frame_size_ = facts.frame_size;
     is_bare_ = native_->is_bare();
+    is_bare_for_packets_ = is_bare_ && (code_->sight == Sight::kXdp || code_->sight == Sight::kSocket);
+    if (code_->sight == Sight::kSocket) context_offset_ = runtime::PacketBuffer::kSocketContext;
     has_checked_ = facts.has_checked;
 #if !defined(__x86_64__)
     // Proven calls go through native_helper() too.
@@ -43,7 +45,13 @@ class ExtendedNative final : public ExtendedEngine {
 
   Outcome run(runtime::Invocation& invocation) const override {
     // Short programs take little longer than a call.
-    if (is_bare_ && code_->premise_holds(invocation)) return {native_->run_bare(invocation)};
+    const runtime::PacketBuffer* const packet = invocation.packet;
+    if (is_bare_for_packets_ && packet != nullptr &&
+        invocation.arguments[0] == reinterpret_cast<std::uint64_t>(packet->xdp_context()) + context_offset_) {
+      Outcome outcome;
+      outcome.value = native_->run_bare(invocation);
+      return outcome;
+    }
     return run_otherwise(invocation);
   }
   __attribute__((noinline)) Outcome run_otherwise(runtime::Invocation& invocation) const {
@@ -107,6 +115,8 @@ class ExtendedNative final : public ExtendedEngine {
   std::uint32_t frame_size_ = 0;
   bool has_checked_ = false;
   bool is_bare_ = false;
+  bool is_bare_for_packets_ = false;
+  std::uint32_t context_offset_ = 0;
 };
 
 std::uint32_t stop(NativeState* state, Fault fault, std::uint32_t slot, std::uint64_t detail) {

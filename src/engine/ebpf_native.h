@@ -76,10 +76,8 @@ class NativeCode {
   bool is_bare() const { return is_bare_; }
   void set_bare(bool is_bare) { is_bare_ = is_bare; }
   std::uint64_t run_bare(runtime::Invocation& run) const {
-    using Word = std::uint64_t;
-    const auto& r = run.arguments;
-    return reinterpret_cast<Word (*)(Word, Word, Word, Word, Word, runtime::Invocation*)>(data_)(r[0], r[1], r[2], r[3],
-                                                                                                 r[4], &run);
+    return reinterpret_cast<std::uint64_t (*)(const std::uint64_t*, runtime::Invocation*)>(data_)(run.arguments.data(),
+                                                                                                  &run);
   }
 
  private:

@@ -67,7 +67,6 @@ bool X86Emitter::is_near(std::uint32_t from, std::uint32_t to) const {
   return true;
 }
 
-// The arguments are where C++ puts them.
 void X86Emitter::enter_bare() {
   for (const unsigned reg : {6u, 7u, 8u, 9u})
     if ((facts_.used >> reg & 1) != 0) saved_.push_back(kX86Map[reg]);
@@ -78,7 +77,10 @@ void X86Emitter::enter_bare() {
   padded_ = saved_.size() % 2 == 0;
   if (padded_ && has_frame_) a_.sub(x86::rsp, 8);
   padded_ = padded_ && has_frame_;
-  if (facts_.calls_helpers) a_.mov(kX86State, x86::r9);
+  if (facts_.calls_helpers) a_.mov(kX86State, x86::rsi);
+  for (const unsigned reg : {2u, 3u, 4u, 5u, 1u})  // r1 is rdi, from which the others are read
+    if ((facts_.live_at_start >> reg & 1) != 0)
+      a_.mov(kX86Map[reg], x86::ptr(x86::rdi, static_cast<std::int32_t>(reg - 1) * 8, 8));
   for (const unsigned reg : {0u, 6u, 7u, 8u, 9u})
     if ((facts_.live_at_start >> reg & 1) != 0) a_.xor_(kX86Map[reg].r32(), kX86Map[reg].r32());
   if (has_frame_) open_frame(facts_.frame_size);

@@ -10,9 +10,9 @@
 // constants, each constant is the exclusive or of two numbers of which one is random, so that a program cannot place
 // bytes of its choice in executable memory.
 //
-// A verified program that needs nothing of a NativeState is bare: a function of r1 to r5 and the Invocation as C++
-// calls them, with its frames on the processor's stack. There r12 holds the Invocation, where helpers need it, and r9
-// is free. Jumps are emitted twice: the second time it is known which are short.
+// A verified program that needs nothing of a NativeState is bare: a function of the addresses of the arguments and of
+// the Invocation, with its frames on the processor's stack. There r12 holds the Invocation, where helpers need it, and
+// r9 is free. Jumps are emitted twice: the second time it is known which are short.
 #pragma once
 #if defined(__x86_64__)
 

@@ -27,7 +27,7 @@ namespace weir::engine {
 enum class ExtendedKind : std::uint8_t { kAutomatic, kInterpreter, kNative };
 
 // Why a run stopped.
-enum class Fault : std::uint8_t {
+enum class Fault : std::uint32_t {
   kNone,       // it ended with exit
   kOutside,    // an access to memory that is not the program's
   kReadOnly,   // a write to memory that the program may only read

@@ -53,8 +53,7 @@ Packets read_packets(const char* path) {
   if (!source) return out;
   weir::capture::RecordBatch batch;
   while (out.bytes.size() < kCount) {
-    const auto count = (*source)->read(batch);
-    if (!count || *count == 0) break;
+    if ((*source)->read(batch) != weir::capture::Read::kMore) break;
     for (const weir::packet::Packet& packet : batch.packets)
       if (out.bytes.size() < kCount) out.bytes.emplace_back(packet.data, packet.data + packet.length);
   }

@@ -28,8 +28,8 @@ inline Result<Traffic> read_traffic(const std::string& path, std::size_t count, 
   Traffic traffic;
   capture::RecordBatch batch;
   while (traffic.offsets.size() < count) {
-    WEIR_TRY(const std::size_t got, source->read(batch));
-    if (got == 0) break;
+    WEIR_TRY(const capture::Read read, source->read(batch));
+    if (read == capture::Read::kEnd) break;
     for (const packet::Packet& packet : batch.packets) {
       if (traffic.offsets.size() == count) break;
       const std::uint32_t length = packet.length < snap ? packet.length : snap;

@@ -35,7 +35,7 @@ inline Totals read_slowly(ByteSpan bytes) {
   }
   capture::RecordBatch batch;
   for (;;) {
-    const Result<std::size_t> count = (*source)->read(batch);
+    const Result<capture::Read> read = (*source)->read(batch);
     require(batch.packets.size() == batch.records.size());
     for (std::size_t i = 0; i < batch.packets.size(); ++i) {
       const packet::Packet& packet = batch.packets[i];
@@ -52,8 +52,8 @@ inline Totals read_slowly(ByteSpan bytes) {
       totals.bytes += packet.length;
       totals.odd += packet.wire_length % 2;
     }
-    if (!count) totals.error = one_line(count.error());
-    if (!count || *count == 0) break;
+    if (!read) totals.error = one_line(read.error());
+    if (!read || *read == capture::Read::kEnd) break;
   }
   require((*source)->read(batch).has_value() == totals.error.empty());
   return totals;

@@ -38,7 +38,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   source = capture::open_memory(bytes, "input");
   std::uint64_t matched = 0;
   capture::RecordBatch batch;
-  while ((*source)->read(batch).value_or(0) > 0)
+  while ((*source)->read(batch) == capture::Read::kMore)
     for (std::size_t i = 0; i < batch.packets.size(); ++i) {
       const auto engine = engine_for(expression, (*source)->interfaces()[batch.records[i].interface]);
       fuzz::require(engine.has_value());

@@ -43,9 +43,9 @@ Seen read_with_weir(const Result<std::unique_ptr<capture::Source>>& source) {
   seen.opened = true;
   capture::RecordBatch batch;
   for (;;) {
-    const Result<std::size_t> count = (*source)->read(batch);
-    if (!count) seen.error = count.error().message;
-    if (!count || *count == 0) break;
+    const Result<capture::Read> read = (*source)->read(batch);
+    if (!read) seen.error = read.error().message;
+    if (!read || *read == capture::Read::kEnd) break;
     for (std::size_t i = 0; i < batch.packets.size(); ++i) {
       const packet::Packet& packet = batch.packets[i];
       const capture::Record& record = batch.records[i];

@@ -121,7 +121,7 @@ class PacketSocket final : public LiveSource {
     return statistics_;
   }
 
-  Result<std::size_t> read(RecordBatch& batch) override {
+  Result<Read> read(RecordBatch& batch) override {
     // Packets and records keep their places: all of each is written anew.
     batch.changed.clear();
     batch.blocks.clear();
@@ -132,7 +132,7 @@ class PacketSocket final : public LiveSource {
         take(*block, batch);
         if (!batch.packets.empty()) {
           held_ = true;
-          return batch.packets.size();
+          return Read::kMore;
         }
         ring_.release();
         continue;
@@ -140,7 +140,7 @@ class PacketSocket final : public LiveSource {
       WEIR_TRY(const bool ended, wait());
       if (ended) batch.clear();
       if (ended && lost_ != 0) return fail(system_failure(fmt::format("capturing on '{}' ended", name_), lost_));
-      if (ended) return 0;
+      if (ended) return Read::kEnd;
     }
   }
 

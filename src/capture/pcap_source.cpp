@@ -95,15 +95,15 @@ class PcapSource final : public Source {
   void consume(std::uint64_t size) override { window_->skip_region(size); }
   Status check_region() const override { return check_mapping(*window_, name_); }
 
-  Result<std::size_t> read(RecordBatch& batch) override {
+  Result<Read> read(RecordBatch& batch) override {
     batch.clear();
     while (!failure_) {
       const std::size_t needed =
           byte_order_ == std::endian::native ? take_records<std::endian::native>(batch) : take_records<kForeign>(batch);
-      if (!batch.packets.empty()) return batch.packets.size();
+      if (!batch.packets.empty()) return Read::kMore;
       if (failure_ || window_->fill(needed)) continue;
       const std::size_t have = window_->bytes().size();
-      if (have == 0 && !window_->failure()) return 0;
+      if (have == 0 && !window_->failure()) return Read::kEnd;
       failure_ =
           stopped(have < record_header_
                       ? fmt::format("the capture ends inside of a record header: {} of {} bytes", have, record_header_)

@@ -58,17 +58,17 @@ class PcapngSource final : public Source {
   void consume(std::uint64_t size) override { window_->skip_region(size); }
   Status check_region() const override { return check_mapping(*window_, name_); }
 
-  Result<std::size_t> read(RecordBatch& batch) override {
+  Result<Read> read(RecordBatch& batch) override {
     batch.clear();
     if (!leading_.blocks.empty()) {
       std::swap(batch.blocks, leading_.blocks);  // the window has not moved since open()
-      return batch.blocks.size();
+      return Read::kMore;
     }
     while (!failure_) {
       const std::size_t needed = take_blocks(batch, false);
-      if (!batch.packets.empty() || !batch.blocks.empty()) return batch.packets.size() + batch.blocks.size();
+      if (!batch.packets.empty() || !batch.blocks.empty()) return Read::kMore;
       if (failure_ || window_->fill(needed)) continue;
-      if (window_->bytes().empty() && !window_->failure()) return 0;
+      if (window_->bytes().empty() && !window_->failure()) return Read::kEnd;
       fail_at_end(needed);
     }
     return fail(*failure_);

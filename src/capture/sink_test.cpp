@@ -24,7 +24,7 @@ std::string filtered(const std::vector<CaptureBuilder>& captures, const SinkOpti
     EXPECT_TRUE(source);
     EXPECT_TRUE((*sink)->begin(**source));
     RecordBatch batch;
-    while ((*source)->read(batch).value_or(0) > 0) {
+    while ((*source)->read(batch) == Read::kMore) {
       std::vector<std::uint32_t> verdicts(batch.packets.size());
       for (std::uint32_t& verdict : verdicts) verdict = keep[at++ % keep.size()];
       EXPECT_TRUE((*sink)->write(batch, verdicts));
@@ -122,7 +122,7 @@ TEST(PcapngSink, SectionOfAPcapFile) {
   auto source = open_memory({reinterpret_cast<const std::uint8_t*>(out.data()), out.size()}, "out");
   RecordBatch batch;
   std::vector<Time> times;
-  while ((*source)->read(batch).value() > 0)
+  while ((*source)->read(batch) == Read::kMore)
     for (std::size_t i = 0; i < batch.packets.size(); ++i) {
       EXPECT_EQ(batch.packets[i].length, 61u);
       EXPECT_EQ(batch.packets[i].wire_length, 1500u);

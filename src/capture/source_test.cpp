@@ -28,9 +28,9 @@ Seen read_all(Source& source) {
   Seen seen;
   RecordBatch batch;
   for (;;) {
-    const Result<std::size_t> count = source.read(batch);
-    if (!count) seen.error = count.error();
-    if (!count || *count == 0) break;
+    const Result<Read> read = source.read(batch);
+    if (!read) seen.error = read.error();
+    if (!read || *read == Read::kEnd) break;
     for (std::size_t i = 0; i < batch.packets.size(); ++i) {
       seen.lengths.push_back(batch.packets[i].length);
       seen.interfaces.push_back(batch.records[i].interface);
@@ -154,7 +154,8 @@ TEST(PcapSource, HostOrderFieldsAreSwapped) {
   file.pcap_header(0xa1b2c3d4, 65535, 113).record(packet);
   auto source = open_memory(file.span(), "test");
   RecordBatch batch;
-  ASSERT_EQ((*source)->read(batch).value(), 1u);
+  ASSERT_EQ((*source)->read(batch), Read::kMore);
+  ASSERT_EQ(batch.packets.size(), 1u);
   EXPECT_EQ(load<std::uint32_t>(batch.packets[0].data + 16, std::endian::native), 0x12345678u);
 }
 

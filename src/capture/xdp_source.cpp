@@ -149,17 +149,17 @@ class AllQueues final : public XdpSource {
     return sum;
   }
 
-  Result<std::size_t> read(RecordBatch& batch) override {
+  Result<Read> read(RecordBatch& batch) override {
     batch.clear();
     if (held_ != 0) queues_[current_].release(std::exchange(held_, 0));
     for (;;) {
       for (std::size_t tried = 0; tried < queues_.size(); ++tried) {
         current_ = (current_ + 1) % queues_.size();
         take(queues_[current_], batch);
-        if (!batch.packets.empty()) return batch.packets.size();
+        if (!batch.packets.empty()) return Read::kMore;
       }
       WEIR_TRY(const bool ended, wait());
-      if (ended) return 0;
+      if (ended) return Read::kEnd;
     }
   }
 

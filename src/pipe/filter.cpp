@@ -269,9 +269,9 @@ Status Filter::Run::run(capture::Source& source) {
       batches = taken.mapped ? pause : 1;
     }
     --batches;
-    WEIR_TRY(const std::size_t count, source.read(batch));
+    WEIR_TRY(const capture::Read read, source.read(batch));
     WEIR_CHECK(take_batch(source, batch));
-    if (count == 0) return {};
+    if (read == capture::Read::kEnd) return {};
     report_progress();
   }
 }

@@ -22,10 +22,10 @@ using tests::ipv4_packet;
 class SlowSource final : public capture::Source {
  public:
   explicit SlowSource(std::unique_ptr<capture::Source> inner) : inner_(std::move(inner)) { refresh(); }
-  Result<std::size_t> read(capture::RecordBatch& batch) override {
-    Result<std::size_t> count = inner_->read(batch);
+  Result<capture::Read> read(capture::RecordBatch& batch) override {
+    Result<capture::Read> read = inner_->read(batch);
     refresh();
-    return count;
+    return read;
   }
   capture::Format format() const override { return inner_->format(); }
 
@@ -211,7 +211,7 @@ TEST(FilterFastPath, RealCaptures) {
     auto source = capture::open(entry.path());
     if (!source) continue;
     capture::RecordBatch batch;
-    while ((*source)->read(batch).value_or(0) > 0)
+    while ((*source)->read(batch) == capture::Read::kMore)
       for (const capture::Record& one : batch.records)
         joined.append(reinterpret_cast<const char*>(one.raw.data()), one.raw.size());
   }

@@ -4,6 +4,7 @@
 usage: inject.py WEIR [PATTERN...]    see harness.py
 """
 import pathlib
+import struct
 import subprocess
 
 import harness
@@ -22,6 +23,27 @@ def test_injected_packets_arrive_as_they_are():
         for i, frame in enumerate(frames):
             check(data[16:16 + len(frame)], frame, f"{pace}: packet {i}")
             data = data[16 + len(frame):]
+
+
+def pcapng_of(path, frames):
+    """With blocks that are no packets before, between and behind the packets."""
+    def block(kind, body):
+        return struct.pack("<II", kind, len(body) + 12) + body + struct.pack("<I", len(body) + 12)
+    with open(path, "wb") as out:
+        out.write(block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)) + block(1, struct.pack("<HHI", 1, 0, 262144)))
+        for frame in frames:
+            out.write(block(6, struct.pack("<IIIII", 0, 0, 0, len(frame), len(frame)) + frame + bytes(-len(frame) % 4)))
+            out.write(block(0x40000BAD, b"unknown."))
+
+
+def test_pcapng_is_injected():
+    frames = [udp_frame(i, size=60 + i % 900) for i in range(1000)]
+    pcapng_of("in.pcapng", frames)
+    for arguments, wanted in (([], 1000), (["-c", 7], 7), (["-t", "--loop", 2], 2000), (["--rate", "20k", "-c", 999], 999)):
+        capture = Capture("--count", "udp")
+        run = subprocess.run([WEIR, "inject", "-i", "v0", "--json", *map(str, arguments), "in.pcapng"], capture_output=True, text=True)
+        check((run.returncode, summary(run.stdout)["packets"]), (0, wanted), run.stderr)
+        check(capture.end()[1], f"{wanted}\n", arguments)
 
 
 def test_injection_keeps_time():

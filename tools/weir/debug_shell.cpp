@@ -166,15 +166,15 @@ Result<debug::Capture> open_capture(const std::string& path) {
   debug::Capture out{packets};
   capture::RecordBatch batch;
   for (;;) {
-    const Result<std::size_t> count = source->read(batch);
-    if (!count) {
+    const Result<capture::Read> read = source->read(batch);
+    if (!read) {
       // What came before the damage can be debugged; a capture that is none cannot.
-      if (packets->empty()) return fail(count.error());
-      out.warnings.push_back(count.error());
+      if (packets->empty()) return fail(read.error());
+      out.warnings.push_back(read.error());
       out.warnings.back().severity = Severity::kWarning;
       break;
     }
-    if (*count == 0) break;  // counts pcapng's other blocks too
+    if (*read == capture::Read::kEnd) break;
     for (std::size_t i = 0; i < batch.packets.size(); ++i) {
       const capture::Record& record = batch.records[i];
       const capture::Interface& interface = source->interfaces()[record.interface];

@@ -92,9 +92,8 @@ class Runner {
     WEIR_TRY(const std::unique_ptr<capture::Source> source, capture::open(options_.capture));
     capture::RecordBatch batch;
     for (std::uint64_t number = 0;;) {
-      batch.clear();
-      WEIR_TRY(const std::size_t count, source->read(batch));
-      if (count == 0) return {};
+      WEIR_TRY(const capture::Read read, source->read(batch));
+      if (read == capture::Read::kEnd) return {};
       for (const packet::Packet& packet : batch.packets) {
         WEIR_CHECK(one({packet.data, packet.length}, {}, ++number));
         if (printed_ != kYes) return {};

@@ -309,8 +309,9 @@ class CaptureRun {
     std::optional<capture::LiveWriter::Lane> lane;
     if (file_) lane.emplace(*file_);
     for (;;) {
-      WEIR_TRY(std::size_t count, tap.source->read(batch));
-      if (count == 0) return {};
+      WEIR_TRY(const capture::Read read, tap.source->read(batch));
+      if (read == capture::Read::kEnd) return {};
+      std::size_t count = batch.packets.size();
       tap.seen += count;
       if (tap.engine) count = filter_in_weir(*tap.engine, batch, verdicts);
       const std::size_t taken = claim(count);

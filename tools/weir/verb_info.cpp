@@ -56,12 +56,12 @@ Summary summarise(capture::Source& source) {
   Summary summary;
   capture::RecordBatch batch;
   for (;;) {
-    const Result<std::size_t> count = source.read(batch);
-    if (!count) {
-      summary.damage = count.error();
+    const Result<capture::Read> read = source.read(batch);
+    if (!read) {
+      summary.damage = read.error();
       break;
     }
-    if (*count == 0) break;
+    if (*read == capture::Read::kEnd) break;
     summary.interfaces.resize(source.interfaces().size());
     for (std::size_t i = 0; i < batch.packets.size(); ++i) {
       const packet::Packet& packet = batch.packets[i];

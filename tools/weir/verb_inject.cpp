@@ -167,12 +167,11 @@ class InjectRun {
     WEIR_TRY(const std::unique_ptr<capture::Source> source, capture::open(file));
     capture::RecordBatch batch;
     while (!done()) {
-      WEIR_TRY(std::size_t count, source->read(batch));
-      if (count == 0) return {};
-      if (options_.count != 0)
-        count = static_cast<std::size_t>(std::min<std::uint64_t>(count, options_.count - taken_));
-      batch.packets.resize(count);
-      taken_ += count;
+      WEIR_TRY(const capture::Read read, source->read(batch));
+      if (read == capture::Read::kEnd) return {};
+      if (options_.count != 0 && batch.packets.size() > options_.count - taken_)
+        batch.packets.resize(static_cast<std::size_t>(options_.count - taken_));
+      taken_ += batch.packets.size();
       WEIR_CHECK(check_batch(*source, batch));
       if (pace_.top_speed()) WEIR_CHECK(send(batch.packets));
       else WEIR_CHECK(send_in_time(*source, batch));

@@ -92,9 +92,8 @@ Status each_packet(const std::string& capture, const std::function<bool(const pa
   WEIR_TRY(const std::unique_ptr<capture::Source> source, capture::open(capture));
   capture::RecordBatch batch;
   for (std::uint64_t number = 0;;) {
-    batch.clear();
-    WEIR_TRY(const std::size_t count, source->read(batch));
-    if (count == 0) return {};
+    WEIR_TRY(const capture::Read read, source->read(batch));
+    if (read == capture::Read::kEnd) return {};
     for (const packet::Packet& packet : batch.packets)
       if (!use(packet, ++number)) return {};
   }

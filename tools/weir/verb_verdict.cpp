@@ -132,9 +132,9 @@ class Run {
     capture::RecordBatch batch;
     std::uint64_t number = 0;
     for (;;) {
-      WEIR_TRY(const std::size_t count, source.read(batch));
-      if (count == 0) return {};
-      for (std::size_t i = 0; i < count; ++i) {
+      WEIR_TRY(const capture::Read read, source.read(batch));
+      if (read == capture::Read::kEnd) return {};
+      for (std::size_t i = 0; i < batch.packets.size(); ++i) {
         const packet::LinkType link_type = source.interfaces()[batch.records[i].interface].link_type;
         auto known = std::find_if(loaded.begin(), loaded.end(), [&](const auto& l) { return l.first == link_type; });
         if (known == loaded.end()) {

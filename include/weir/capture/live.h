@@ -3,10 +3,10 @@
 //   auto live = weir::capture::open_live("eth0", {.snap_length = 96});
 //   (*live)->attach(checked);    // the program runs in the kernel, for packets of kernel_link_type()
 //   (*live)->start();            // no packet that the program drops ever takes room in the ring
-//   while (auto count = (*live)->read(batch)) { if (*count == 0) break; ... }
+//   while ((*live)->read(batch) == Read::kMore) ...
 //
 // A batch is one block of the ring, in place: packets point into memory that the kernel shares, until the next read().
-// read() waits for packets; it returns 0 after request_stop(), when everything that came before was handed out.
+// read() waits for packets; it gives Read::kEnd after request_stop(), when all that came before was handed out.
 // Timestamps are nanoseconds. Packets are as on the wire: a VLAN tag that the kernel took off is put back.
 // One thread reads a source; request_stop() may be called from any thread and from signal handlers.
 // Source: packet(7), Documentation/networking/packet_mmap.rst.
@@ -55,7 +55,7 @@ class LiveSource : public Source {
   // Packets come from now on. Call once.
   virtual Status start() = 0;
 
-  // Closes the inflow; read() hands out what the ring holds and then returns 0.
+  // Closes the inflow; read() hands out what the ring holds and then returns Read::kEnd.
   virtual void request_stop() = 0;
 
   virtual Result<LiveStatistics> statistics() = 0;

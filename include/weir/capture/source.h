@@ -2,7 +2,11 @@
 //
 //   auto source = weir::capture::open("in.pcapng.zst");
 //   weir::capture::RecordBatch batch;
-//   while (auto count = (*source)->read(batch)) { if (*count == 0) break; ... batch.packets ... }
+//   for (;;) {
+//     WEIR_TRY(const weir::capture::Read read, (*source)->read(batch));
+//     if (read == weir::capture::Read::kEnd) break;
+//     for (const weir::packet::Packet& packet : batch.packets) ...   // may be none: blocks only
+//   }
 //
 // The format and the compression are found by content. A source hands out batches; all that a batch points to is valid
 // until the next read() or the source's end. Where a capture is damaged, the packets before the damage come first and
@@ -100,13 +104,19 @@ struct Region {
   int descriptor = -1;  // of the file that is mapped
 };
 
+// What read() came to. It is no number: how many packets there are, only the batch says.
+enum class Read : std::uint8_t {
+  kMore,  // the batch holds packets, or other blocks, or both
+  kEnd,   // the capture has ended; the batch is empty
+};
+
 class Source {
  public:
   virtual ~Source() = default;
 
-  // Fills the batch with the next records, at least one unless the capture ends or fails (then none, but blocks may be
-  // there: they stand before the end or the damage). Reading on gives the same end or error again.
-  virtual Result<std::size_t> read(RecordBatch& batch) = 0;
+  // Empties the batch and fills it with the next packets and blocks, at least one of them unless the capture ends or
+  // fails. Of pcapng there may be blocks alone. Reading on gives the same end or error again.
+  [[nodiscard]] virtual Result<Read> read(RecordBatch& batch) = 0;
 
   // Beside read(), for capture/walk.h: the bytes that follow, when plain records lie at their front. Reads on where not
   // one whole record is there. Nothing for formats without plain records and at the end: then read() goes on.

@@ -59,6 +59,29 @@ Result<cbpf::Program> make_program(const Bound& bound, const CompileOptions& opt
   return flow::optimise_and_emit(lower(bound, lowering), options.passes);
 }
 
+// Whether a test looks at the packet; else numbers alone decide.
+bool looks_at_packets(const Bound& bound) {
+  return std::any_of(bound.terms.begin(), bound.terms.end(), [](const Term& term) {
+    return term.op == TermOp::kLoad || term.op == TermOp::kLength || term.op == TermOp::kExtension;
+  });
+}
+
+// A program of one instruction gives every packet the same verdict. Where it was found while the expression was bound,
+// it was told there, with the tests that are the cause.
+Status tell_what_is_decided(const Ast& ast, const cbpf::Program& program, BindResult& bound,
+                            const CompileOptions& options) {
+  const Node& root = ast[ast.root];
+  if (program.size() != 1 || !bound.warnings.empty() || root.kind == NodeKind::kEmpty || !options.optimise) return {};
+  const bool none = program[0].k == 0;
+  if (none && options.bind.allow_no_match) return {};
+  const char* message = none ? "no packet matches this expression" : "every packet matches this expression";
+  if (none && !looks_at_packets(bound.bound))
+    return fail(Error{.message = message, .place = root.span, .hint = "it compares numbers, and nothing of a packet"});
+  if (options.bind.warn)
+    bound.warnings.push_back({.severity = Severity::kWarning, .message = message, .place = root.span});
+  return {};
+}
+
 }  // namespace
 
 Result<CompiledGraph> compile_to_graph(std::string_view expression, const CompileOptions& options) {
@@ -73,6 +96,7 @@ Result<Compiled> compile(std::string_view expression, const CompileOptions& opti
   if (source.program) return Compiled{std::move(*source.program), {}};
   WEIR_TRY(BindResult bound, bind_checked(*source.expression, options));
   WEIR_TRY(cbpf::Program program, make_program(bound.bound, options));
+  WEIR_CHECK(tell_what_is_decided(*source.expression, program, bound, options));
   WEIR_TRY(cbpf::Checked checked, cbpf::check(std::move(program), {.target = cbpf::Target::kUser}));
   return Compiled{std::move(checked), std::move(bound.warnings)};
 }

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "filter/explain_words.h"
 #include "filter/names.h"
 
 namespace weir::filter {
@@ -204,39 +205,12 @@ class Outline {
                                                                                           : "SCTP")
                                : std::string(protocol_words(protocol));
     }
-    return fmt::format("the comparison '{}' holds{}", words_of(node.span), of.empty() ? of : " (" + of + ")");
+    return comparison_words(ast_, node) + (of.empty() ? of : " (" + of + ")");
   }
 
   std::string special(const Node& node) const {
-    const auto value = [&] { return node.values.empty() ? std::string() : std::to_string(node.values.front()); };
-    const auto with = [&](std::string_view what, std::string_view field) {
-      std::string out(what);
-      if (!node.values.empty()) {
-        const std::string_view text = words_of(node.span);
-        out += fmt::format(" with {} {}", field, text.substr(std::min(text.find(' '), text.size() - 1) + 1));
-      }
-      const bool shifts = node.special != Special::kVlan || options_.vlan == VlanMode::kShift;
-      return shifts ? out + "; all tests after this one look behind it" : out;
-    };
-    switch (node.special) {
-      case Special::kBroadcast: return "sent to the broadcast address";
-      case Special::kMulticast: return "sent to a multicast address";
-      case Special::kLess: return fmt::format("at most {} bytes long on the wire", value());
-      case Special::kGreater: return fmt::format("at least {} bytes long on the wire", value());
-      case Special::kInbound: return "received by the capturing host";
-      case Special::kOutbound: return "sent by the capturing host";
-      case Special::kIfindex: return fmt::format("on the interface with index {}", value());
-      case Special::kVlan: return with("tagged with a VLAN", "identifier");
-      case Special::kMpls: return with("labelled by MPLS", "label");
-      case Special::kPppoed: return "PPPoE discovery";
-      case Special::kPppoes: return with("a PPPoE session", "identifier");
-      case Special::kGeneve: return with("in a Geneve tunnel", "network identifier");
-      case Special::kVxlan: return with("in a VXLAN tunnel", "network identifier");
-      case Special::kLlc:
-        return node.name.empty() ? "an 802.2 LLC frame" : fmt::format("an 802.2 LLC frame of the kind '{}'", node.name);
-      case Special::kPfIfname: return fmt::format("logged by pf on interface '{}'", node.name);
-      default: return fmt::format("'{}' holds", words_of(node.span));
-    }
+    const bool shifts = node.special != Special::kVlan || options_.vlan == VlanMode::kShift;
+    return special_words(node, words_of(node.span), shifts);
   }
 
   const Ast& ast_;

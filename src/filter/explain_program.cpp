@@ -25,18 +25,20 @@ constexpr std::size_t kMostWays = 24;
 constexpr std::size_t kMostSteps = 200000;
 
 // What a register holds: words for it, and what its values mean.
-enum class Meaning : std::uint8_t { kNumber, kEtherType, kProtocol, kIpv4, kHeaderLength };
+enum class Meaning : std::uint8_t { kNumber, kPort, kEtherType, kProtocol, kIpv4, kHeaderLength };
 struct Held {
   std::string words = "0";
   Meaning meaning = Meaning::kNumber;
 };
 
-// A test on a way; of equalities also what was compared with what, so that a later one is decided by it.
+// A test on a way; of comparisons with a constant also what was compared, so that later ones are decided by it.
 struct Test {
+  enum class Kind : std::uint8_t { kOther, kNotEqual, kBounds };
   std::string text;
-  std::string words{};  // empty: no equality with a constant
-  std::uint32_t k = 0;
-  bool equal = false;
+  Kind kind = Kind::kOther;
+  std::string words{};
+  std::uint32_t low = 0;  // kNotEqual: the number
+  std::uint32_t high = 0xffffffff;
 };
 
 std::string value_words(std::uint32_t k, Meaning meaning) {
@@ -60,6 +62,7 @@ std::string value_words(std::uint32_t k, Meaning meaning) {
         case kProtocolSctp: return "SCTP (132)";
         default: return std::to_string(k);
       }
+    case Meaning::kPort: return std::to_string(k);
     case Meaning::kIpv4: return fmt::format("{}.{}.{}.{}", k >> 24, k >> 16 & 0xff, k >> 8 & 0xff, k & 0xff);
     default: return k < 1000 ? std::to_string(k) : fmt::format("{:#x}", k);
   }
@@ -73,7 +76,8 @@ class Ways {
     walk();
     if (ways_.empty() && steps_ < kMostSteps) return "accepts no packet\n";
     std::string out;
-    if (ways_.size() == 1 && ways_[0].tests.empty()) return fmt::format("accepts every packet{}\n", kept(ways_[0]));
+    if (ways_.size() == 1 && ways_[0].tests.empty())
+      return fmt::format("accepts every packet{}{}\n", loads_ ? " that its loads lie in" : "", kept(ways_[0]));
     out = ways_.size() == 1 ? "accepts a packet when\n" : "accepts a packet in one of these ways:\n";
     for (std::size_t i = 0; i < ways_.size(); ++i) {
       if (ways_.size() > 1) out += fmt::format("{}.\n", i + 1);
@@ -112,7 +116,7 @@ class Ways {
         case Opcode::kRetK:
           if (i.k != 0) add({std::move(state.tests), std::to_string(i.k)});
           break;
-        case Opcode::kRetA: add({std::move(state.tests), state.a.words}); break;
+        case Opcode::kRetA: return_a(state); break;
         case Opcode::kJa:
           state.at += 1 + i.k;
           pending.push_back(std::move(state));
@@ -135,6 +139,18 @@ class Ways {
     else ways_.push_back(std::move(way));
   }
 
+  // The verdict is what A holds: a packet is accepted where that is not 0.
+  void return_a(State& state) {
+    const std::string verdict = state.a.words;
+    if (verdict == "0") return;
+    if (!is_number(verdict)) state.tests.push_back({.text = verdict + " is not 0"});
+    add({std::move(state.tests), verdict});
+  }
+
+  static bool is_number(std::string_view words) {
+    return words.find_first_not_of("0123456789") == std::string_view::npos;
+  }
+
   static std::string test_words(const Instruction& i, const State& state, bool taken) {
     const bool indexed = (i.code & 8) != 0;
     const std::string operand = indexed ? state.x.words : value_words(i.k, state.a.meaning);
@@ -151,35 +167,67 @@ class Ways {
     return fmt::format("{} {} {}", state.a.words, relation, operand);
   }
 
-  // Whether `words == k` is known on this way.
-  static std::optional<bool> known(const State& state, std::uint32_t k) {
-    for (const Test& test : state.tests) {
-      if (test.words != state.a.words) continue;
-      if (test.equal) return test.k == k;
-      if (test.k == k) return false;
-    }
-    return std::nullopt;
+  // What comparisons before have left of the value in A.
+  static std::pair<std::uint32_t, std::uint32_t> bounds_of(const State& state) {
+    for (const Test& test : state.tests)
+      if (test.kind == Test::Kind::kBounds && test.words == state.a.words) return {test.low, test.high};
+    return {0, 0xffffffff};
   }
 
-  // A value that is known leaves no use for what it is not.
-  static void add_test(State& state, const Instruction& i, bool taken) {
-    Test test{.text = test_words(i, state, taken)};
-    if (i.opcode() == Opcode::kJeqK && state.a.words != "a computed value") {
-      test.words = state.a.words;
-      test.k = i.k;
-      test.equal = taken;
-      if (taken)
-        state.tests.erase(std::remove_if(state.tests.begin(), state.tests.end(),
-                                         [&](const Test& other) { return other.words == test.words; }),
-                          state.tests.end());
+  static std::optional<bool> known(const State& state, const Instruction& i) {
+    const auto [low, high] = bounds_of(state);
+    switch (i.opcode()) {
+      case Opcode::kJeqK:
+        if (i.k < low || i.k > high) return false;
+        if (low == high) return true;
+        for (const Test& test : state.tests)
+          if (test.kind == Test::Kind::kNotEqual && test.words == state.a.words && test.low == i.k) return false;
+        return std::nullopt;
+      case Opcode::kJgtK: return low > i.k ? std::optional(true) : high <= i.k ? std::optional(false) : std::nullopt;
+      case Opcode::kJgeK: return low >= i.k ? std::optional(true) : high < i.k ? std::optional(false) : std::nullopt;
+      default: return std::nullopt;
     }
-    state.tests.push_back(std::move(test));
+  }
+
+  static std::string bounds_words(const Held& value, std::uint32_t low, std::uint32_t high) {
+    const std::string first = value_words(low, value.meaning);
+    if (low == high) return fmt::format("{} is {}", value.words, first);
+    if (high == 0xffffffff) return fmt::format("{} is at least {}", value.words, first);
+    const std::string last = value_words(high, value.meaning);
+    if (low == 0) return fmt::format("{} is at most {}", value.words, last);
+    return fmt::format("{} is {} to {}", value.words, first, last);
+  }
+
+  // One test tells all that comparisons with constants have left of a value; what it says of its own accord is dropped.
+  static void narrow(State& state, std::uint32_t low, std::uint32_t high) {
+    auto& tests = state.tests;
+    tests.erase(std::remove_if(tests.begin(), tests.end(),
+                               [&](const Test& test) {
+                                 if (test.words != state.a.words || test.kind == Test::Kind::kOther) return false;
+                                 return test.kind == Test::Kind::kBounds || test.low < low || test.low > high;
+                               }),
+                tests.end());
+    tests.push_back({bounds_words(state.a, low, high), Test::Kind::kBounds, state.a.words, low, high});
+  }
+
+  static void add_test(State& state, const Instruction& i, bool taken) {
+    auto [low, high] = bounds_of(state);
+    const Opcode opcode = state.a.words == "a computed value" ? Opcode::kJsetK : i.opcode();
+    switch (opcode) {
+      case Opcode::kJeqK:
+        if (taken) return narrow(state, i.k, i.k);
+        state.tests.push_back({test_words(i, state, taken), Test::Kind::kNotEqual, state.a.words, i.k, i.k});
+        return;
+      case Opcode::kJgtK: return taken ? narrow(state, i.k + 1, high) : narrow(state, low, i.k);
+      case Opcode::kJgeK: return taken ? narrow(state, i.k, high) : narrow(state, low, i.k - 1);
+      default: state.tests.push_back({.text = test_words(i, state, taken)});
+    }
   }
 
   void branch(State& state, const Instruction& i, std::vector<State>& pending) {
-    const std::optional<bool> decided = i.jt == i.jf                  ? true
-                                        : i.opcode() == Opcode::kJeqK ? known(state, i.k)
-                                                                      : std::nullopt;
+    const std::optional<bool> decided = i.jt == i.jf                          ? true
+                                        : state.a.words == "a computed value" ? std::nullopt
+                                                                              : known(state, i);
     if (decided) {
       state.at += 1 + (*decided ? i.jt : i.jf);
       pending.push_back(std::move(state));
@@ -208,17 +256,19 @@ class Ways {
       if (in == 6 && size == 2) return {"the fragment field"};
       if (in == 12 && size == 4) return {"the IPv4 source", Meaning::kIpv4};
       if (in == 16 && size == 4) return {"the IPv4 destination", Meaning::kIpv4};
-      if (in == 40 && size == 2) return {"the source port (IPv6)"};
-      if (in == 42 && size == 2) return {"the destination port (IPv6)"};
+      if (in == 40 && size == 2) return {"the source port (IPv6)", Meaning::kPort};
+      if (in == 42 && size == 2) return {"the destination port (IPv6)", Meaning::kPort};
     }
     return {fmt::format("{} at {}", kSizes[size], at)};
   }
 
   Held indexed_field(const Held& x, std::uint32_t k, std::uint32_t size) const {
+    if (is_number(x.words) && x.words.size() < 10)
+      return field(static_cast<std::uint32_t>(std::stoul(x.words)) + k, size);
     if (x.meaning == Meaning::kHeaderLength && layout_.payload.constant != kNotThere) {
       const std::uint32_t in = k - layout_.payload.constant - layout_.network;
-      if (in == 0 && size == 2) return {"the source port"};
-      if (in == 2 && size == 2) return {"the destination port"};
+      if (in == 0 && size == 2) return {"the source port", Meaning::kPort};
+      if (in == 2 && size == 2) return {"the destination port", Meaning::kPort};
       if (in < 60)
         return {size == 1 ? fmt::format("byte {} of the transport header", in)
                           : fmt::format("{} bytes at {} of the transport header", size, in)};
@@ -226,7 +276,10 @@ class Ways {
     return {fmt::format("{} byte{} at {} + {}", size, size == 1 ? "" : "s", x.words, k)};
   }
 
-  void compute(State& state, const Instruction& i) const {
+  void compute(State& state, const Instruction& i) {
+    if ((i.code & 7) <= 1 && (i.code & 0xe0) != 0 && (i.code & 0xe0) != 0x60 && (i.code & 0xe0) != 0x80 &&
+        cbpf::find_extension(i.k) == nullptr)
+      loads_ = true;
     const std::uint32_t size = (i.code & 0x18) == 0x10 ? 1 : (i.code & 0x18) == 0x08 ? 2 : 4;
     const std::string operand = (i.code & 8) != 0 ? state.x.words : value_words(i.k, state.a.meaning);
     const auto combine = [&](std::string_view sign) {
@@ -269,6 +322,7 @@ class Ways {
   std::vector<Way> ways_;
   std::size_t steps_ = 0;
   bool more_ = false;
+  bool loads_ = false;  // from the packet
 };
 
 }  // namespace

@@ -101,6 +101,12 @@ void BackwardCode::push_jump(FromEnd target) {
   push(there.opcode() == Opcode::kRetK ? there : cbpf::make(Opcode::kJa, distance(target)));
 }
 
+std::optional<FromEnd> BackwardCode::shared_before(FromEnd target, const Instruction& instruction) const {
+  if (target == here() || !(code_[target] == instruction)) return std::nullopt;
+  const auto kind = instruction.code & 7;
+  return kind == 5 || kind == 6 ? std::nullopt : std::optional(target + 1);  // jumps and returns fall into nothing
+}
+
 // Where to jump for `target` from an instruction placed next: within 255 after `slack` more instructions, or nothing.
 std::optional<FromEnd> BackwardCode::reachable(FromEnd target, std::uint32_t slack) const {
   if (distance(target) + slack <= kLongestBranch) return target;

@@ -24,6 +24,9 @@ class BackwardCode {
  public:
   FromEnd here() const { return static_cast<FromEnd>(code_.size()); }
   void push(const cbpf::Instruction& instruction) { code_.push_back(instruction); }
+  // Where code that ends with `instruction` and goes on at `target` may leave that instruction to: where the same one
+  // stands before the target already and falls into it. Else nothing.
+  std::optional<FromEnd> shared_before(FromEnd target, const cbpf::Instruction& instruction) const;
   // Nothing where the target follows.
   void push_jump(FromEnd target);
   void push_branch(cbpf::Opcode opcode, std::uint32_t k, FromEnd if_true, FromEnd if_false);

@@ -213,7 +213,7 @@ void BlockCode::apply(const Value& value, Operand right) {
     push(Opcode::kRetK, 0);
   } else {
     const bool shift = value.op == Op::kShiftLeft || value.op == Op::kShiftRight;
-    push(alu_opcode(value.op, false), shift ? right.k & 31 : right.k);
+    code_.push_back(alu_with_constant(value.op, shift ? right.k & 31 : right.k));
   }
 }
 

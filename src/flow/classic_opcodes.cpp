@@ -42,6 +42,11 @@ Opcode alu_opcode(Op op, bool index) {
   }
 }
 
+cbpf::Instruction alu_with_constant(Op op, std::uint32_t k) {
+  if (op == Op::kAdd && k > 0x80000000) return cbpf::make(Opcode::kSubK, 0 - k);
+  return cbpf::make(alu_opcode(op, false), k);
+}
+
 bool is_commutative(Op op) {
   return op == Op::kAdd || op == Op::kMultiply || op == Op::kAnd || op == Op::kOr || op == Op::kXor;
 }

@@ -13,8 +13,9 @@ namespace weir::flow {
 // machine (extensions); as a graph's addresses they lie beyond every packet.
 std::uint32_t absolute_offset(std::uint32_t address);
 
-cbpf::Opcode load_opcode(std::uint8_t size, bool indirect);  // size: 1, 2 or 4
-cbpf::Opcode alu_opcode(Op op, bool index);                  // index: with X, else with a constant
+cbpf::Opcode load_opcode(std::uint8_t size, bool indirect);   // size: 1, 2 or 4
+cbpf::Opcode alu_opcode(Op op, bool index);                   // index: with X, else with a constant
+cbpf::Instruction alu_with_constant(Op op, std::uint32_t k);  // a sum with -c is written as a difference with c
 bool is_commutative(Op op);
 
 }  // namespace weir::flow

@@ -130,6 +130,9 @@ Known known_of(Op op, const Known& a, const Known& b) {
   return out;
 }
 
+// Linux takes numbers from here on for something else than a place in the packet.
+constexpr std::uint64_t kLastPlace = 0x7fffffff;
+
 Expressions::Expressions() : table_(128, kNone) {}
 
 void Expressions::reserve(std::size_t count) {
@@ -184,18 +187,31 @@ Known Expressions::bounds(const Expr& expr) const {
   return out;
 }
 
+std::uint32_t Expressions::highest(ExprId id) const {
+  constexpr std::uint16_t kDeepestSeen = 8;  // each level may double the work
+  const Expr& e = exprs_[id];
+  if (e.op == Op::kParameter) return highest_[e.k];
+  if (e.op < Op::kAdd || e.depth > kDeepestSeen) return known_[id].high;
+  const auto bounded = [&](ExprId operand) {
+    Known known = known_[operand];
+    known.high = std::min(known.high, highest(operand));
+    return known;
+  };
+  return std::min(known_[id].high, known_of(e.op, bounded(e.a), bounded(e.b)).high);
+}
+
+// Only sums that do not wrap move into the place of a load: Linux reads [x + k] at an address that wraps, libpcap's
+// interpreter and the kernels of BSD read nothing there.
 ExprId Expressions::load(std::uint8_t size, ExprId base, std::uint32_t k) {
   while (base != kNone) {
     const Expr& e = exprs_[base];
-    if (e.op == Op::kConstant) {
-      k += e.k;
-      base = kNone;
-    } else if (e.op == Op::kAdd && is_constant(e.b)) {
-      k += exprs_[e.b].k;
-      base = e.a;
-    } else {
-      break;
-    }
+    const bool number = e.op == Op::kConstant;
+    if (!number && !(e.op == Op::kAdd && is_constant(e.b))) break;
+    const std::uint64_t added = number ? e.k : exprs_[e.b].k;
+    const std::uint64_t rest = number ? 0 : highest(e.a);
+    if (rest + added + k > kLastPlace) break;
+    k += static_cast<std::uint32_t>(added);
+    base = number ? kNone : e.a;
   }
   return intern({.op = Op::kLoad, .size = size, .a = base, .k = k});
 }

@@ -38,7 +38,14 @@ class Expressions {
   ExprId load(std::uint8_t size, ExprId base, std::uint32_t k);
   ExprId extension(std::uint32_t k, ExprId a, ExprId b);
   ExprId length() { return intern({.op = Op::kLength}); }
-  ExprId parameter() { return intern({.op = Op::kParameter, .k = parameters_++}); }
+  // `highest`: of what it is given as the program stands. Passes may give it other values later, so it is no fact as
+  // known() has them; the place of a load that it was used for stays right wherever the load was right before.
+  ExprId parameter(std::uint32_t highest = 0xffffffff) {
+    highest_.push_back(highest);
+    return intern({.op = Op::kParameter, .k = static_cast<std::uint32_t>(highest_.size() - 1)});
+  }
+  // An upper bound of a number that a load is placed with.
+  std::uint32_t highest(ExprId id) const;
   ExprId negate(ExprId a);
   ExprId binary(Op op, ExprId a, ExprId b);
 
@@ -61,8 +68,8 @@ class Expressions {
 
   std::vector<Expr> exprs_;
   std::vector<Known> known_;
-  std::vector<ExprId> table_;  // open addressing, a power of two
-  std::uint32_t parameters_ = 0;
+  std::vector<ExprId> table_;           // open addressing, a power of two
+  std::vector<std::uint32_t> highest_;  // of parameters
   bool too_deep_ = false;
 };
 

@@ -384,7 +384,9 @@ class Merging {
 
   void build(bool value_first, const Places& q) {
     Expressions& expressions = decisions_.expressions;
-    const ExprId place = q.q_a != kNone ? expressions.parameter() : kNone;
+    const ExprId place = q.q_a != kNone
+                             ? expressions.parameter(std::max(expressions.highest(q.q_a), expressions.highest(q.q_b)))
+                             : kNone;
     const ExprId value = value_first ? expressions.parameter() : kNone;
     const auto first = static_cast<DecisionId>(decisions_.all.size());
     decisions_.ordered = false;

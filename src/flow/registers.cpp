@@ -156,7 +156,8 @@ void ExpressionCode::compute_a(ExprId id, bool keep_x) {
   }
   if (expressions_.is_constant(e.b)) {
     make_a(e.a, keep_x);
-    return push(alu_opcode(e.op, false), expressions_[e.b].k);
+    code.push_back(alu_with_constant(e.op, expressions_[e.b].k));
+    return;
   }
   if (keep_x && e.b == now.x) make_a(e.a, true);
   else to_a_and_x(e.a, e.b, is_commutative(e.op));

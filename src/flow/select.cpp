@@ -340,8 +340,19 @@ class Selection {
         starts[*id] = starts[decision.if_true.to];
         continue;
       }
-      push_exit(out, decision, piece, starts);
-      for (std::uint32_t i = piece.count; i-- > 0;) out.push(code_.code[piece.first + i]);
+      std::uint32_t count = piece.count;
+      if (decision.kind == ExitKind::kJump) {
+        FromEnd target = starts[decision.if_true.to];
+        for (; count > 0; --count) {
+          const std::optional<FromEnd> shared = out.shared_before(target, code_.code[piece.first + count - 1]);
+          if (!shared) break;
+          target = *shared;
+        }
+        out.push_jump(target);
+      } else {
+        push_exit(out, decision, piece, starts);
+      }
+      for (std::uint32_t i = count; i-- > 0;) out.push(code_.code[piece.first + i]);
       starts[*id] = out.here();
     }
     return out.finish();
@@ -355,7 +366,7 @@ class Selection {
         if (expressions.is_constant(decision.lhs)) out.push(cbpf::make(Opcode::kRetK, expressions[decision.lhs].k));
         else out.push(cbpf::make(Opcode::kRetA));
         return;
-      case ExitKind::kJump: return out.push_jump(starts[decision.if_true.to]);
+      case ExitKind::kJump: return;  // in lay_out()
       case ExitKind::kTest: {
         const std::uint32_t k = piece.in_index ? 0 : expressions[decision.rhs].k;
         return out.push_branch(branch_opcode(decision.condition, piece.in_index), k, starts[decision.if_true.to],

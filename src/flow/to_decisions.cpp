@@ -51,6 +51,8 @@ class Numbering {
     live_.assign(graph_.blocks.size() * words_, 0);
     leaving_.assign(graph_.blocks.size() * graph_.slot_count, kNone);
     entering_.assign(graph_.blocks.size() * graph_.slot_count, kNone);
+    highest_.assign(graph_.blocks.size() * graph_.slot_count, 0);
+    highest_given_.assign(graph_.values.size(), 0);
     for (auto id = order_.rbegin(); id != order_.rend(); ++id) {
       std::uint64_t* live = &live_[*id * words_];
       const Block& block = graph_.blocks[*id];
@@ -78,7 +80,9 @@ class Numbering {
     if (to == kNone || graph_.slot_count == 0) return;
     const ExprId* leaving = &leaving_[from * graph_.slot_count];
     ExprId* entering = &entering_[to * graph_.slot_count];
+    std::uint32_t* highest = &highest_[to * graph_.slot_count];
     for (SlotId slot = 0; slot < graph_.slot_count; ++slot) {
+      if (is_live(to, slot)) highest[slot] = std::max(highest[slot], out_.expressions.highest(leaving[slot]));
       if (!is_live(to, slot) || entering[slot] == leaving[slot]) continue;
       entering[slot] = entering[slot] == kNone ? leaving[slot] : kJoins;
     }
@@ -111,14 +115,14 @@ class Numbering {
     rejected_ = false;
     parameters_.clear();
     for (const ValueId parameter : block.parameters) {
-      expr_of_[parameter] = out_.expressions.parameter();
+      expr_of_[parameter] = out_.expressions.parameter(highest_given_[parameter]);
       parameters_.push_back(expr_of_[parameter]);
     }
     for (SlotId slot = 0; slot < graph_.slot_count; ++slot) {
       ExprId& now = entering_[id * graph_.slot_count + slot];
       if (id == graph_.entry) now = out_.expressions.constant(0);
       if (now == kJoins) {
-        now = out_.expressions.parameter();
+        now = out_.expressions.parameter(highest_[id * graph_.slot_count + slot]);
         parameters_.push_back(now);
         joined_[id].push_back(slot);
       }
@@ -208,7 +212,11 @@ class Numbering {
   void keep_arguments(const Edge& edge, Way& way) {
     if (edge.arguments.empty()) return;
     std::vector<ExprId> arguments;
-    for (const ValueId value : edge.arguments) arguments.push_back(expr_of_[value]);
+    for (const ValueId value : edge.arguments) {
+      const ValueId parameter = graph_.blocks[edge.target].parameters[arguments.size()];
+      arguments.push_back(expr_of_[value]);
+      highest_given_[parameter] = std::max(highest_given_[parameter], out_.expressions.highest(arguments.back()));
+    }
     way.arguments = out_.keep(arguments);
   }
 
@@ -234,7 +242,9 @@ class Numbering {
   std::vector<ExprId> expr_of_;    // by ValueId
   std::size_t words_ = 0;          // of a set of slots
   std::vector<std::uint64_t> live_;
-  std::vector<ExprId> entering_, leaving_;  // by block and slot
+  std::vector<ExprId> entering_, leaving_;    // by block and slot
+  std::vector<std::uint32_t> highest_;        // of what enters, by block and slot
+  std::vector<std::uint32_t> highest_given_;  // to a parameter, by ValueId
   std::unordered_map<BlockId, std::vector<SlotId>> joined_;
   std::vector<bool> reached_;               // by block: some way leads there that no test has ruled out
   std::vector<ExprId> parameters_, traps_;  // scratch

@@ -39,6 +39,10 @@ Result<Comparison> compare(const cbpf::Checked& a, const cbpf::Checked& b, const
           Error{.code = ErrorCode::kLimit,
                 .message = fmt::format("programs of more than {} instructions are not compared", kMostInstructions)});
   const std::uint64_t needed = std::max(furthest_load(a.program()), furthest_load(b.program()));
+  using Clock = Solver::Clock;
+  const Clock::time_point start = Clock::now();
+  const bool timed = options.timeout < std::chrono::hours(24 * 365);
+  const Clock::time_point deadline = timed ? start + options.timeout : Clock::time_point::max();
   Comparison out;
   out.covered = static_cast<std::uint32_t>(std::min<std::uint64_t>(needed, options.longest));
   Solver solver;
@@ -51,7 +55,7 @@ Result<Comparison> compare(const cbpf::Checked& a, const cbpf::Checked& b, const
   solver.add({differs});
   // Shorter and shorter packets, until there is none.
   for (;;) {
-    const Outcome outcome = solver.solve(options.patience);
+    const Outcome outcome = solver.solve(options.patience, deadline);
     if (outcome == Outcome::kGaveUp) {
       out.verdict = Verdict::kUndecided;
       return out;

@@ -232,7 +232,7 @@ void Solver::drop_half() {
   learnt_limit_ += learnt_limit_ / 10;
 }
 
-Outcome Solver::solve(std::uint64_t patience) {
+Outcome Solver::solve(std::uint64_t patience, Clock::time_point deadline) {
   if (impossible_) return Outcome::kUnsatisfiable;
   backtrack(0);
   // Luby's sequence: 1 1 2 1 1 2 4 ...
@@ -241,12 +241,16 @@ Outcome Solver::solve(std::uint64_t patience) {
     return (i + 1) / 2;
   };
   constexpr std::uint64_t kUnit = 128;
+  constexpr std::uint64_t kStepsBetweenLooks = 256;  // at the clock
   std::uint64_t conflicts = 0;
+  std::uint64_t steps = 0;
+  bool late = false;
   for (std::uint64_t round = 1;; ++round) {
     const std::uint64_t until = conflicts + kUnit * luby(round);
     backtrack(0);
     if (learnt_.size() > learnt_limit_) drop_half();
-    while (conflicts < until) {
+    while (conflicts < until && !late) {
+      late = ++steps % kStepsBetweenLooks == 0 && Clock::now() > deadline;
       const ClauseRef conflict = propagate();
       if (conflict != kNoReason) {
         ++conflicts;
@@ -268,7 +272,7 @@ Outcome Solver::solve(std::uint64_t patience) {
         return Outcome::kSatisfiable;
       }
     }
-    if (conflicts >= patience) {
+    if (late || conflicts >= patience) {
       backtrack(0);
       return Outcome::kGaveUp;
     }

@@ -6,6 +6,7 @@
 // of solve().
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <initializer_list>
 #include <span>
@@ -25,8 +26,9 @@ class Solver {
   Variable new_variable();
   void add(std::span<const Literal> clause);
   void add(std::initializer_list<Literal> clause) { add(std::span<const Literal>(clause.begin(), clause.size())); }
-  // At most `patience` conflicts.
-  Outcome solve(std::uint64_t patience);
+  using Clock = std::chrono::steady_clock;
+  // At most `patience` conflicts, and not long beyond the deadline.
+  Outcome solve(std::uint64_t patience, Clock::time_point deadline = Clock::time_point::max());
   // Of the last satisfying assignment.
   bool value(Literal l) const { return model_[l >> 1] != static_cast<std::uint8_t>(l & 1); }
   std::size_t variables() const { return assigned_.size(); }

@@ -49,10 +49,14 @@ void add_target_flags(CLI::App& verb, TargetFlags& flags) {
   verb.add_option("--platform", flags.platform, "portable, or linux: may use what Linux knows beside the packet")
       ->check(CLI::IsMember({"portable", "linux"}))
       ->capture_default_str();
+  verb.add_flag("--live", flags.live,
+                "for packets of an interface of this machine: its byte order alone (NULL, PFLOG, ...)");
 }
 
 Status apply(const TargetFlags& flags, filter::CompileOptions& options) {
-  const std::optional<packet::LinkType> link_type = packet::link_type_named(flags.link_type);
+  std::optional<packet::LinkType> link_type = packet::link_type_named(flags.link_type);
+  for (const packet::LinkTypeInfo& row : packet::link_types())
+    if (!link_type && std::to_string(row.dlt) == flags.link_type) link_type = row.type;
   if (!link_type) {
     std::vector<std::string_view> names;
     for (const packet::LinkTypeInfo& row : packet::link_types()) names.push_back(row.name);
@@ -62,6 +66,7 @@ Status apply(const TargetFlags& flags, filter::CompileOptions& options) {
         .code = ErrorCode::kUsage, .message = "unknown link type '" + flags.link_type + "'", .hint = std::move(hint)});
   }
   options.bind.link_type = *link_type;
+  options.bind.capture_file = !flags.live;
   options.bind.platform = flags.platform == "linux" ? filter::Platform::kLinux : filter::Platform::kPortable;
   options.snap_length = flags.snap_length;
   return {};

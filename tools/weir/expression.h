@@ -30,6 +30,7 @@ Status apply(const LanguageFlags& flags, filter::CompileOptions& options);
 struct TargetFlags {
   std::string link_type = "EN10MB";
   std::string platform = "portable";
+  bool live = false;  // for packets of an interface of this machine, not of a file
   std::uint32_t snap_length = 262144;
 };
 void add_target_flags(CLI::App& verb, TargetFlags& flags);

@@ -1,5 +1,5 @@
 // weir compile: an expression as a classic program, in the forms that tcpdump prints and more.
-#include <bit>
+#include <charconv>
 #include <memory>
 #include <optional>
 #include <string>
@@ -88,8 +88,10 @@ int run(const Options& options) {
   const Result<std::string> read = expression_text(options.words, options.expression_file);
   if (!read) return report(read.error());
   const std::string& text = *read;
-  const Result<filter::CompileOptions> compile_with = compile_options(options);
+  Result<filter::CompileOptions> compile_with = compile_options(options);
   if (!compile_with) return report(compile_with.error());
+  // As tcpdump -O does: what no packet matches is found by the optimiser, and refused only with it.
+  if (!compile_with->optimise) compile_with->bind.allow_no_match = true;
   if (!options.emit.empty() && options.emit != "cbpf") {
     const Result<std::string> stage = emit_stage(options.emit, text, *compile_with);
     return stage ? print(*stage) : report(stage.error(), text);
@@ -108,16 +110,36 @@ int run(const Options& options) {
   return write_program(program, *format_named(options.to));
 }
 
+// What a form is for tells what its packets look like: xt_bpf hands over packets from the IP header on, and tc those
+// whose VLAN tag the kernel has taken off.
+void suit_the_form(Options& options, const CLI::App& verb) {
+  const bool netfilter = options.to == "iptables" || options.to == "xt_bpf";
+  if (netfilter && verb.count("--link-type") == 0) options.target.link_type = "RAW";
+  if (netfilter && options.target.link_type != "RAW" && options.target.link_type != "IPV4" &&
+      options.target.link_type != "IPV6")
+    report_all({{.severity = Severity::kWarning,
+                 .message = "xt_bpf sees packets from the IP header on, not of link type " + options.target.link_type,
+                 .hint = "without -y, the program is made for such packets"}});
+  if (options.to == "tc" && verb.count("--platform") == 0) options.target.platform = "linux";
+}
+
 }  // namespace
 
 Result<std::optional<std::uint32_t>> parse_netmask(const std::string& text) {
   if (text.empty()) return std::optional<std::uint32_t>{};
   in_addr mask{};
-  if (::inet_pton(AF_INET, text.c_str(), &mask) != 1)
-    return fail(Error{.code = ErrorCode::kUsage,
-                      .message = "'" + text + "' is not a network mask",
-                      .hint = "write it as 255.255.255.0"});
-  return std::optional<std::uint32_t>{ntohl(mask.s_addr)};
+  if (::inet_pton(AF_INET, text.c_str(), &mask) == 1) return std::optional<std::uint32_t>{ntohl(mask.s_addr)};
+  const bool hexadecimal = text.starts_with("0x");
+  const std::string_view digits = std::string_view(text).substr(hexadecimal ? 2 : text[0] == '/' ? 1 : 0);
+  std::uint32_t number = 0;
+  const auto [end, error] =
+      std::from_chars(digits.data(), digits.data() + digits.size(), number, hexadecimal ? 16 : 10);
+  const bool read = error == std::errc{} && end == digits.data() + digits.size() && !digits.empty();
+  if (read && hexadecimal) return std::optional<std::uint32_t>{number};
+  if (read && number <= 32) return std::optional<std::uint32_t>{number == 0 ? 0 : ~0u << (32 - number)};
+  return fail(Error{.code = ErrorCode::kUsage,
+                    .message = "'" + text + "' is not a network mask",
+                    .hint = "write it as 255.255.255.0, 0xffffff00 or 24"});
 }
 
 void add_compile(CLI::App& app, int& status) {
@@ -137,7 +159,10 @@ void add_compile(CLI::App& app, int& status) {
   add_target_flags(*verb, options->target);
   add_language_flags(*verb, options->language);
   verb->add_flag("--json", options->json, "print the program as JSON");
-  verb->callback([options, &status] { status = run(*options); });
+  verb->callback([options, verb, &status] {
+    suit_the_form(*options, *verb);
+    status = run(*options);
+  });
 }
 
 }  // namespace weir::tool

@@ -24,6 +24,7 @@ struct Options {
   LanguageFlags language;
   TargetFlags target;
   bool exact = false;
+  double timeout = 60;
   bool json = false;
 };
 
@@ -152,7 +153,8 @@ int show(const prove::Comparison& comparison, const Side& left, const Side& righ
       break;
     case Verdict::kDifferent: out = describe(*comparison.witness, verdicts[0], verdicts[1]); break;
     case Verdict::kUndecided:
-      out = different ? describe(*comparison.witness, verdicts[0], verdicts[1]) : std::string("not decided\n");
+      out = different ? describe(*comparison.witness, verdicts[0], verdicts[1])
+                      : std::string("not decided: --timeout gives it more time\n");
       if (different) out += "  (perhaps a shorter packet does, too)\n";
       break;
   }
@@ -169,7 +171,10 @@ int run(const Options& options) {
   Side right;
   if (const int status = load(options.left, compile, left); status >= 0) return status;
   if (const int status = load(options.right, compile, right); status >= 0) return status;
-  Result<prove::Comparison> comparison = prove::compare(*left.program, *right.program, {.exact = options.exact});
+  Result<prove::Comparison> comparison =
+      prove::compare(*left.program, *right.program,
+                     {.exact = options.exact,
+                      .timeout = std::chrono::milliseconds(static_cast<std::int64_t>(options.timeout * 1000))});
   if (!comparison) return report(comparison.error());
   if (comparison->witness)
     if (const Status done = tidy(*left.program, *right.program, options.exact, *comparison->witness); !done)
@@ -185,6 +190,9 @@ void add_diff(CLI::App& app, int& status) {
   verb->add_option("first", options->left, "an expression, a program in any form, or @FILE that holds one")->required();
   verb->add_option("second", options->right, "the other")->required();
   verb->add_flag("--exact", options->exact, "compare verdicts as numbers, not only whether a packet is accepted");
+  verb->add_option("--timeout", options->timeout, "seconds to search")
+      ->check(CLI::Range(0.001, 1e6))
+      ->capture_default_str();
   add_target_flags(*verb, options->target);
   add_language_flags(*verb, options->language);
   verb->add_flag("--json", options->json, "print the result as JSON");

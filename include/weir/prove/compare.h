@@ -9,6 +9,7 @@
 // Thread-safe: no state.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -22,6 +23,7 @@ struct CompareOptions {
   bool exact = false;                // compare verdicts as numbers; false: only whether a packet is accepted
   std::uint32_t longest = 1024;      // bytes of a packet that are looked at
   std::uint64_t patience = 1000000;  // conflicts of the solver before it gives up
+  std::chrono::milliseconds timeout = std::chrono::milliseconds::max();  // of the search, on the wall's clock
 };
 
 // What a program may load beside the bytes, by the offset of the extension (cbpf::Extension).

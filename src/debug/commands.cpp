@@ -9,6 +9,8 @@
 #include <weir/base/suggest.h>
 #include <weir/cbpf/opcode_info.h>
 
+#include "debug/bpf_dbg.h"
+
 namespace weir::debug {
 
 // A friend of Console: its commands.
@@ -39,8 +41,8 @@ std::string cell(std::uint32_t value) { return fmt::format("{:#x} ({})", value, 
 // Registers, the packet, and what stopped the run.
 std::string where(Console& c, const std::string& reason) {
   const Session& s = c.session();
-  std::string out = registers_text(s.program(), s.state(), own(c) ? Style::kOwn : Style::kBpfDbg);
-  if (!own(c)) return out + packet_text(s.packet(), Style::kBpfDbg) + "(breakpoint)\n";
+  if (!own(c)) return bpf_dbg::dump(s);
+  std::string out = registers_text(s.program(), s.state(), Style::kOwn);
   out += packet_text(s.packet(), Style::kOwn, loaded(s.past()));
   return out + fmt::format("(packet {} of {}{})\n", s.packet_number(), s.packets().size(), reason);
 }
@@ -68,6 +70,7 @@ Reply load(Console& c, std::string_view arguments) {
   const auto is = [&](std::string_view name) { return !kind.empty() && name.substr(0, kind.size()) == kind; };
   if (is("bpf")) return c.load_program(std::string(arguments));
   if (kind == "pcap" || kind == "p" || kind == "pc" || kind == "pca") {
+    if (arguments.empty() && !own(c)) return {};
     if (arguments.empty()) return refuse({.message = "a capture is missing", .hint = "load pcap FILE"});
     if (arguments.size() > 1 && arguments.front() == arguments.back() && (arguments[0] == '"' || arguments[0] == '\''))
       arguments = arguments.substr(1, arguments.size() - 2);
@@ -79,15 +82,16 @@ Reply load(Console& c, std::string_view arguments) {
     const Result<std::string> text = ConsoleCommands::hooks(c).read_file(std::string(arguments));
     return text ? c.load_program(*text) : refuse(text.error());
   }
-  return {
-      "bpf <code>:  load bpf code\npcap <file>: load pcap file\nprogram <file>: load bpf code from a file\n"
-      "expression <text>: compile a filter expression\n",
-      !kind.empty()};
+  const std::string more =
+      own(c) ? "program <file>: load bpf code from a file\nexpression <text>: compile a filter expression\n" : "";
+  return {"bpf <code>:  load bpf code\npcap <file>: load pcap file\n" + more, !own(c) || !kind.empty()};
 }
 
 Reply run(Console& c, std::string_view arguments) {
   std::uint32_t packets = 0;
-  if (!arguments.empty()) {
+  if (const std::int64_t wanted = bpf_dbg::leading_number(arguments); !own(c) && wanted >= 0) {
+    packets = static_cast<std::uint32_t>(wanted);
+  } else if (!arguments.empty()) {
     const std::optional<std::uint64_t> limit = number(arguments);
     if (!limit || *limit == 0) return not_a_number(arguments, "a number of packets");
     packets = static_cast<std::uint32_t>(*limit);
@@ -121,6 +125,7 @@ std::string finished_text(Console& c) {
 }
 
 Reply step(Console& c, std::string_view arguments) {
+  if (!own(c)) return bpf_dbg::step(c.session(), arguments);
   const bool backward = !arguments.empty() && arguments.front() == '-';
   std::string_view digits = arguments;
   if (!digits.empty() && (digits.front() == '-' || digits.front() == '+')) digits.remove_prefix(1);
@@ -138,16 +143,23 @@ Reply back(Console& c, std::string_view arguments) {
 }
 
 Reply select(Console& c, std::string_view arguments) {
-  const std::optional<std::uint64_t> wanted = number(arguments);
+  std::optional<std::uint64_t> wanted = number(arguments);
+  if (!own(c)) {
+    if (arguments.empty()) return {};
+    // A negative number is a large one there.
+    wanted = static_cast<std::uint32_t>(bpf_dbg::leading_number(arguments));
+  }
   if (!wanted) return not_a_number(arguments, "the number of a packet");
   std::string text;
   if (*wanted == 0) text = "packet count starts with 1, clamping!\n";
-  if (!c.session().select(static_cast<std::uint32_t>(*wanted == 0 ? 1 : *wanted)))
+  if (!c.session().select(static_cast<std::uint32_t>(*wanted == 0 ? 1 : *wanted))) {
+    if (!own(c)) c.session().select(1);
     return {fmt::format("no packet #{} available!\n", *wanted), true};
+  }
   const Session& s = c.session();
   if (own(c))
     text += fmt::format("packet {} of {}: {} bytes\n", s.packet_number(), s.packets().size(), s.packet().length);
-  return {std::move(text), *wanted == 0};
+  return {std::move(text), own(c) && *wanted == 0};
 }
 
 std::string breakpoint_text(const Session& s, const Breakpoint& b) {
@@ -192,6 +204,8 @@ Reply breakpoint(Console& c, std::string_view arguments) {
   else
     return refuse(
         {.message = fmt::format("'{}' is not an instruction", word), .hint = "0, 'pass', 'fail' or 'if A == 0x800'"});
+  constexpr std::size_t kMostOfBpfDbg = 64;
+  if (!own(c) && s.breakpoints().size() == kMostOfBpfDbg) return {"too many breakpoints set, reset first!\n", true};
   std::optional<Expression> condition;
   if (!rest.empty()) {
     if (take_word(rest) != "if") return refuse({.message = "expected 'if' and a condition"});
@@ -231,6 +245,9 @@ Reply print(Console& c, std::string_view arguments) {
 
 Reply disassemble(Console& c, std::string_view arguments) {
   const cbpf::Program& program = c.session().program();
+  if (const std::int64_t line = bpf_dbg::leading_number(arguments);
+      !own(c) && !arguments.empty() && line >= 0 && static_cast<std::uint64_t>(line) < program.size())
+    return say(instruction_text(program, static_cast<std::uint32_t>(line)) + "\n");
   if (const auto index = number(arguments); index && *index < program.size())
     return say(instruction_text(program, static_cast<std::uint32_t>(*index)) + "\n");
   if (!arguments.empty() && own(c))

@@ -11,6 +11,7 @@
 #include <weir/cbpf/opcode_info.h>
 #include <weir/cbpf/text.h>
 
+#include "debug/bpf_dbg.h"
 #include "debug/commands.h"
 
 namespace weir::debug {
@@ -82,22 +83,40 @@ Reply Console::execute(std::string_view line) {
   const std::string_view word = take_word(arguments);
   const Command* command = find_command(word, style_);
   if (command == nullptr) return unknown(word);
+  const bool own = style_ == Style::kOwn;
+  if (command->needs_program && !session_.has_program() && !own) return {"no bpf program loaded!\n", true};
+  if (command->needs_packets && !session_.has_packets() && !own) return {"no pcap file loaded!\n", true};
   if (command->needs_program && !session_.has_program())
     return refuse({.message = "no bpf program loaded!", .hint = "load bpf ..., or load expression ..."});
   if (command->needs_packets && !session_.has_packets())
     return refuse({.message = "no pcap file loaded!", .hint = "load pcap FILE"});
-  if (command->completes == Argument::kNone && command->arguments.empty() && !arguments.empty())
+  if (own && command->completes == Argument::kNone && command->arguments.empty() && !arguments.empty())
     return refuse({.message = fmt::format("'{}' takes no arguments", command->name)});
   return command->run(*this, arguments);
 }
 
+// Like bpf_dbg: a program that is refused leaves none, and the packet stays where the session is.
+Reply Console::load_program_as_bpf_dbg(const std::string& text) {
+  const std::uint32_t packet = session_.has_packets() ? session_.packet_number() : 0;
+  Result<cbpf::Program> program = cbpf::read(text);
+  Status status = program ? session_.set_program(std::move(*program)) : Status(fail(program.error()));
+  Reply reply;
+  if (!status) reply = {bpf_dbg::load_message(text), true};
+  else if (hooks_.loaded)
+    if (status = hooks_.loaded(session_.checked()); !status) reply.text = status.error().message + "\n";
+  if (!status) session_.clear_program();
+  if (packet != 0) session_.select(packet);
+  expression_.clear();
+  return reply;
+}
+
 Reply Console::load_program(const std::string& text) {
+  if (style_ == Style::kBpfDbg) return load_program_as_bpf_dbg(text);
   Result<cbpf::Program> program = cbpf::read(text);
   if (!program) return refuse(program.error(), text);
   if (const Status status = session_.set_program(std::move(*program)); !status) return refuse(status.error());
   expression_.clear();
-  Reply reply;
-  if (style_ == Style::kOwn) reply.text = program_size(session_.program()) + "\n";
+  Reply reply{program_size(session_.program()) + "\n"};
   if (hooks_.loaded)
     if (const Status status = hooks_.loaded(session_.checked()); !status) reply.text += render(status.error());
   return reply;
@@ -117,6 +136,10 @@ Reply Console::load_expression(const std::string& text) {
 Reply Console::load_capture(const std::string& path) {
   if (!hooks_.open_capture) return refuse({.message = "captures cannot be read here"});
   Result<Capture> capture = hooks_.open_capture(path);
+  if (!capture && style_ == Style::kBpfDbg) {
+    session_.clear_packets();
+    return {capture.error().message + "\n", true};
+  }
   if (!capture) return refuse(capture.error());
   Reply reply;
   for (const Diagnostic& warning : capture->warnings) reply.text += render(warning);

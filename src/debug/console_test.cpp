@@ -143,6 +143,75 @@ TEST(Console, TheOldToolsCommandsAreSpelledInFull) {
   EXPECT_FALSE(loaded_console().execute("ru").failed);
 }
 
+TEST(Console, BpfDbgExecutesWhatItShows) {
+  Console console = loaded_console(Style::kBpfDbg);
+  // Packet 1 ends with its third instruction: the step that shows it leaves the packet.
+  EXPECT_THAT(console.execute("step").text, HasSubstr("pc:       [0]"));
+  EXPECT_THAT(console.execute("step 2").text, testing::EndsWith("(breakpoint)\n(next packet)\n"));
+  EXPECT_EQ(console.session().packet_number(), 2u);
+  EXPECT_EQ(console.execute("step 6").text, "(next packet)\n");
+  EXPECT_EQ(console.session().packet_number(), 3u);
+  EXPECT_EQ(console.execute("run").text, "bpf passes:0 fails:2\n");
+  // Back over a packet's end, one instruction before the last shown.
+  console.execute("step 3");
+  EXPECT_THAT(console.execute("step -1").text, HasSubstr("pc:       [1]"));
+  EXPECT_EQ(console.execute("step -5").text, "reached bottom of register history stack!\n");
+  console.execute("select 4");
+  EXPECT_EQ(console.execute("step 9").text, "(going back to first packet)\n");
+}
+
+TEST(Console, BpfDbgReadsNumbersAsStrtol) {
+  Console console = loaded_console(Style::kBpfDbg);
+  for (const char* command : {"run 0", "run abc", "run 4x", "run +9"})
+    EXPECT_EQ(console.execute(command).text, "bpf passes:1 fails:3\n") << command;
+  EXPECT_TRUE(console.execute("run -5").failed);
+  for (const char* command : {"step 0", "step abc", "step 1x"}) {
+    console.execute("select 1");
+    EXPECT_THAT(console.execute(command).text, HasSubstr("pc:       [0]")) << command;
+  }
+  console.execute("select 3");
+  EXPECT_EQ(console.execute("select abc").text, "packet count starts with 1, clamping!\n");
+  EXPECT_EQ(console.session().packet_number(), 1u);
+  EXPECT_EQ(console.execute("select").text, "");
+  console.execute("select 3");
+  EXPECT_EQ(console.execute("select 9").text, "no packet #9 available!\n");
+  EXPECT_EQ(console.session().packet_number(), 1u);
+  EXPECT_THAT(console.execute("dump 2").text, testing::StartsWith("/* { op, jt, jf, k }, */\n"));
+  EXPECT_EQ(console.execute("disassemble 2x").text, "l2:\tldb [23]\n");
+}
+
+TEST(Console, BpfDbgSaysWhyNothingIsLoaded) {
+  Console console({.open_capture = [](const std::string&) -> Result<Capture> { return fail("no such capture"); }},
+                  Style::kBpfDbg);
+  EXPECT_EQ(console.execute("select").text, "no pcap file loaded!\n");
+  const std::pair<const char*, const char*> cases[] = {
+      {"", "syntax error in head length encoding!\n"},
+      {"foo", "syntax error in head length encoding!\n"},
+      {"65537,6 0 0 1", "syntax error in head length encoding!\n"},
+      {"2,6 0 0 1,", "syntax error exceeding encoded length!\n"},
+      {"1,6 0 0 1,6 0 0 0,", "program exceeds encoded length!\n"},
+      {"1,6 256 0 1", "syntax error at instruction 0!\n"},
+      {"2,0 0 0 1,6 0 0", "syntax error at instruction 1!\n"},
+      {"1,14 0 0 0,", "program not allowed to run by kernel!\n"},
+  };
+  for (const auto& [text, message] : cases) {
+    EXPECT_EQ(console.execute(kProgram).text, "");
+    EXPECT_EQ(console.execute("run").text, "no pcap file loaded!\n");
+    EXPECT_EQ(console.execute(std::string("load bpf ") + text).text, message) << text;
+    EXPECT_EQ(console.execute("run").text, "no bpf program loaded!\n");
+  }
+  EXPECT_EQ(console.execute("load pcap any").text, "no such capture\n");
+  EXPECT_EQ(console.execute("load pcap").text, "");
+  EXPECT_EQ(console.execute("load foo").text, "bpf <code>:  load bpf code\npcap <file>: load pcap file\n");
+}
+
+TEST(Console, BpfDbgStaysAtItsPacketWithANewProgram) {
+  Console console = loaded_console(Style::kBpfDbg);
+  console.execute("select 3");
+  console.execute("load bpf 1,6 0 0 1");
+  EXPECT_EQ(console.execute("run").text, "bpf passes:2 fails:0\n");
+}
+
 TEST(Console, CompletesCommandsAndFiles) {
   const Console console = make_console();
   EXPECT_THAT(console.complete("br").words, ElementsAre("breakpoint"));

@@ -173,8 +173,12 @@ class LogReader {
 Result<std::vector<JitImage>> read_jit_log(std::string_view text) { return LogReader(text).run(); }
 
 std::string heading(const JitImage& image) {
+  // The address is a number: it has no leading zeros. One that the kernel hides is not, and stays as it is.
+  std::string_view address = image.image;
+  if (address.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos)
+    while (address.size() > 1 && address.front() == '0') address.remove_prefix(1);
   return fmt::format("{} bytes emitted from JIT compiler (pass:{}, flen:{})\n{} + <x>:\n", image.code.size(),
-                     image.pass, image.instruction_count, image.image);
+                     image.pass, image.instruction_count, address);
 }
 
 }  // namespace weir::debug

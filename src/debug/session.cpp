@@ -28,6 +28,17 @@ void Session::set_packets(std::shared_ptr<const PacketList> packets) {
   begin_run(0);
 }
 
+void Session::clear_program() {
+  program_.reset();
+  clear_stops();
+  enter_packet(packet_);
+}
+
+void Session::clear_packets() {
+  packets_.reset();
+  begin_run(0);
+}
+
 Surroundings Session::surroundings_for(std::uint32_t packet) const {
   Surroundings out{set_, packet};
   if (!guess_ || !has_packets()) return out;
@@ -99,6 +110,12 @@ Stop Session::step(std::uint64_t steps) {
   }
   return {};
 }
+
+bool Session::ends_now() const {
+  return execute(*program_, packet(), surroundings(), state_).state.ending != Ending::kRunning;
+}
+
+bool Session::leave() { return leave_packet(finish(*program_, packet(), surroundings(), state_), false); }
 
 void Session::go_to(std::uint64_t step) {
   state_ = {};

@@ -98,7 +98,8 @@ std::string registers_text(const cbpf::Program& program, const State& state, Sty
   out += fmt::format("pc:       [{}]\n", state.pc);
   out += fmt::format("code:     [{}] jt[{}] jf[{}] k[{}]\n", i.code, i.jt, i.jf, i.k);
   out += fmt::format("curr:     {}\n", instruction_text(program, state.pc));
-  if (is_branch(i)) {
+  // bpf_dbg shows no jumps that both go to the next instruction.
+  if (is_branch(i) && (style == Style::kOwn || i.jt != 0 || i.jf != 0)) {
     out += fmt::format("jt:       {}\n", instruction_text(program, state.pc + 1 + i.jt));
     out += fmt::format("jf:       {}\n", instruction_text(program, state.pc + 1 + i.jf));
   }

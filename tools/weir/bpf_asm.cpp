@@ -1,6 +1,7 @@
 // weir as bpf_asm: its options and its output, byte for byte, for what it assembles rightly.
 //
-// bpf_asm [-c] [FILE]: one line of numbers, or with -c lines of C; without FILE it reads standard input. What bpf_asm
+// bpf_asm [-c] [FILE]: one line of numbers, or with -c lines of C; without FILE it reads standard input. As in bpf_asm,
+// arguments after FILE are not looked at, so -c stands before it. What bpf_asm
 // assembles without a word and the kernel then refuses (a division by 0, a jump backward) is assembled here too, with a
 // warning at its place. What it gets wrong (a number that does not fit, a label defined twice, a FILE that is missing)
 // is an error. Exit status: 0, 1 bad input (as bpf_asm), 2 wrong options.
@@ -45,24 +46,23 @@ int assemble_file(const std::string& file, cbpf::Format format) {
 
 int run_bpf_asm(int argc, char** argv) {
   std::string file = "-";
-  bool have_file = false;
   cbpf::Format format = cbpf::Format::kBytecode;
   for (int i = 1; i < argc; ++i) {
     const std::string_view word = argv[i];
     if (word == "-c") {
       format = cbpf::Format::kBpfAsmC;
+    } else if (word == "--") {
+      continue;  // as bpf_asm, which takes it for a file that cannot be opened
     } else if (word == "-h" || word == "--help") {
       return print(kUsageText);
     } else if (word.size() > 1 && word[0] == '-') {
       report({.code = ErrorCode::kUsage, .message = "unknown option '" + std::string(word) + "'"});
       say(kUsageText);
       return kUsage;
-    } else if (have_file) {
-      report({.code = ErrorCode::kUsage, .message = "more than one file: '" + std::string(word) + "'"});
-      return kUsage;
     } else {
+      // What follows the file is not looked at.
       file = word;
-      have_file = true;
+      break;
     }
   }
   return assemble_file(file, format);

@@ -8,9 +8,11 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <span>
 #include <system_error>
 
 #include <histedit.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <weir/base/file.h>
@@ -62,7 +64,7 @@ class Editor {
     edit_ = ::el_init(options.name.c_str(), options.input, output_, stderr);
     ::history(history_, &event_, H_SETSIZE, 1000);
     ::history(history_, &event_, H_SETUNIQUE, 1);
-    if (!options.history.empty()) ::history(history_, &event_, H_LOAD, options.history.c_str());
+    if (!options.history.empty()) read_history();
     ::el_set(edit_, EL_CLIENTDATA, this);
     ::el_set(edit_, EL_PROMPT, &prompt);
     ::el_set(edit_, EL_EDITOR, "emacs");
@@ -80,7 +82,7 @@ class Editor {
   Editor(const Editor&) = delete;
   Editor& operator=(const Editor&) = delete;
   ~Editor() {
-    if (!options_.history.empty()) ::history(history_, &event_, H_SAVE, options_.history.c_str());
+    if (!options_.history.empty()) write_history();
     ::el_end(edit_);
     ::history_end(history_);
     std::fclose(output_);
@@ -107,6 +109,34 @@ class Editor {
     void* data = nullptr;
     ::el_get(edit, EL_CLIENTDATA, &data);
     return *static_cast<Editor*>(data);
+  }
+
+  // One command a line, as readline keeps them; a file that libedit itself has written is read too.
+  void read_history() {
+    std::ifstream file(options_.history);
+    std::string line;
+    if (!std::getline(file, line)) return;
+    if (line == "_HiStOrY_V2_") {
+      ::history(history_, &event_, H_LOAD, options_.history.c_str());
+      return;
+    }
+    do {
+      if (!line.empty()) remember(line);
+    } while (std::getline(file, line));
+  }
+
+  // A history that cannot be written is no reason to complain, but the old one stays whole.
+  void write_history() {
+    std::string text;
+    for (int left = ::history(history_, &event_, H_LAST); left >= 0; left = ::history(history_, &event_, H_PREV)) {
+      const std::string_view line = event_.str;
+      text += std::string(line.substr(0, line.find('\n'))) + "\n";
+    }
+    const bool is_new = ::access(options_.history.c_str(), F_OK) != 0;
+    Result<ReplacingFile> file = ReplacingFile::create(options_.history);
+    if (!file || (is_new && ::fchmod(file->descriptor(), S_IRUSR | S_IWUSR) != 0)) return;
+    const std::span<const std::uint8_t> bytes(reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
+    if (write_all(file->descriptor(), bytes, options_.history)) (void)file->commit();
   }
 
   // Of readline's settings, as bpf_dbg reads them, the one that libedit has too.

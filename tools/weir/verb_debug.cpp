@@ -1,10 +1,14 @@
 // weir debug and bpf_dbg: step through a program over the packets of a capture.
+#include <cerrno>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <weir/base/file.h>
 #include <weir/debug/extended_console.h>
@@ -160,18 +164,38 @@ int run(const Options& options) {
 Status try_in_kernel(const cbpf::Checked& program) {
   const FileDescriptor socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (!socket) return fail("cannot open socket!");
-  return kernel::attach(socket.get(), program);
+  if (!kernel::attach(socket.get(), program)) return fail("program not allowed to run by kernel!");
+  return {};
+}
+
+// bpf_dbg's words for a capture that cannot be opened. A name with blanks is a name here; where there is no such file,
+// the name ends at the first blank.
+Result<debug::Capture> open_as_bpf_dbg(const std::string& name) {
+  std::string path = name;
+  if (::access(path.c_str(), F_OK) != 0) path = name.substr(0, name.find(' '));
+  if (::access(path.c_str(), R_OK) != 0) return fail(std::string("cannot open pcap [") + std::strerror(errno) + "]!");
+  struct stat info = {};
+  if (::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return fail("not a regular pcap file, duh!");
+  constexpr off_t kFileHeader = 24;
+  if (S_ISREG(info.st_mode) && info.st_size <= kFileHeader) return fail("pcap file too small!");
+  Result<debug::Capture> capture = shell_hooks().open_capture(path);
+  if (!capture && capture.error().message.find("neither a pcap") != std::string::npos) return fail("wrong pcap magic!");
+  return capture;
 }
 
 }  // namespace
 
+constexpr const char* kBpfDbgUsage =
+    "usage: bpf_dbg [INPUT [OUTPUT]]\n"
+    "Reads commands from INPUT, else from standard input, and writes the session to OUTPUT, else to standard output.\n"
+    "'help' lists the commands. This is weir; 'weir debug' has options.\n";
+
 int run_bpf_dbg(int argc, char** argv) {
-  if (argc > 3) {
-    say("usage: bpf_dbg [INPUT [OUTPUT]]\n");
-    return kUsage;
-  }
+  const std::string_view first = argc > 1 ? argv[1] : "";
+  if (first == "-h" || first == "--help") return print(kBpfDbgUsage);
   debug::Hooks hooks = shell_hooks();
   hooks.loaded = try_in_kernel;
+  hooks.open_capture = open_as_bpf_dbg;
   debug::Console console(std::move(hooks), debug::Style::kBpfDbg);
   ShellOptions shell{.name = "bpf_dbg", .history = in_home(".bpf_dbg_history"), .settings = in_home(".bpf_dbg_init")};
   Files files;

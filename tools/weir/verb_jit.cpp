@@ -187,7 +187,8 @@ constexpr const char* kDisassemblerUsage =
     "usage: bpf_jit_disasm [-o] [-f FILE] [-O FILE]\n"
     "  -o       print the bytes of each instruction\n"
     "  -f FILE  read the kernel's log from FILE ('-': standard input), not from the kernel\n"
-    "  -O FILE  write the machine code to FILE\n";
+    "  -O FILE  write the machine code to FILE; do not disassemble it\n"
+    "  -h       print this\n";
 
 // The last program of the log, as bpf_jit_disasm shows it.
 int disassemble_last(const std::string& log, const std::string& output, bool opcodes) {
@@ -204,6 +205,7 @@ int disassemble_last(const std::string& log, const std::string& output, bool opc
     if (const Status status = write_all(file->descriptor(), image.code, output); !status) return report(status.error());
     if (const Status status = file->commit(); !status) return report(status.error());
   }
+  if (!output.empty()) return print(debug::heading(image));
   return print(debug::heading(image) + debug::machine_code_text(image.code, debug::disassemble(image.code), opcodes));
 }
 

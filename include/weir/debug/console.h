@@ -29,7 +29,8 @@ struct Hooks {
   std::function<Result<Capture>(const std::string& path)> open_capture{};
   std::function<Result<std::string>(const std::string& path)> read_file{};
   std::function<Result<cbpf::Program>(const std::string& expression, packet::LinkType link_type)> compile{};
-  // Called with each program that was loaded (bpf_dbg gives it to the kernel); its error is shown.
+  // Called with each program that was loaded (bpf_dbg gives it to the kernel); its error is shown, and in
+  // Style::kBpfDbg the program is dropped.
   std::function<Status(const cbpf::Checked& program)> loaded{};
 };
 
@@ -65,6 +66,7 @@ class Console {
 
  private:
   friend struct ConsoleCommands;
+  Reply load_program_as_bpf_dbg(const std::string& text);
   Hooks hooks_;
   Style style_;
   Session session_;

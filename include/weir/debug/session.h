@@ -85,6 +85,8 @@ class Session {
   Status set_program(cbpf::Program program);
   // The run starts anew. Never null.
   void set_packets(std::shared_ptr<const PacketList> packets);
+  void clear_program();  // and its breakpoints and watches
+  void clear_packets();
 
   bool has_program() const { return program_.has_value(); }
   bool has_packets() const { return packets_ != nullptr && !packets_->empty(); }
@@ -107,6 +109,11 @@ class Session {
   bool select(std::uint32_t packet_number);
   Stop step(std::uint64_t steps);
   Stop back(std::uint64_t steps);
+  // Whether the instruction at this point ends the packet.
+  bool ends_now() const;
+  // Goes on to the start of the next packet, whose run is not counted. False after the last: a new run begins at the
+  // first.
+  bool leave();
   // Until a breakpoint, a watch, or `packets` packets have ended (0: all).
   Stop run(std::uint32_t packets = 0);
   // The packets that ended during the last step(), the last few only.

@@ -21,7 +21,7 @@ Program as_listed(const Program& program) {
     const OpcodeInfo* info = find(i.code);
     Instruction kept{i.code, 0, 0, 0};
     if ((i.code & 0x07) == 0x05 && (i.code & 0xf0) != 0) kept.jt = i.jt, kept.jf = i.jf;
-    if (info != nullptr && info->opcode != Opcode::kLdxLength) {
+    if (info != nullptr) {
       const bool bare = info->shape == OperandShape::kNone || info->shape == OperandShape::kIndex ||
                         info->shape == OperandShape::kAccumulator || info->shape == OperandShape::kLength ||
                         info->shape == OperandShape::kBranchIndex;

@@ -63,8 +63,9 @@ std::string operand_text(const Instruction& instruction, const OpcodeInfo& info,
 
 std::string write_instruction(const Instruction& instruction, std::size_t index) {
   const OpcodeInfo* info = find(instruction.code);
-  // `ldx #len` is unknown to libpcap. Any opcode of the class of jumps but JA shows branches, unknown ones too.
-  const bool known = info != nullptr && info->opcode != Opcode::kLdxLength;
+  // `ldx #pktlen` has no form in libpcap, whose listing says "unimp 0x81"; ours is in the same style, and is read back.
+  // Any opcode of the class of jumps but JA shows branches, unknown ones too.
+  const bool known = info != nullptr;
   const std::string_view mnemonic = known ? info->mnemonic : "unimp";
   const std::string operand = known ? operand_text(instruction, *info, index) : fmt::format("{:#x}", instruction.code);
   if ((instruction.code & 0x07) == 0x05 && (instruction.code & 0xf0) != 0)

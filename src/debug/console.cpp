@@ -41,6 +41,10 @@ const Console::Command* find_command(std::string_view word, Style style) {
 }
 
 Reply unknown(std::string_view word) {
+  // Enough of it to know it again.
+  constexpr std::size_t kMostShown = 60;
+  if (word.size() > kMostShown)
+    return refuse({.message = fmt::format("unknown command of {} characters", word.size()), .hint = "try 'help'"});
   std::vector<std::string_view> names;
   std::string candidates;
   for (const Console::Command& command : commands()) {

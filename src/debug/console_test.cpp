@@ -143,6 +143,33 @@ TEST(Console, TheOldToolsCommandsAreSpelledInFull) {
   EXPECT_FALSE(loaded_console().execute("ru").failed);
 }
 
+TEST(Console, BytesBehindThePacketArePadding) {
+  std::vector<std::uint8_t> frame = ethernet(0x800, 6, 60);
+  frame[17] = 44;  // the IP packet ends at byte 58
+  auto packets = std::make_shared<PacketList>();
+  packets->add(packet::make_packet(frame));
+  Console console({.open_capture = [&](const std::string&) -> Result<Capture> { return Capture{packets}; }});
+  console.execute("load pcap any");
+  const std::string text = console.execute("packet").text;
+  EXPECT_THAT(text, HasSubstr("[54:4]     payload\n"));
+  EXPECT_THAT(text, HasSubstr("[58:2]     padding\n"));
+}
+
+TEST(Console, WhyTellsALoadedVerdict) {
+  Console console = loaded_console();
+  console.execute("load bpf 2,48 0 0 23,22 0 0 0");
+  console.execute("select 2");
+  const std::string text = console.execute("why").text;
+  EXPECT_THAT(text, HasSubstr("no test decides: the verdict is A (0x6)"));
+  EXPECT_THAT(text, HasSubstr("[23:1] ip proto"));
+  EXPECT_THAT(text, testing::Not(HasSubstr("every packet")));
+}
+
+TEST(Console, LongNonsenseIsNotRepeated) {
+  EXPECT_EQ(make_console().execute(std::string(5000, 'x')).text,
+            "error: unknown command of 5000 characters\n  try 'help'\n");
+}
+
 TEST(Console, BpfDbgExecutesWhatItShows) {
   Console console = loaded_console(Style::kBpfDbg);
   // Packet 1 ends with its third instruction: the step that shows it leaves the packet.

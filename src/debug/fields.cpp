@@ -87,11 +87,18 @@ class Walk {
       case LinkType::kIpv6: ip(); break;
       default: break;
     }
-    if (at_ < p_.length) fields_.push_back({{at_, p_.length - at_}, at_ == 0 ? "packet" : "payload", ""});
+    const std::uint32_t end = std::clamp(network_end_, at_, p_.length);
+    if (at_ < end) fields_.push_back({{at_, end - at_}, at_ == 0 ? "packet" : "payload", ""});
+    if (end < p_.length) fields_.push_back({{end, p_.length - end}, "padding", ""});
     return std::move(fields_);
   }
 
  private:
+  // A packet shorter than the frame that carries it ends here. A length of 0 is left to the device that sends it.
+  void ends_at(std::uint32_t start, std::uint32_t length) {
+    if (length != 0 && std::uint64_t{start} + length < network_end_) network_end_ = start + length;
+  }
+
   bool has(std::uint32_t bytes) const { return std::uint64_t{at_} + bytes <= p_.length; }
   std::uint32_t number(std::uint32_t offset, std::uint32_t size) const {
     std::uint32_t value = 0;
@@ -193,6 +200,7 @@ class Walk {
            {4, "arp src host", Show::kIpv4},
            {6, "arp target mac", Show::kMac},
            {4, "arp dst host", Show::kIpv4}});
+    if (usual) network_end_ = at_;
   }
 
   void ip() {
@@ -216,6 +224,7 @@ class Walk {
               {4, "ip src", Show::kIpv4},
               {4, "ip dst", Show::kIpv4}}))
       return;
+    ends_at(start, number(start + 2, 2));
     if (header > 20 && !put({{header - 20, "ip options", Show::kBytes}})) return;
     if ((number(start + 6, 2) & 0x1fff) == 0) transport(p_.data[start + 9]);
   }
@@ -229,6 +238,7 @@ class Walk {
               {16, "ip6 src", Show::kIpv6},
               {16, "ip6 dst", Show::kIpv6}}))
       return;
+    if (const std::uint32_t length = number(start + 4, 2); length != 0) ends_at(start, 40 + length);
     std::uint32_t next = p_.data[start + 6];
     while ((next == 0 || next == 43 || next == 44 || next == 60) && has(8)) {
       const std::uint32_t size = next == 44 ? 8 : (p_.data[at_ + 1] + 1u) * 8;
@@ -267,6 +277,7 @@ class Walk {
 
   const packet::Packet& p_;
   std::uint32_t at_ = 0;
+  std::uint32_t network_end_ = 0xffffffff;  // where its length says the network's packet ends
   std::vector<Field> fields_;
 };
 

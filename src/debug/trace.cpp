@@ -149,7 +149,13 @@ std::string why_text(const cbpf::Program& program, const std::vector<Executed>& 
     out += fmt::format("  {} divides by X, which is 0\n", instruction_text(program, last.before.pc));
   const std::optional<std::size_t> index = why.decided_by ? why.decided_by : why.sealed_by;
   if (!index) {
-    if (why.end.ending == Ending::kReturned) out += "  no test decides: every packet that comes so far ends so\n";
+    if (why.end.ending != Ending::kReturned) return out;
+    if (program[last.before.pc].opcode() != cbpf::Opcode::kRetA)
+      return out + "  no test decides: every packet that comes so far ends so\n";
+    out += fmt::format("  no test decides: the verdict is A ({:#x})\n", last.before.a);
+    if (const Executed* source = source_of(program, run, run.size() - 1); source != nullptr)
+      out += fmt::format("    read by {} from {}\n", instruction_text(program, source->before.pc),
+                         load_text(*source, fields, packet));
     return out;
   }
   const Executed& test = run[*index];

@@ -36,6 +36,8 @@ struct Source {
 Result<Source> read(std::string_view text, const ParseOptions& options) {
   Result<Ast> ast = parse(text, options);
   if (ast) return Source{.expression = std::move(*ast)};
+  if (options.strict && (looks_like_program(text) || cbpf::read(text)))
+    return fail(Error{.message = "a program stands where strict wants an expression of libpcap's language"});
   if (options.strict) return fail(std::move(ast.error()));
   Result<cbpf::Program> program = cbpf::read(text);
   if (!program) return fail(std::move(looks_like_program(text) ? program.error() : ast.error()));

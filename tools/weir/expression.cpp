@@ -72,13 +72,36 @@ Status apply(const TargetFlags& flags, filter::CompileOptions& options) {
   return {};
 }
 
+namespace {
+
+constexpr std::size_t kLongestExpression = 64u << 20;
+
+// The FILE of @FILE; a blank ends no name of a file here, for '@a or @b' is an expression.
+std::string named_file(const std::string& argument) {
+  const bool names_file = argument.size() > 1 && argument[0] == '@' && argument.find(' ') == std::string::npos;
+  return names_file ? argument.substr(1) : "";
+}
+
+}  // namespace
+
 Result<std::string> expression_text(const std::vector<std::string>& words, const std::string& file) {
   std::string text;
   for (const std::string& word : words) text += text.empty() ? word : " " + word;
-  if (file.empty()) return text;
+  if (file.empty()) return words.size() == 1 ? expression_text(text) : text;
   if (!words.empty())
     return fail(Error{.code = ErrorCode::kUsage, .message = "give an expression or a file that holds one, not both"});
-  return read_whole_file(file, 64u << 20);
+  return read_whole_file(file, kLongestExpression);
+}
+
+Result<std::string> expression_text(const std::string& argument) {
+  const std::string file = named_file(argument);
+  return file.empty() ? argument : read_whole_file(file, kLongestExpression);
+}
+
+Error of_expression(Error error, const std::string& file, const std::string& argument) {
+  const std::string name = file.empty() ? named_file(argument) : file;
+  if (error.source.empty() && !name.empty()) error.source = name == "-" ? "standard input" : name;
+  return error;
 }
 
 }  // namespace weir::tool

@@ -36,7 +36,12 @@ struct TargetFlags {
 void add_target_flags(CLI::App& verb, TargetFlags& flags);
 Status apply(const TargetFlags& flags, filter::CompileOptions& options);
 
-// The words joined by blanks, or what the file holds. Both is an error.
+// The words joined by blanks, or what the file holds. Both is an error. A single word @FILE is what that file holds.
 Result<std::string> expression_text(const std::vector<std::string>& words, const std::string& file);
+// An argument that is a whole expression: itself, or for @FILE what that file holds.
+Result<std::string> expression_text(const std::string& argument);
+
+// The error of an expression, with the name of the file that it was read from: -F FILE, or @FILE.
+Error of_expression(Error error, const std::string& file, const std::string& argument = {});
 
 }  // namespace weir::tool

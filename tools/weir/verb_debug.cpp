@@ -16,6 +16,7 @@
 
 #include "debug_shell.h"
 #include "extended_input.h"
+#include "program_input.h"
 #include "terminal.h"
 #include "verbs.h"
 
@@ -75,9 +76,10 @@ int prepare(debug::Console& console, const Options& options) {
   if (!options.capture.empty() && !take(console.load_capture(options.capture))) return kBadInput;
   if (!options.expression.empty() && !take(console.load_expression(options.expression))) return kBadInput;
   if (!options.program.empty()) {
-    const Result<std::string> text = read_whole_file(options.program, 64u << 20);
-    if (!text) return report(text.error());
-    if (!take(console.load_program(*text))) return kBadInput;
+    std::string text;
+    const Result<cbpf::Checked> program = read_checked(options.program, cbpf::Target::kUser, &text);
+    if (!program) return report(program.error(), text);
+    if (!take(console.load_program(text))) return kBadInput;
   }
   return kYes;
 }

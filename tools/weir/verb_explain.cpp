@@ -6,6 +6,7 @@
 #include <weir/filter/explain.h>
 
 #include "expression.h"
+#include "json_text.h"
 #include "terminal.h"
 #include "verbs.h"
 
@@ -18,6 +19,7 @@ struct Options {
   LanguageFlags language;
   TargetFlags target;
   bool program = false;
+  bool json = false;
 };
 
 int run(const Options& options) {
@@ -28,11 +30,18 @@ int run(const Options& options) {
   const Result<std::string> text = expression_text(options.words, options.file);
   if (!text) return report(text.error());
   const Result<filter::Compiled> compiled = filter::compile(*text, compile);
-  if (!compiled) return report(compiled.error(), *text);
+  if (!compiled)
+    return report(of_expression(compiled.error(), options.file, options.words.size() == 1 ? options.words[0] : ""),
+                  *text);
   report_all(compiled->warnings, *text);
   const Result<filter::Ast> ast = filter::parse(*text, compile.parse);
-  if (ast && !options.program) return print(filter::explain(*ast, compile.bind));
-  return print(filter::explain(compiled->program, compile.bind.link_type));
+  const std::string explanation = ast && !options.program ? filter::explain(*ast, compile.bind)
+                                                          : filter::explain(compiled->program, compile.bind.link_type);
+  if (!options.json) return print(explanation);
+  return print(json_line({{"version", 1},
+                          {"expression", *text},
+                          {"link_type", packet::name_of(compile.bind.link_type)},
+                          {"lines", lines_of(explanation)}}));
 }
 
 }  // namespace
@@ -42,6 +51,7 @@ void add_explain(CLI::App& app, int& status) {
   CLI::App* verb = app.add_subcommand("explain", "what an expression or a program matches, in plain words");
   verb->add_option("expression", options->words, "an expression, or a program in any form");
   verb->add_option("-F,--file", options->file, "read it from this file ('-': standard input)");
+  verb->add_flag("--json", options->json, "print JSON");
   verb->add_flag("--program", options->program, "explain the program that the expression is compiled to");
   add_target_flags(*verb, options->target);
   add_language_flags(*verb, options->language);

@@ -92,6 +92,7 @@ struct Wanted {
   std::string expression;
   std::string output;  // empty: nowhere
   std::unique_ptr<capture::Sink> sink{};
+  std::string argument{};  // as on the command line: @FILE names where the expression was read from
 };
 
 class FilterRun {
@@ -139,6 +140,13 @@ class FilterRun {
     return fail(Error{.code = ErrorCode::kUsage, .message = std::move(message), .hint = std::move(hint)});
   }
 
+  Status want(const std::string& argument) {
+    WEIR_TRY(std::string text, expression_text(argument));
+    wanted_.push_back({std::move(text), {}});
+    wanted_.back().argument = argument;
+    return {};
+  }
+
   Status take_arguments() {
     files_ = options_.arguments;
     if (!options_.expression_file.empty()) {
@@ -146,10 +154,10 @@ class FilterRun {
       wanted_.emplace_back();
       WEIR_TRY(wanted_.back().expression, read_whole_file(options_.expression_file, 64u << 20));
     } else if (!options_.expressions.empty()) {
-      for (const std::string& expression : options_.expressions) wanted_.push_back({expression, {}});
+      for (const std::string& expression : options_.expressions) WEIR_CHECK(want(expression));
     } else {
       if (files_.empty()) return usage("an expression is missing", "weir filter 'tcp port 443' in.pcap -w out.pcap");
-      wanted_.push_back({files_.front(), {}});
+      WEIR_CHECK(want(files_.front()));
       files_.erase(files_.begin());
     }
     if (files_.empty()) return usage("a capture to read is missing", "name a file, or '-' for standard input");
@@ -227,9 +235,10 @@ class FilterRun {
         if (compiled && !possible) report_all(compiled->warnings, wanted.expression);
         possible = possible || compiled.has_value();
         if (!compiled && !first) first = compiled.error();
-        if (!compiled && !compile(wanted, interface, true)) return fail(compiled.error());
+        if (!compiled && !compile(wanted, interface, true))
+          return fail(of_expression(compiled.error(), options_.expression_file, wanted.argument));
       }
-    if (first && !possible) return fail(*first);
+    if (first && !possible) return fail(of_expression(*first, options_.expression_file, wanted.argument));
     return {};
   }
 

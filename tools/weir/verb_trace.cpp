@@ -46,11 +46,21 @@ Status compile(const Options& options, Subject& subject) {
   WEIR_CHECK(apply(options.language, compile));
   WEIR_TRY(filter::Compiled compiled, filter::compile(subject.expression, compile));
   report_all(compiled.warnings, subject.expression);
-  WEIR_TRY(subject.ast, filter::parse(subject.expression, compile.parse));
-  WEIR_TRY(const filter::BindResult bound, filter::bind(*subject.ast, compile.bind));
   subject.program = std::move(compiled.program);
+  Result<filter::Ast> ast = filter::parse(subject.expression, compile.parse);
+  if (!ast) return {};  // a raw program, as it compiles
+  subject.ast = std::move(*ast);
+  WEIR_TRY(const filter::BindResult bound, filter::bind(*subject.ast, compile.bind));
   subject.explanation = filter::decide(bound.bound, subject.packet);
   return {};
+}
+
+// The words of a part: `53` of `port (80 or 53)` are "port 53".
+std::string words_of(const Subject& subject, const filter::Node& node) {
+  const auto text = [&](Span span) { return subject.expression.substr(span.begin, span.end - span.begin); };
+  const bool inherits =
+      node.qualifiers_span.begin < node.qualifiers_span.end && node.qualifiers_span.end <= node.span.begin;
+  return inherits ? text(node.qualifiers_span) + " " + text(node.span) : text(node.span);
 }
 
 // The words that decided, each with what became of it.
@@ -61,7 +71,7 @@ std::string words_text(const Subject& subject) {
     const char* became = !part.holds   ? "loads from beyond the packet, which rejects it"
                          : *part.holds ? "true"
                                        : "false";
-    const std::string words = subject.expression.substr(node.span.begin, node.span.end - node.span.begin);
+    const std::string words = words_of(subject, node);
     out += fmt::format("  {}: {}\n", words.empty() ? "(empty)" : words, became);
   }
   return out;
@@ -93,9 +103,8 @@ int show_json(const Options& options, const Subject& subject, const std::vector<
     nlohmann::json parts = nlohmann::json::array();
     for (const filter::Part& part : subject.explanation->parts) {
       const Span span = (*subject.ast)[part.node].span;
-      nlohmann::json one = {{"begin", span.begin},
-                            {"end", span.end},
-                            {"text", subject.expression.substr(span.begin, span.end - span.begin)}};
+      nlohmann::json one = {
+          {"begin", span.begin}, {"end", span.end}, {"text", words_of(subject, (*subject.ast)[part.node])}};
       one["holds"] = part.holds ? nlohmann::json(*part.holds) : nlohmann::json();
       parts.push_back(std::move(one));
     }
@@ -141,8 +150,11 @@ int run(const Options& options) {
     if (!program) return report(program.error(), text);
     subject.program = std::move(*program);
   } else {
-    subject.expression = arguments.front();
-    if (const Status status = compile(options, subject); !status) return report(status.error(), subject.expression);
+    Result<std::string> text = expression_text(arguments.front());
+    if (!text) return report(text.error());
+    subject.expression = std::move(*text);
+    if (const Status status = compile(options, subject); !status)
+      return report(of_expression(status.error(), "", arguments.front()), subject.expression);
   }
   std::vector<debug::Executed> steps;
   const debug::Surroundings surroundings{{}, options.packet - 1};

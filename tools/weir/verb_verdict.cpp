@@ -186,7 +186,7 @@ int run_verdict(const Options& options) {
         matched = matched || verdict.value != 0;
         const bool implicit = verdict.implicit && judges.front()->tells_implicit();
         if (options.json) {
-          nlohmann::json line = {{"packet", number}, {"verdict", verdict.value}};
+          nlohmann::json line = {{"version", 1}, {"packet", number}, {"verdict", verdict.value}};
           if (judges.front()->tells_implicit()) line["implicit"] = implicit;
           out += json_line(line);
         } else {

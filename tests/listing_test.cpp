@@ -25,6 +25,16 @@ std::vector<bpf_insn> for_libpcap(const cbpf::Program& program) {
   return out;
 }
 
+// libpcap has no form for `ldx #len`, a load that Linux knows; ours has the shape of `ld #pktlen` and is read back.
+std::string with_length_into_x(std::string text) {
+  const std::string theirs = "unimp    0x81";
+  for (std::size_t at = 0; (at = text.find(theirs, at)) != std::string::npos; ++at) {
+    const std::size_t end = at + theirs.size();
+    if (end == text.size() || text[end] == '\n') text.replace(at, theirs.size(), "ldx      #pktlen");
+  }
+  return text;
+}
+
 // What bpf_dump prints on standard output.
 std::string dump(const cbpf::Program& program, int option) {
   std::vector<bpf_insn> instructions = for_libpcap(program);
@@ -53,7 +63,7 @@ TEST(Listing, EveryOpcodeAndOperandIsWrittenAsLibpcapDoes) {
   };
   const auto compare = [&](const cbpf::Instruction& i, int at) {
     const bpf_insn theirs{i.code, i.jt, i.jf, i.k};
-    const std::string image = bpf_image(&theirs, at);
+    const std::string image = with_length_into_x(bpf_image(&theirs, at));
     const std::string ours = fmt_index(at) + cbpf::write_instruction(i, static_cast<std::size_t>(at));
     ASSERT_EQ(ours, image) << i.code << " " << int{i.jt} << " " << int{i.jf} << " " << i.k;
   };
@@ -76,7 +86,7 @@ TEST(Listing, WholeProgramsAreWrittenAsBpfDumpDoes) {
   tests::InstructionMaker maker(4);
   for (int i = 0; i < 400; ++i) {
     const cbpf::Program program = maker.program(i % 50 == 0 ? 1200 : 40);
-    ASSERT_EQ(cbpf::write(program, cbpf::Format::kText), dump(program, 1));
+    ASSERT_EQ(cbpf::write(program, cbpf::Format::kText), with_length_into_x(dump(program, 1)));
     ASSERT_EQ(cbpf::write(program, cbpf::Format::kC), dump(program, 2));
     ASSERT_EQ(cbpf::write(program, cbpf::Format::kDecimal), dump(program, 3));
   }

@@ -11,6 +11,8 @@
 
 #include <fmt/format.h>
 
+#include "seccomp_lint.h"
+
 namespace weir::kernel {
 namespace {
 
@@ -135,6 +137,7 @@ class PolicyCompiler {
     }
     code_.emit(Opcode::kRetK, policy_.mismatch.value);
     add_tests_of_arguments();
+    warnings_ = lint_policy(policy_, architectures_);
     warn_of_missing();
     Result<cbpf::Checked> checked = cbpf::check(code_.finish(), {.target = cbpf::Target::kSeccomp});
     if (!checked) {
@@ -310,7 +313,8 @@ class PolicyCompiler {
                                               [&](Architecture one) { return number_of(*syscall, one).has_value(); });
         if (!somewhere)
           warnings_.push_back(Diagnostic{.severity = Severity::kWarning,
-                                         .message = fmt::format("no architecture of the policy has '{}'", name)});
+                                         .message = fmt::format("no architecture of the policy has '{}'", name),
+                                         .place = rule.place});
       }
   }
 

@@ -1,66 +1,22 @@
-// The text of policies, read and written. Exports parse_policy, write_policy, read_action, write_action.
+// The text of policies, read and written. Exports parse_policy, write_policy, write_rule, write_test.
 //
 // A policy is lines; a line is words; a word knows its place. Conditions are read by descent: or over and over one
 // test.
 #include <weir/kernel/seccomp.h>
 
 #include <cctype>
-#include <cerrno>
-#include <charconv>
 #include <cstring>
 
 #include <fmt/format.h>
 
 #include <weir/base/suggest.h>
 
+#include "seccomp_number.h"
+
 namespace weir::kernel {
 namespace {
 
-struct ErrorName {
-  std::string_view name;
-  std::uint32_t number;
-};
-constexpr ErrorName kErrors[] = {
-    {"EPERM", EPERM},
-    {"ENOENT", ENOENT},
-    {"EINTR", EINTR},
-    {"EIO", EIO},
-    {"ENXIO", ENXIO},
-    {"EBADF", EBADF},
-    {"ECHILD", ECHILD},
-    {"EAGAIN", EAGAIN},
-    {"ENOMEM", ENOMEM},
-    {"EACCES", EACCES},
-    {"EFAULT", EFAULT},
-    {"EBUSY", EBUSY},
-    {"EEXIST", EEXIST},
-    {"ENODEV", ENODEV},
-    {"EINVAL", EINVAL},
-    {"EMFILE", EMFILE},
-    {"ENOTTY", ENOTTY},
-    {"EROFS", EROFS},
-    {"EPIPE", EPIPE},
-    {"ENOSYS", ENOSYS},
-    {"ENOTSUP", EOPNOTSUPP},
-    {"EOPNOTSUPP", EOPNOTSUPP},
-    {"EAFNOSUPPORT", EAFNOSUPPORT},
-    {"EPROTONOSUPPORT", EPROTONOSUPPORT},
-};
-
-struct ActionName {
-  std::string_view name;
-  std::uint32_t value;
-  bool has_data;
-};
-constexpr ActionName kActions[] = {
-    {"kill", 0x80000000, false}, {"kill-thread", 0, false},     {"trap", 0x00030000, false},
-    {"errno", 0x00050000, true}, {"notify", 0x7fc00000, false}, {"trace", 0x7ff00000, true},
-    {"log", 0x7ffc0000, false},  {"allow", 0x7fff0000, false},
-};
-
 constexpr std::string_view kComparisons[] = {"==", "!=", "<", "<=", ">", ">="};
-
-std::string action_hint() { return "actions: kill, kill-thread, trap, errno(N), notify, trace(N), log, allow"; }
 
 struct Word {
   std::string_view text;
@@ -68,19 +24,12 @@ struct Word {
   Span span() const { return {begin, begin + static_cast<std::uint32_t>(text.size())}; }
 };
 
-template <typename T>
-bool read_number(std::string_view text, T& value) {
-  const bool hex = text.starts_with("0x") || text.starts_with("0X");
-  const char* const first = text.data() + (hex ? 2 : 0);
-  const char* const last = text.data() + text.size();
-  const auto [end, error] = std::from_chars(first, last, value, hex ? 16 : 10);
-  return error == std::errc() && end == last && first != last;
-}
-
-// Words of one line: names with their brackets ("errno(EPERM)"), numbers, operators.
+// Words of one line: names with their brackets ("errno(EPERM)"), numbers, operators. Behind `if`, brackets and `|` are
+// words of their own.
 std::vector<Word> words_of(std::string_view line, std::uint32_t begin) {
   std::vector<Word> words;
-  const auto is_operator = [](char c) { return std::strchr("=!<>&", c) != nullptr; };
+  bool condition = false;
+  const auto is_operator = [&](char c) { return std::strchr(condition ? "=!<>&|()" : "=!<>&", c) != nullptr; };
   for (std::size_t at = 0; at < line.size();) {
     const char c = line[at];
     if (c == '#') break;
@@ -90,14 +39,16 @@ std::vector<Word> words_of(std::string_view line, std::uint32_t begin) {
     }
     std::size_t end = at + 1;
     if (is_operator(c)) {
-      if (end < line.size() && c != '&' && line[end] == '=') ++end;
-      else if (c == '&' && end < line.size() && line[end] == '&') ++end;
+      const char next = end < line.size() ? line[end] : '\0';
+      if (c == '&' || c == '|' ? next == c : c != '(' && c != ')' && next == '=') ++end;
     } else {
       while (end < line.size() && std::isspace(static_cast<unsigned char>(line[end])) == 0 && line[end] != ',' &&
              line[end] != '#' && !is_operator(line[end]))
         ++end;
+      if (!condition && line.substr(at, end - at).starts_with("if(")) end = at + 2;
     }
     words.push_back({line.substr(at, end - at), begin + static_cast<std::uint32_t>(at)});
+    if (words.back().text == "if") condition = true;
     at = end;
   }
   return words;
@@ -115,6 +66,9 @@ class PolicyReader {
       if (!words_.empty()) WEIR_CHECK(line());
       at = end + 1;
     }
+    if (!default_seen_ && policy_.rules.empty())
+      return fail("the policy says nothing: it would kill at every call", Span{0, 0},
+                  "write a 'default' line, or rules such as 'allow read write'");
     return std::move(policy_);
   }
 
@@ -156,7 +110,8 @@ class PolicyReader {
 
   Result<Action> action(const Word& before) {
     if (next_ == words_.size())
-      return fail(fmt::format("an action is missing after '{}'", before.text), here(), action_hint());
+      return fail(fmt::format("an action is missing after '{}'", before.text), here(),
+                  "actions: kill, kill-thread, trap, errno(N), notify, trace(N), log, allow");
     Result<Action> read = read_action(words_[next_].text);
     if (!read) {
       Error error = std::move(read).error();
@@ -184,6 +139,7 @@ class PolicyReader {
       ++next_;
       WEIR_TRY(rule.any_of, condition());
     }
+    rule.place = cover(words_.front().span(), words_.back().span());
     policy_.rules.push_back(std::move(rule));
     return nothing_left();
   }
@@ -194,43 +150,102 @@ class PolicyReader {
     return true;
   }
 
-  Result<std::vector<std::vector<ArgumentTest>>> condition() {
-    std::vector<std::vector<ArgumentTest>> any_of;
+  // Alternatives of tests that all hold; brackets are multiplied out.
+  using AnyOf = std::vector<std::vector<ArgumentTest>>;
+  static constexpr std::size_t kMostTests = 4096;
+  static constexpr int kDeepest = 64;
+
+  Result<AnyOf> condition(int depth = 0) {
+    AnyOf any_of;
     do {
-      std::vector<ArgumentTest> all_of;
-      do {
-        WEIR_TRY(const ArgumentTest one, test());
-        all_of.push_back(one);
-      } while (take("and", "&&"));
-      any_of.push_back(std::move(all_of));
+      WEIR_TRY(AnyOf one, conjunction(depth));
+      any_of.insert(any_of.end(), one.begin(), one.end());
     } while (take("or", "||"));
     return any_of;
   }
 
-  Result<std::uint64_t> number(const char* what) {
-    std::uint64_t value = 0;
-    if (next_ == words_.size()) return fail(fmt::format("{} is missing", what), here());
-    if (!read_number(words_[next_].text, value))
-      return fail(fmt::format("'{}' is no number of 64 bits", words_[next_].text), here(), "decimal, or 0x...");
-    ++next_;
-    return value;
+  Result<AnyOf> conjunction(int depth) {
+    const std::uint32_t begin = here().begin;
+    AnyOf made{{}};
+    do {
+      WEIR_TRY(const AnyOf next, operand(depth));
+      AnyOf both;
+      std::size_t tests = 0;
+      for (const auto& left : made)
+        for (const auto& right : next) {
+          tests += left.size() + right.size();
+          if (tests > kMostTests)
+            return fail(Error{.code = ErrorCode::kLimit,
+                              .message = "multiplied out, this condition is too long",
+                              .place = Span{begin, here().end},
+                              .hint = "split the rule in several"});
+          both.push_back(left);
+          both.back().insert(both.back().end(), right.begin(), right.end());
+        }
+      made = std::move(both);
+    } while (take("and", "&&"));
+    return made;
+  }
+
+  Result<AnyOf> operand(int depth) {
+    const Span open = here();
+    if (!take("(", "(")) {
+      WEIR_TRY(ArgumentTest one, test());
+      return AnyOf{{one}};
+    }
+    if (depth == kDeepest) return fail("brackets are nested too deep", open);
+    WEIR_TRY(AnyOf inside, condition(depth + 1));
+    if (!take(")", ")")) return fail("a bracket is not closed", here(), "it needs a ')'");
+    return inside;
+  }
+
+  // Numbers joined by '|', as O_WRONLY|O_RDWR; of 32 bits when `narrow`.
+  Result<std::uint64_t> number(const char* what, bool narrow, bool ordered = false) {
+    std::uint64_t whole = 0;
+    const bool open = take("(", "(");
+    do {
+      if (next_ == words_.size()) return fail(fmt::format("{} is missing", what), here());
+      const Word& word = words_[next_];
+      Result<PolicyNumber> one = read_policy_number(word.text);
+      if (!one) {
+        Error error = std::move(one).error();
+        error.place = word.span();
+        if (word.text.starts_with("arg")) error.hint = "'or' and 'and' join tests; '|' joins numbers";
+        return fail(std::move(error));
+      }
+      if (ordered && one->negative)
+        return fail("numbers are compared without a sign: no number is less than 0", word.span());
+      if (narrow) {
+        const bool fits = one->negative ? one->value >= 0xffffffff80000000 : one->value <= 0xffffffff;
+        if (!fits) return fail(fmt::format("'{}' does not fit in 32 bits", word.text), word.span());
+        one->value &= 0xffffffff;
+      }
+      whole |= one->value;
+      ++next_;
+    } while (take("|", "|"));
+    if (open && !take(")", ")")) return fail("a bracket is not closed", here(), "it needs a ')'");
+    return whole;
   }
 
   Result<ArgumentTest> test() {
     ArgumentTest made;
     if (next_ == words_.size()) return fail("a test is missing", here(), "write it like 'arg1 == 5'");
     const std::string_view name = words_[next_].text;
-    if (name.size() != 4 || !name.starts_with("arg") || name[3] < '0' || name[3] > '5')
-      return fail(fmt::format("'{}' is no argument", name), here(), "arguments: arg0 to arg5");
+    const bool narrow = name.ends_with(":32");
+    if ((name.size() != 4 && !(narrow && name.size() == 7)) || !name.starts_with("arg") || name[3] < '0' ||
+        name[3] > '5')
+      return fail(fmt::format("'{}' is no argument", name), words_[next_].span(),
+                  "arguments: arg0 to arg5, or arg0:32 for the lower 32 bits");
     made.argument = static_cast<std::uint8_t>(name[3] - '0');
+    if (narrow) made.mask = kLower32;
     ++next_;
     if (take("&", "&")) {
-      WEIR_TRY(made.mask, number("a mask"));
+      WEIR_TRY(made.mask, number("a mask", narrow));
     }
     for (std::size_t i = 0; i < std::size(kComparisons); ++i) {
       if (!take(kComparisons[i], i == 0 ? "=" : kComparisons[i])) continue;
       made.comparison = static_cast<Comparison>(i);
-      WEIR_TRY(made.value, number("a number"));
+      WEIR_TRY(made.value, number("a number", narrow, i >= 2));
       return made;
     }
     return fail("a comparison is missing", here(), "one of == != < <= > >=");
@@ -248,49 +263,24 @@ class PolicyReader {
 
 std::string_view name_of(Comparison comparison) { return kComparisons[static_cast<int>(comparison)]; }
 
-std::string write_action(Action action) {
-  // kernel/seccomp.c: what it does not know kills the process.
-  const std::uint32_t data = action.value & 0xffff;
-  for (const ActionName& one : kActions) {
-    if (one.value != (action.value & 0xffff0000)) continue;
-    if (!one.has_data) return std::string(one.name);
-    if (one.name == "errno")
-      for (const ErrorName& error : kErrors)
-        if (error.number == data) return fmt::format("errno({})", error.name);
-    return fmt::format("{}({})", one.name, data);
-  }
-  return fmt::format("kill (unknown action {:#x})", action.value);
-}
-
-Result<Action> read_action(std::string_view text) {
-  const std::size_t open = text.find('(');
-  const std::string_view name = text.substr(0, open);
-  for (const ActionName& one : kActions) {
-    if (one.name != name) continue;
-    if (!one.has_data) {
-      if (open != std::string_view::npos) return fail(fmt::format("'{}' takes no number", name));
-      return Action{one.value};
-    }
-    if (open == std::string_view::npos || !text.ends_with(')'))
-      return fail(fmt::format("'{}' needs a number in brackets", name), {}, fmt::format("{}(1)", name));
-    const std::string_view inside = text.substr(open + 1, text.size() - open - 2);
-    if (one.name == "errno")
-      for (const ErrorName& error : kErrors)
-        if (error.name == inside) return Action{one.value | error.number};
-    std::uint32_t data = 0;
-    const std::uint32_t most = one.name == "errno" ? 4095 : 65535;  // MAX_ERRNO
-    if (!read_number(inside, data) || data > most)
-      return fail(fmt::format("'{}' is no number up to {}", inside, most), {},
-                  one.name == "errno" ? "or a name: EPERM" : "");
-    return Action{one.value | data};
-  }
-  std::vector<std::string_view> names;
-  for (const ActionName& one : kActions) names.push_back(one.name);
-  std::string hint = did_you_mean(name, names);
-  return fail(fmt::format("unknown action '{}'", text), {}, hint.empty() ? action_hint() : std::move(hint));
-}
-
 Result<Policy> parse_policy(std::string_view text) { return PolicyReader().read(text); }
+
+std::string write_test(const ArgumentTest& test) {
+  std::string out = fmt::format("arg{}", test.argument);
+  if (test.mask == kLower32 && test.value <= kLower32) out += ":32";
+  else if (test.mask != ~std::uint64_t{0}) out += fmt::format(" & {:#x}", test.mask);
+  return out + fmt::format(" {} {:#x}", name_of(test.comparison), test.value);
+}
+
+std::string write_rule(const Rule& rule) {
+  std::string out = fmt::format("{} {}", write_action(rule.action), fmt::join(rule.syscalls, " "));
+  for (std::size_t i = 0; i < rule.any_of.size(); ++i) {
+    out += i == 0 ? " if " : " or ";
+    for (std::size_t j = 0; j < rule.any_of[i].size(); ++j)
+      out += (j == 0 ? "" : " and ") + write_test(rule.any_of[i][j]);
+  }
+  return out;
+}
 
 std::string write_policy(const Policy& policy) {
   std::string out;
@@ -300,19 +290,7 @@ std::string write_policy(const Policy& policy) {
     out += "\n";
   }
   out += fmt::format("default {}\nmismatch {}\n", write_action(policy.otherwise), write_action(policy.mismatch));
-  for (const Rule& rule : policy.rules) {
-    out += fmt::format("{} {}", write_action(rule.action), fmt::join(rule.syscalls, " "));
-    for (std::size_t i = 0; i < rule.any_of.size(); ++i) {
-      out += i == 0 ? " if " : " or ";
-      for (std::size_t j = 0; j < rule.any_of[i].size(); ++j) {
-        const ArgumentTest& test = rule.any_of[i][j];
-        out += fmt::format("{}arg{}", j == 0 ? "" : " and ", test.argument);
-        if (test.mask != ~std::uint64_t{0}) out += fmt::format(" & {:#x}", test.mask);
-        out += fmt::format(" {} {:#x}", name_of(test.comparison), test.value);
-      }
-    }
-    out += "\n";
-  }
+  for (const Rule& rule : policy.rules) out += write_rule(rule) + "\n";
   return out;
 }
 

@@ -71,6 +71,147 @@ TEST(Policy, MistakesAreShownWhereTheyAre) {
   EXPECT_EQ(parse_policy("allow raed").error().hint, "did you mean 'read'?");
 }
 
+TEST(Policy, NumbersAreThoseOfC) {
+  const auto test = [](std::string_view condition) {
+    const auto policy = parse_policy(std::string("allow openat if ") + std::string(condition));
+    EXPECT_TRUE(policy) << condition << policy.error().message;
+    return policy->rules.front().any_of.front().front();
+  };
+  EXPECT_EQ(test("arg1 & 04000 != 0").mask, 04000u);
+  EXPECT_EQ(test("arg1 & S_ISUID != 0").mask, 04000u);
+  EXPECT_EQ(test("arg2 == 0").value, 0u);
+  EXPECT_EQ(test("arg0 == -100").value, 0xffffffffffffff9cu);
+  EXPECT_EQ(test("arg0:32 == -100").value, 0xffffff9cu);
+  EXPECT_EQ(test("arg0:32 == AT_FDCWD").value, 0xffffff9cu);
+  EXPECT_EQ(test("arg0:32 == AT_FDCWD").mask, 0xffffffffu);
+  EXPECT_EQ(test("arg2 & O_WRONLY|O_RDWR != 0").mask, 3u);
+  EXPECT_EQ(test("arg2&(O_WRONLY | O_RDWR)!=0").mask, 3u);
+  EXPECT_EQ(test("arg2:32 & O_ACCMODE == 1").mask, 3u);
+  for (const char* wrong : {"arg0 == 08", "arg0 == 09", "arg0 < -1", "arg0:32 == 0x100000000", "arg0:32 == -2147483649",
+                            "arg0 == 0x", "arg0 == -", "arg0:16 == 1", "arg0 == AF_INTE", "(arg0 == 1", "arg0 == 1)",
+                            "arg0 == 1 | arg1 == 2", "arg0 & (3 == 1"})
+    EXPECT_FALSE(parse_policy(std::string("allow read if ") + wrong)) << wrong;
+  EXPECT_EQ(parse_policy("allow read if arg0 == AF_INTE").error().hint, "did you mean 'AF_INET'?");
+}
+
+TEST(Policy, ConditionsNestAndNeedNoSpaces) {
+  const auto same = [](std::string_view a, std::string_view b) {
+    const auto one = parse_policy(a);
+    const auto other = parse_policy(b);
+    ASSERT_TRUE(one && other) << a;
+    EXPECT_EQ(*one, *other) << a;
+  };
+  same("kill read if arg0==1||arg1==2", "kill read if arg0 == 1 or arg1 == 2");
+  same("kill read if(arg0==1||arg1==2)&&arg2==3", "kill read if arg0 == 1 and arg2 == 3 or arg1 == 2 and arg2 == 3");
+  same("kill-process read\nkill_thread write\nuser_notif open", "kill read\nkill-thread write\nnotify open");
+  std::string deep = "kill read if ";
+  for (int i = 0; i < 1000; ++i) deep += "(";
+  EXPECT_FALSE(parse_policy(deep));
+  std::string wide = "kill read if arg0 == 1";
+  for (int i = 0; i < 40; ++i) wide += " and (arg1 == 2 or arg2 == 3)";
+  EXPECT_FALSE(parse_policy(wide));
+}
+
+TEST(Policy, EveryErrorHasItsName) {
+  for (const char* name : {"ENAMETOOLONG", "ELOOP", "EHWPOISON", "ECONNREFUSED", "EWOULDBLOCK", "EKEYREVOKED"})
+    EXPECT_TRUE(read_action(std::string("errno(") + name + ")")) << name;
+  EXPECT_EQ(write_action(Action{0x00050000 | ECONNREFUSED}), "errno(ECONNREFUSED)");
+  EXPECT_EQ(read_action("errno(EACCESS)").error().hint, "did you mean 'EACCES'?");
+  EXPECT_EQ(read_action("errno(010)")->value & 0xffff, 8u);
+}
+
+std::vector<std::string> warnings_of(std::string_view text) {
+  const auto policy = parse_policy(text);
+  EXPECT_TRUE(policy) << text;
+  const auto made = compile_policy(*policy);
+  EXPECT_TRUE(made) << text;
+  std::vector<std::string> messages;
+  for (const Diagnostic& one : made->warnings) messages.push_back(one.message);
+  return messages;
+}
+
+TEST(Lint, UpperHalvesOfInts) {
+  for (const char* open :
+       {"default allow\nerrno(1) socket if arg0 == 16", "default allow\nkill ioctl if arg1 == TIOCSTI",
+        "default allow\nkill socket if arg0 <= 3", "default kill\nallow socket if arg0 != 16",
+        "default kill\nallow socket if arg0 > 1", "default allow\nkill read if arg1 == 1 or arg0 == 2"})
+    EXPECT_THAT(warnings_of(std::string("arch x86_64\n") + open), Contains(HasSubstr("gets around it"))) << open;
+  EXPECT_THAT(warnings_of("arch x86_64\ndefault kill\nallow openat if arg0 == AT_FDCWD"),
+              Contains(HasSubstr("callers may leave the upper half 0")));
+  for (const char* closed : {"arch x86_64\ndefault allow\nerrno(1) socket if arg0:32 == 16",
+                             "arch x86_64\ndefault kill\nallow socket if arg0 == 16",
+                             "arch x86_64\ndefault kill\nerrno(1) socket if arg0 == 16",
+                             "arch i386\ndefault allow\nerrno(1) ioctl if arg1 == 16",
+                             "arch x86_64\ndefault allow\nerrno(1) read if arg1 == 16",
+                             "arch x86_64\ndefault allow\nerrno(1) socket if arg0 & 3 == 1",
+                             "arch x86_64\ndefault allow\nkill socket if arg0 == 16\nerrno(1) socket"})
+    EXPECT_THAT(warnings_of(closed), testing::IsEmpty()) << closed;
+}
+
+TEST(Lint, RulesThatNeverAct) {
+  for (const char* dead :
+       {"kill read\nallow read", "allow read write\nkill write read", "kill read if arg0 == 1\nallow read if arg0 == 1",
+        "kill read if arg0 < 9\nallow read if arg0 == 1", "kill read if arg0 == 1 and arg0 == 2",
+        "kill read if arg0 > 5 and arg0 < 5", "kill read if arg0 & 0xf0 == 0x1",
+        "kill read if arg0 & 3 != 0\nallow read if arg0 == 1"})
+    EXPECT_THAT(warnings_of(std::string("arch x86_64\ndefault errno(1)\n") + dead), Contains(HasSubstr("never acts")))
+        << dead;
+  EXPECT_THAT(warnings_of("arch x86_64\ndefault kill\nallow read if arg0 & 0xf0 == 0x1"),
+              Contains(HasSubstr("'arg0 & 0xf0 == 0x1' is never true")));
+  EXPECT_THAT(warnings_of("arch x86_64\ndefault kill\nallow read if arg1 >= 0"), Contains(HasSubstr("always true")));
+  EXPECT_THAT(warnings_of("arch x86_64\ndefault kill\nallow read write read"), Contains(HasSubstr("stands twice")));
+  for (const char* alive :
+       {"kill read if arg1 == 1\nallow read", "kill read if arg1 == 1 and arg2 == 2\nallow read if arg1 == 1",
+        "allow read\nkill write", "kill read if arg1 & 3 == 1\nallow read if arg1 & 1 == 1",
+        "kill read if arg1 & 1 == 1 and arg1 & 2 == 2", "allow read if arg1 > 1 and arg1 != 2"})
+    EXPECT_THAT(warnings_of(std::string("arch x86_64\ndefault errno(1)\n") + alive), testing::IsEmpty()) << alive;
+}
+
+// A rule of which the linter says that it never acts, and a policy without it, mean the same for random calls.
+TEST(Lint, NeverActsIsTrue) {
+  std::mt19937 random(5);
+  const auto below = [&](std::uint32_t limit) { return static_cast<std::uint32_t>(random() % limit); };
+  int dead = 0;
+  for (int round = 0; round < 3000; ++round) {
+    Policy policy{.architectures = {Architecture::kX86_64}, .otherwise = kAllow};
+    for (std::uint32_t r = 0; r < 3; ++r) {
+      Rule rule{.action = Action{0x00050001 + r}, .syscalls = {"read"}};
+      for (std::uint32_t n = 1 + below(2); n > 0; --n) {
+        std::vector<ArgumentTest> all;
+        for (std::uint32_t m = 1 + below(2); m > 0; --m)
+          all.push_back({.argument = 1,
+                         .mask = below(2) == 0 ? ~std::uint64_t{0} : below(8),
+                         .comparison = static_cast<Comparison>(below(6)),
+                         .value = below(8)});
+        rule.any_of.push_back(std::move(all));
+      }
+      rule.place = Span{r, r + 1};
+      policy.rules.push_back(std::move(rule));
+    }
+    const auto made = compile_policy(policy);
+    ASSERT_TRUE(made);
+    for (const Diagnostic& one : made->warnings) {
+      if (one.message.find("never acts") == std::string::npos) continue;
+      ++dead;
+      const std::uint32_t which = std::get<Span>(one.place).begin;
+      for (std::uint64_t value = 0; value < 20; ++value)
+        ASSERT_NE(run_filter(made->program, {.architecture = kX86Audit, .arguments = {0, value}}),
+                  policy.rules[which].action)
+            << write_policy(policy) << one.message << value;
+    }
+  }
+  EXPECT_GT(dead, 100);
+}
+
+TEST(Lint, MultiplexersOfI386) {
+  EXPECT_THAT(warnings_of("arch x86_64 i386\ndefault allow\nerrno(1) connect"),
+              Contains(HasSubstr("behind socketcall")));
+  EXPECT_THAT(warnings_of("arch i386\ndefault allow\nerrno(1) accept"), Contains(HasSubstr("behind socketcall")));
+  EXPECT_THAT(warnings_of("arch i386\ndefault allow\nerrno(1) shmget"), Contains(HasSubstr("behind ipc")));
+  EXPECT_THAT(warnings_of("arch i386\ndefault allow\nerrno(1) connect socketcall"), testing::IsEmpty());
+  EXPECT_THAT(warnings_of("arch x86_64\ndefault allow\nerrno(1) connect"), testing::IsEmpty());
+}
+
 // What a policy means, rule by rule.
 Action meaning(const Policy& policy, const SeccompCall& call) {
   for (const Architecture one : policy.architectures) {
@@ -198,6 +339,20 @@ TEST(Seccomp, SixtyFourBitArgumentsAreCompared) {
   });
   ASSERT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+TEST(Seccomp, UpperHalvesDoNotHideAnInt) {
+  const auto probe = [] {
+    // The kernel takes the lower half for the family.
+    const long made = ::syscall(SYS_socket, 0x100000010, SOCK_RAW, 0);
+    return made >= 0 ? 1 : errno == EACCES ? 2 : 3;
+  };
+  const int open = in_child("default allow\nerrno(EACCES) socket if arg0 == 16", probe);
+  ASSERT_TRUE(WIFEXITED(open));
+  EXPECT_EQ(WEXITSTATUS(open), 1);
+  const int closed = in_child("default allow\nerrno(EACCES) socket if arg0:32 == AF_NETLINK", probe);
+  ASSERT_TRUE(WIFEXITED(closed));
+  EXPECT_EQ(WEXITSTATUS(closed), 2);
 }
 
 TEST(Seccomp, KillKills) {

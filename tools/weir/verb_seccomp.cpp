@@ -48,32 +48,46 @@ Error no_such_architecture(const std::string& name) {
                .hint = kernel::architecture_hint(name)};
 }
 
-// The policy of a file: JSON when it starts with a brace. Reports what is wrong.
-std::optional<kernel::Policy> read_policy(const std::string& file, int& status) {
-  const Result<std::string> text = read_whole_file(file, 16u << 20);
+bool is_json(const std::string& text) {
+  const std::size_t first = text.find_first_not_of(" \t\r\n");
+  return first != std::string::npos && text[first] == '{';
+}
+
+// Rules from JSON have no place in the text.
+void report_warnings(Warnings warnings, const std::string& file, const std::string& text) {
+  for (Diagnostic& one : warnings) {
+    if (is_json(text)) one.place = {};
+    one = in_file(std::move(one), file);
+  }
+  report_all(warnings, text);
+}
+
+// The policy of a file, and its text: JSON when it starts with a brace. Reports what is wrong.
+std::optional<kernel::Policy> read_policy(const std::string& file, std::string& whole, int& status) {
+  Result<std::string> text = read_whole_file(file, 16u << 20);
   if (!text) {
     status = report(text.error());
     return std::nullopt;
   }
-  const std::size_t first = text->find_first_not_of(" \t\r\n");
-  const bool json = first != std::string::npos && (*text)[first] == '{';
-  Result<kernel::Policy> policy = json ? policy_from_json(*text) : kernel::parse_policy(*text);
+  whole = std::move(*text);
+  Result<kernel::Policy> policy = is_json(whole) ? policy_from_json(whole) : kernel::parse_policy(whole);
   if (!policy) {
-    status = report(in_file(policy.error(), file), *text);
+    status = report(in_file(policy.error(), file), whole);
     return std::nullopt;
   }
   return std::move(*policy);
 }
 
 std::optional<kernel::CompiledPolicy> compile(const std::string& file, int& status) {
-  const std::optional<kernel::Policy> policy = read_policy(file, status);
+  std::string text;
+  const std::optional<kernel::Policy> policy = read_policy(file, text, status);
   if (!policy) return std::nullopt;
   Result<kernel::CompiledPolicy> compiled = kernel::compile_policy(*policy);
   if (!compiled) {
     status = report(in_file(compiled.error(), file));
     return std::nullopt;
   }
-  report_all(compiled->warnings);
+  report_warnings(compiled->warnings, file, text);
   return std::move(*compiled);
 }
 
@@ -150,7 +164,8 @@ int run_compile(const Options& options) {
   int status = kYes;
   std::string out;
   if (options.to == "policy" || options.to == "json") {
-    const std::optional<kernel::Policy> policy = read_policy(options.file, status);
+    std::string text;
+    const std::optional<kernel::Policy> policy = read_policy(options.file, text, status);
     if (!policy) return status;
     out = options.to == "json" ? policy_to_json(*policy) : kernel::write_policy(*policy);
   } else {

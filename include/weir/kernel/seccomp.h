@@ -5,11 +5,12 @@
 //   default errno(EPERM)                   what no rule names; kill when missing
 //   mismatch kill                          kill when missing
 //   allow read write exit_group
-//   allow ioctl if arg1 == 0x5401 or arg1 == 0x5413
-//   errno(EACCES) openat if arg2 & 3 != 0
+//   allow ioctl if arg1:32 == 0x5401 or arg1:32 == 0x5413
+//   errno(EACCES) socket if arg0:32 == AF_NETLINK and (arg1 & 0xf == SOCK_RAW or arg2:32 > 0)
 //
 // Actions: kill, kill-thread, trap, errno(N or name), notify, trace(N), log, allow. Arguments are 64 bits, unsigned;
-// the comparisons == != < <= > >= may stand behind `argN & MASK`. `and` binds tighter than `or`. Values: plain data.
+// `argN:32` is the lower half, all that the kernel reads of an int. The comparisons == != < <= > >= may stand behind
+// `argN & MASK`. `and` binds tighter than `or`. Values: plain data.
 // Thread-safe: no state. Source: seccomp(2), <linux/seccomp.h>.
 #pragma once
 
@@ -37,6 +38,8 @@ Result<Action> read_action(std::string_view text);
 
 enum class Comparison : std::uint8_t { kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual };
 
+inline constexpr std::uint64_t kLower32 = 0xffffffff;  // the mask of argN:32
+
 struct ArgumentTest {
   std::uint8_t argument = 0;  // 0 to 5
   std::uint64_t mask = ~std::uint64_t{0};
@@ -50,7 +53,10 @@ struct Rule {
   std::vector<std::string> syscalls{};
   // Fits when all tests of one of the lists hold; no lists: always.
   std::vector<std::vector<ArgumentTest>> any_of{};
-  friend bool operator==(const Rule&, const Rule&) = default;
+  Span place{};  // in the policy's text, for warnings; not compared
+  friend bool operator==(const Rule& a, const Rule& b) {
+    return a.action == b.action && a.syscalls == b.syscalls && a.any_of == b.any_of;
+  }
 };
 
 struct Policy {
@@ -65,12 +71,18 @@ struct Policy {
 Result<Policy> parse_policy(std::string_view text);
 // parse_policy() reads it back as the same policy.
 std::string write_policy(const Policy& policy);
+std::string write_rule(const Rule& rule);          // without the end of line
+std::string write_test(const ArgumentTest& test);  // "arg0:32 == 0x10"
+// A number as policies have it: decimal, 0x..., octal, negative (two's complement), or a constant's name.
+Result<std::uint64_t> read_number(std::string_view text);
 // The comparison's name in policies: "==".
 std::string_view name_of(Comparison comparison);
 
 struct CompiledPolicy {
   cbpf::Checked program;  // for Target::kSeccomp
-  Warnings warnings;      // calls that one of several architectures does not have
+  // Calls that no architecture has, rules that never act, and rules that a call gets around; places are spans of the
+  // text that the policy was read from.
+  Warnings warnings;
 };
 // Numbers are found by a balanced search, so a policy of n calls costs log n tests.
 Result<CompiledPolicy> compile_policy(const Policy& policy);

@@ -32,10 +32,10 @@ struct ActionName {
 };
 // The first name of a value is the one that is written.
 constexpr ActionName kActions[] = {
-    {"kill", 0x80000000, false},         {"kill-thread", 0, false},           {"trap", 0x00030000, false},
-    {"errno", 0x00050000, true},         {"notify", 0x7fc00000, false},       {"trace", 0x7ff00000, true},
-    {"log", 0x7ffc0000, false},          {"allow", 0x7fff0000, false},        {"kill-process", 0x80000000, false},
-    {"kill_process", 0x80000000, false}, {"kill_thread", 0, false},           {"user_notif", 0x7fc00000, false},
+    {"kill", 0x80000000, false},         {"kill-thread", 0, false},          {"trap", 0x00030000, false},
+    {"errno", 0x00050000, true},         {"notify", 0x7fc00000, false},      {"trace", 0x7ff00000, true},
+    {"log", 0x7ffc0000, false},          {"allow", 0x7fff0000, false},       {"kill-process", 0x80000000, false},
+    {"kill_process", 0x80000000, false}, {"kill_thread", 0, false},          {"user_notif", 0x7fc00000, false},
     {"user-notif", 0x7fc00000, false},   {"user-notify", 0x7fc00000, false},
 };
 

@@ -1,4 +1,4 @@
-// Running a filter with unknown arguments. Exports outcome_of, run_filter.
+// Running a filter with unknown arguments. Exports outcome_of, numbers_held_against, run_filter, write_outcome.
 //
 // A value is a number, or unknown with the set of things it comes from. A conditional jump on an unknown value is
 // followed both ways; on the way where `arg == k` held, later loads of the same word give k, so that the usual pairs of
@@ -94,7 +94,24 @@ class Explorer {
     return std::move(outcome_);
   }
 
+  // After run().
+  std::vector<std::uint32_t> numbers(std::uint32_t word) {
+    std::vector<std::uint32_t>& found = numbers_[word];
+    std::sort(found.begin(), found.end());
+    found.erase(std::unique(found.begin(), found.end()), found.end());
+    return found;
+  }
+
  private:
+  static constexpr std::size_t kMostNumbers = 10000;
+
+  void held_against(const Value& value, const Value& other) {
+    if (!other.known) return;
+    for (std::uint32_t word = 4; word < kWords; ++word)
+      if ((value.sources & (1u << word)) != 0 && numbers_[word].size() < kMostNumbers)
+        numbers_[word].push_back(other.number);
+  }
+
   struct State {
     std::uint32_t at = 0;
     Value a{};
@@ -183,6 +200,7 @@ class Explorer {
         end(number(0));
       }
     }
+    if (i.opcode() == Opcode::kAndK) held_against(state.a, operand);
     Value made{state.a.known && operand.known, 0, static_cast<std::uint16_t>(state.a.sources | operand.sources), {}};
     if (made.known) made.number = arithmetic(i.opcode(), state.a.number, operand.number);
     state.a = made;
@@ -207,6 +225,7 @@ class Explorer {
     }
     asked(state.a);
     asked(operand);
+    held_against(state.a, operand);
     State other = state;
     other.at += i.jt;
     state.at += i.jf;
@@ -220,16 +239,69 @@ class Explorer {
 
   const cbpf::Program& program_;
   std::vector<State> pending_;
+  std::vector<std::uint32_t> numbers_[kWords];
   Outcome outcome_;
 };
 
+// kernel/seccomp.c compares the actions without their data, as signed numbers; the least wins.
+bool more_severe(Action a, Action b) {
+  return static_cast<std::int32_t>(a.value & 0xffff0000) < static_cast<std::int32_t>(b.value & 0xffff0000);
+}
+
+Outcome combined(const Outcome& newer, const Outcome& older) {
+  Outcome both{.arguments = static_cast<std::uint8_t>(newer.arguments | older.arguments),
+               .instruction_pointer = newer.instruction_pointer || older.instruction_pointer,
+               .complete = newer.complete && older.complete};
+  for (const Action a : newer.actions)
+    for (const Action b : older.actions) {
+      const Action action = more_severe(b, a) ? b : a;
+      if (std::find(both.actions.begin(), both.actions.end(), action) == both.actions.end())
+        both.actions.push_back(action);
+    }
+  // What is not known may be anything: what is known of the other alone can happen too.
+  if (!newer.complete || !older.complete)
+    for (const Outcome* one : {&newer, &older})
+      for (const Action action : one->actions)
+        if (std::find(both.actions.begin(), both.actions.end(), action) == both.actions.end())
+          both.actions.push_back(action);
+  std::sort(both.actions.begin(), both.actions.end(), [](Action a, Action b) { return a.value < b.value; });
+  if (both.actions.size() == 1) {
+    both.arguments = 0;
+    both.instruction_pointer = false;
+  }
+  return both;
+}
+
+Explorer explorer_of(const cbpf::Checked& program, const CallPattern& pattern) {
+  std::optional<std::uint32_t> words[kWords];
+  words[0] = pattern.number;
+  words[1] = pattern.architecture;
+  std::copy(std::begin(pattern.halves), std::end(pattern.halves), words + 4);
+  return Explorer(program.program(), words);
+}
+
 }  // namespace
 
+Outcome outcome_of(const cbpf::Checked& program, const CallPattern& pattern) {
+  return explorer_of(program, pattern).run();
+}
+
 Outcome outcome_of(const cbpf::Checked& program, std::uint32_t audit_architecture, std::uint32_t number) {
-  std::optional<std::uint32_t> words[kWords];
-  words[0] = number;
-  words[1] = audit_architecture;
-  return Explorer(program.program(), words).run();
+  return outcome_of(program, {.number = number, .architecture = audit_architecture});
+}
+
+Outcome outcome_of(std::span<const cbpf::Checked> filters, const CallPattern& pattern) {
+  if (filters.empty()) return Outcome{.actions = {kAllow}};
+  Outcome outcome = outcome_of(filters.front(), pattern);
+  for (const cbpf::Checked& older : filters.subspan(1)) outcome = combined(outcome, outcome_of(older, pattern));
+  return outcome;
+}
+
+std::vector<std::uint32_t> numbers_held_against(const cbpf::Checked& program, std::uint32_t audit_architecture,
+                                                std::uint32_t number, unsigned argument) {
+  Explorer explorer = explorer_of(program, {.number = number, .architecture = audit_architecture});
+  (void)explorer.run();
+  return explorer.numbers(4 + 2 * argument);
 }
 
 Action run_filter(const cbpf::Checked& program, const SeccompCall& call) {

@@ -8,6 +8,9 @@
 
 #include <fmt/format.h>
 
+#include "seccomp_arguments.h"
+#include "seccomp_families.h"
+
 namespace weir::kernel {
 namespace {
 
@@ -33,8 +36,14 @@ bool never_denies(const Outcome& outcome) {
 
 std::uint32_t unnamed_number(Architecture architecture) { return kNoSuchCall | info(architecture).number_bits; }
 
-Outcome outcome_of_call(const cbpf::Checked& program, const Syscall& call, Architecture architecture) {
-  return outcome_of(program, info(architecture).audit, *number_of(call, architecture));
+using Filters = std::span<const cbpf::Checked>;
+
+Outcome outcome_of_number(Filters filters, std::uint32_t audit, std::uint32_t number) {
+  return outcome_of(filters, {.number = number, .architecture = audit});
+}
+
+Outcome outcome_of_call(Filters filters, const Syscall& call, Architecture architecture) {
+  return outcome_of_number(filters, info(architecture).audit, *number_of(call, architecture));
 }
 
 // "open, execve and 12 more"
@@ -49,13 +58,17 @@ std::string some_of(const std::vector<std::string>& names) {
 
 class Auditor {
  public:
-  Auditor(const cbpf::Checked& program, Architecture architecture) : program_(program), own_(architecture) {}
+  Auditor(Filters filters, Architecture architecture) : program_(filters), own_(architecture) {}
 
   std::vector<Finding> run() {
     other_architectures();
     unchecked_architecture();
     ways_around();
-    if (may_permit(outcome_of(program_, info(own_).audit, unnamed_number(own_))))
+    for (const Family& family : families()) family_members(family);
+    multiplexed(own_);
+    for (const Architecture sibling : siblings(own_)) multiplexed(sibling);
+    if (has_wide_registers(own_)) upper_halves();
+    if (may_permit(outcome_of_number(program_, info(own_).audit, unnamed_number(own_))))
       note(false, "open-default",
            "calls that the filter does not name are let through: new ones of later kernels are among them");
     unknown_actions();
@@ -64,7 +77,7 @@ class Auditor {
 
  private:
   void note(bool hole, std::string kind, std::string message) {
-    findings_.push_back({hole, std::move(kind), std::move(message)});
+    findings_.push_back({hole, std::move(kind), std::move(message), {}});
   }
 
   // The name, with a note when only some arguments are denied; empty when none are.
@@ -105,7 +118,7 @@ class Auditor {
   void unchecked_architecture() {
     for (const Syscall& call : syscalls()) {
       const auto number = number_of(call, own_);
-      if (!number || !may_permit(outcome_of(program_, kNoSuchArchitecture, *number))) continue;
+      if (!number || !may_permit(outcome_of_number(program_, kNoSuchArchitecture, *number))) continue;
       note(true, "architecture", "calls of an unknown architecture are let through: the filter does not check it");
       return;
     }
@@ -113,7 +126,10 @@ class Auditor {
 
   void ways_around() {
     std::vector<std::string> denied_calls;
-    for (const char* name : {"openat", "open", "connect", "socket", "sendmsg", "unlinkat", "renameat"})
+    for (const char* name :
+         {"openat",  "open",      "openat2", "connect",   "socket",    "accept4",   "bind",      "listen",
+          "sendmsg", "recvmsg",   "sendto",  "recvfrom",  "unlinkat",  "renameat",  "renameat2", "mkdirat",
+          "linkat",  "symlinkat", "statx",   "ftruncate", "fallocate", "fsetxattr", "setxattr"})
       if (std::string found = denied(name); !found.empty()) denied_calls.push_back(std::move(found));
     if (!denied_calls.empty() && permitted("io_uring_setup") && permitted("io_uring_enter"))
       note(true, "io_uring",
@@ -121,6 +137,110 @@ class Auditor {
     const Syscall* clone = find_syscall("clone");
     if (number_of(*clone, own_) && permitted("clone3") && !denied("clone").empty())
       note(true, "clone3", "clone is restricted, but clone3 is let through: its flags are in memory, out of reach");
+    if (number_of(*clone, own_) && restricts(outcome_of_call(program_, *clone, own_)) && permitted("unshare"))
+      note(true, "namespaces",
+           "clone is denied by argument, but unshare is let through, and makes the same namespaces");
+  }
+
+  // Denied by more than the default: an allow list does not mean that its calls do all that others can.
+  std::optional<Outcome> denied_by_name(std::string_view name, Architecture architecture) const {
+    const Syscall* call = find_syscall(name);
+    if (call == nullptr || !number_of(*call, architecture)) return std::nullopt;
+    Outcome outcome = outcome_of_call(program_, *call, architecture);
+    if (restricts(outcome)) return outcome;
+    if (!always_denies(outcome)) return std::nullopt;
+    if (outcome == outcome_of_number(program_, info(architecture).audit, unnamed_number(architecture)))
+      return std::nullopt;
+    return outcome;
+  }
+
+  // Members that are denied beside members that pass.
+  void family_members(const Family& family) {
+    std::vector<std::string> closed;
+    std::vector<std::string> open;
+    bool whole = false;
+    bool clone_restricted = false;
+    const auto add = [&](std::string_view name, bool plain) {
+      const Syscall* call = find_syscall(name);
+      if (call == nullptr || !number_of(*call, own_)) return;
+      if (const auto outcome = denied_by_name(name, own_)) {
+        const bool always = always_denies(*outcome);
+        whole = whole || always;
+        clone_restricted = clone_restricted || name == "clone";
+        closed.push_back(always ? std::string(name) : by_argument(name));
+      } else if (never_denies(outcome_of_call(program_, *call, own_)) && (!plain || whole)) {
+        if (name != "clone3" || !clone_restricted) open.emplace_back(name);  // clone3 has its own finding
+      }
+    };
+    for (const std::string_view name : names_in(family.members)) add(name, false);
+    for (const std::string_view name : names_in(family.plain)) add(name, true);
+    if (closed.empty() || open.empty()) return;
+    note(true, "family",
+         fmt::format("{} {} denied, but {} {} too and {} let through: {}", fmt::join(closed, ", "),
+                     closed.size() == 1 ? "is" : "are", open.size() == 1 ? "1 other call can" : "other calls can",
+                     family.what, open.size() == 1 ? "is" : "are", fmt::join(open, ", ")));
+  }
+
+  void multiplexed(Architecture architecture) {
+    for (const Multiplexer& multiplexer : multiplexers_of(architecture)) {
+      const Syscall* call = find_syscall(multiplexer.name);
+      if (call == nullptr || !number_of(*call, architecture) ||
+          !may_permit(outcome_of_call(program_, *call, architecture)))
+        continue;
+      std::vector<std::string> closed;
+      for (const std::string_view name : names_in(multiplexer.calls))
+        if (const auto outcome = denied_by_name(name, architecture))
+          closed.push_back(always_denies(*outcome) ? std::string(name) : by_argument(name));
+      if (!closed.empty())
+        note(true, "multiplexer",
+             fmt::format("as {}, {} is let through, and does what is denied: {}", info(architecture).name,
+                         multiplexer.name, some_of(closed)));
+    }
+  }
+
+  // Ints whose upper half, which the kernel does not read, lets a denied call through.
+  void upper_halves() {
+    std::vector<std::string> open;
+    for (const Syscall& call : syscalls()) {
+      if (!number_of(call, own_)) continue;
+      const Outcome outcome = outcome_of_call(program_, call, own_);
+      if (!outcome.complete || !restricts(outcome)) continue;
+      for (unsigned argument = 0; argument < 6; ++argument)
+        if ((outcome.arguments & (1u << argument)) != 0 && is_int_argument(call.name, argument))
+          if (const auto value = hidden_by_upper_half(*number_of(call, own_), argument))
+            open.push_back(fmt::format("{} with arg{} = {:#x}", call.name, argument, *value));
+    }
+    if (!open.empty())
+      note(true, "upper-half",
+           fmt::format("the kernel reads only the lower 32 bits of an int, the filter reads 64 and lets through: {}",
+                       some_of(open)));
+  }
+
+  // A value that passes and would be denied if its upper half were 0, or the sign's.
+  std::optional<std::uint64_t> hidden_by_upper_half(std::uint32_t number, unsigned argument) const {
+    constexpr std::size_t kMostTried = 64;
+    std::size_t tried = 0;
+    CallPattern pattern{.number = number, .architecture = info(own_).audit};
+    const auto outcome_with = [&](std::uint32_t low, std::uint32_t high) {
+      pattern.halves[2 * argument] = low;
+      pattern.halves[2 * argument + 1] = high;
+      return outcome_of(program_, pattern);
+    };
+    for (const cbpf::Checked& filter : program_)
+      for (const std::uint32_t low : numbers_held_against(filter, info(own_).audit, number, argument)) {
+        if (++tried > kMostTried) return std::nullopt;
+        const Outcome odd = outcome_with(low, 1);
+        if (!may_permit(odd)) continue;
+        for (const std::uint32_t high : {0u, 0xffffffffu}) {
+          if (high != 0 && low < 0x80000000) continue;
+          const Outcome usual = outcome_with(low, high);
+          const bool lost = std::any_of(usual.actions.begin(), usual.actions.end(), [&](Action action) {
+            return !permits(action) && std::find(odd.actions.begin(), odd.actions.end(), action) == odd.actions.end();
+          });
+          if (lost && odd.complete) return std::uint64_t{1} << 32 | low;
+        }
+      }
+    return std::nullopt;
   }
 
   void unknown_actions() {
@@ -134,21 +254,21 @@ class Auditor {
           }
   }
 
-  const cbpf::Checked& program_;
+  Filters program_;
   Architecture own_;
   std::vector<Finding> findings_;
 };
 
 }  // namespace
 
-std::vector<ArchitectureSummary> explain(const cbpf::Checked& program) {
+std::vector<ArchitectureSummary> explain(std::span<const cbpf::Checked> filters) {
   std::vector<ArchitectureSummary> all;
   for (const ArchitectureInfo& one : architectures()) {
     ArchitectureSummary summary{.architecture = one.architecture,
-                                .unnamed = outcome_of(program, one.audit, unnamed_number(one.architecture))};
+                                .unnamed = outcome_of_number(filters, one.audit, unnamed_number(one.architecture))};
     for (const Syscall& call : syscalls()) {
       if (!number_of(call, one.architecture)) continue;
-      Outcome outcome = outcome_of_call(program, call, one.architecture);
+      Outcome outcome = outcome_of_call(filters, call, one.architecture);
       if (outcome == summary.unnamed) continue;
       auto group = std::find_if(summary.groups.begin(), summary.groups.end(),
                                 [&](const auto& known) { return known.outcome == outcome; });
@@ -160,8 +280,22 @@ std::vector<ArchitectureSummary> explain(const cbpf::Checked& program) {
   return all;
 }
 
+std::vector<ArchitectureSummary> explain(const cbpf::Checked& program) { return explain({&program, 1}); }
+
 std::vector<Finding> audit(const cbpf::Checked& program, Architecture architecture) {
-  return Auditor(program, architecture).run();
+  return Auditor({&program, 1}, architecture).run();
+}
+
+std::vector<Finding> audit(std::span<const cbpf::Checked> filters, Architecture architecture) {
+  std::vector<Finding> together = Auditor(filters, architecture).run();
+  if (filters.size() < 2) return together;
+  for (std::size_t i = 0; i < filters.size(); ++i) {
+    const std::vector<Finding> alone = audit(filters[i], architecture);
+    for (Finding& finding : together)
+      if (std::any_of(alone.begin(), alone.end(), [&](const Finding& one) { return one.kind == finding.kind; }))
+        finding.filters.push_back(i);
+  }
+  return together;
 }
 
 }  // namespace weir::kernel

@@ -13,8 +13,7 @@ constexpr Family kFamilies[] = {
     {"open files", "open openat openat2 creat open_by_handle_at"},
     {"run programs", "execve execveat"},
     {"make processes", "clone clone3", "fork vfork"},
-    {"send signals",
-     "kill tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_send_signal"},
+    {"send signals", "kill tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_send_signal"},
     {"send messages", "sendto sendmsg sendmmsg send"},
     {"receive messages", "recvfrom recvmsg recvmmsg recvmmsg_time64 recv"},
     {"reach another process's memory", "ptrace process_vm_readv process_vm_writev"},
@@ -29,10 +28,8 @@ constexpr Family kFamilies[] = {
     {"make device files", "mknod mknodat"},
     {"mount file systems", "mount fsmount move_mount open_tree open_tree_attr fsopen fspick fsconfig mount_setattr"},
     {"unmount file systems", "umount umount2"},
-    {"change user identities",
-     "setuid setreuid setresuid setfsuid setuid32 setreuid32 setresuid32 setfsuid32"},
-    {"change group identities",
-     "setgid setregid setresgid setfsgid setgid32 setregid32 setresgid32 setfsgid32"},
+    {"change user identities", "setuid setreuid setresuid setfsuid setuid32 setreuid32 setresuid32 setfsuid32"},
+    {"change group identities", "setgid setregid setresgid setfsgid setgid32 setregid32 setresgid32 setfsgid32"},
     {"set supplementary groups", "setgroups setgroups32"},
     {"read files", "read readv pread64 preadv preadv2"},
     {"write files", "write writev pwrite64 pwritev pwritev2"},
@@ -48,8 +45,7 @@ constexpr Family kFamilies[] = {
     {"change protections of memory", "mprotect pkey_mprotect"},
     {"load kernel modules", "init_module finit_module"},
     {"load kernels", "kexec_load kexec_file_load"},
-    {"set the clock",
-     "settimeofday clock_settime clock_settime64 stime adjtimex clock_adjtime clock_adjtime64"},
+    {"set the clock", "settimeofday clock_settime clock_settime64 stime adjtimex clock_adjtime clock_adjtime64"},
     {"reach I/O ports", "ioperm iopl"},
     {"change limits", "setrlimit prlimit64"},
     {"change scheduling", "sched_setscheduler sched_setattr sched_setparam"},
@@ -71,10 +67,10 @@ constexpr Family kFamilies[] = {
 
 constexpr Multiplexer kMultiplexers[] = {
     {"socketcall",
-     "socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom shutdown setsockopt "
+     "socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom shutdown "
+     "setsockopt "
      "getsockopt sendmsg recvmsg accept4 recvmmsg recvmmsg_time64 sendmmsg"},
-    {"ipc",
-     "semop semget semctl semtimedop semtimedop_time64 msgsnd msgrcv msgget msgctl shmat shmdt shmget shmctl"},
+    {"ipc", "semop semget semctl semtimedop semtimedop_time64 msgsnd msgrcv msgget msgctl shmat shmdt shmget shmctl"},
 };
 
 }  // namespace

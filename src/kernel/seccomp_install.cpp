@@ -1,6 +1,7 @@
 // Filters of processes. Exports install and filters_of_process.
 #include <weir/kernel/seccomp.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -62,6 +63,8 @@ Result<std::vector<cbpf::Program>> filters_of_process(int process) {
     filters.emplace_back(std::move(instructions));
   }
   (void)::ptrace(PTRACE_DETACH, process, nullptr, nullptr);
+  // The kernel counts from the oldest.
+  std::reverse(filters.begin(), filters.end());
   if (error == 0) return filters;
   Error made = system_failure(what, error);
   if (error == EACCES || error == EPERM) made.hint = "it needs CAP_SYS_ADMIN, and no filter of its own";

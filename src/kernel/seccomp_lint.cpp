@@ -243,9 +243,8 @@ class Linter {
     ArgumentTest better = test;
     better.mask &= kLower32;
     better.value &= kLower32;
-    const std::string fact =
-        fmt::format("the kernel reads only the lower 32 bits of {}'s arg{}, and this rule compares 64", name,
-                    test.argument);
+    const std::string fact = fmt::format(
+        "the kernel reads only the lower 32 bits of {}'s arg{}, and this rule compares 64", name, test.argument);
     warn(rule,
          open ? fmt::format("{}: {:#x} gets around it", fact, better.value | std::uint64_t{1} << 32)
               : fmt::format("{}: callers may leave the upper half 0", fact),

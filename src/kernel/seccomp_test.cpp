@@ -386,11 +386,12 @@ TEST(Seccomp, X32AndI386CallsGetMismatch) {
 
 TEST(Seccomp, FiltersOfAProcessAreReadBack) {
   const cbpf::Checked program = compiled("default allow\nerrno(1) getppid");
+  const cbpf::Checked newest = compiled("default allow\nerrno(2) getuid");
   int ready[2];
   ASSERT_EQ(::pipe(ready), 0);
   const pid_t child = ::fork();
   if (child == 0) {
-    if (!install(program)) ::_exit(99);
+    if (!install(program) || !install(newest)) ::_exit(99);
     (void)!::write(ready[1], "x", 1);
     for (;;) ::pause();
   }
@@ -400,8 +401,9 @@ TEST(Seccomp, FiltersOfAProcessAreReadBack) {
   ::kill(child, SIGKILL);
   ::waitpid(child, nullptr, 0);
   if (!filters && filters.error().system_error != 0) GTEST_SKIP() << filters.error().message;
-  ASSERT_EQ(filters->size(), 1u);
-  EXPECT_EQ(filters->front(), program.program());
+  ASSERT_EQ(filters->size(), 2u);
+  EXPECT_EQ(filters->front(), newest.program());
+  EXPECT_EQ(filters->back(), program.program());
 }
 
 #endif
@@ -447,7 +449,10 @@ TEST(Audit, FindsAnX32HoleBehindAnArchitectureCheck) {
 TEST(Audit, OurOwnPoliciesHaveNoHoles) {
   for (const char* text : {"arch x86_64\ndefault errno(EPERM)\nallow read write exit_group",
                            "arch x86_64 i386 x32\ndefault errno(EPERM)\nallow read write exit_group",
-                           "arch x86_64\ndefault allow\nkill ptrace"})
+                           "arch x86_64\ndefault allow\nkill ptrace process_vm_readv process_vm_writev",
+                           "arch x86_64\ndefault kill\nallow openat read socket if arg0 == 3",
+                           "arch x86_64\ndefault allow\nerrno(1) io_uring_setup\nerrno(1) socket if arg0:32 == 16",
+                           "arch x86_64 i386\ndefault allow\nerrno(1) shmget ipc"})
     for (const Finding& finding : findings(compiled(text))) EXPECT_FALSE(finding.hole) << text << finding.message;
 }
 
@@ -473,6 +478,107 @@ TEST(Audit, FindsWaysAround) {
   EXPECT_THAT(found, Contains(Field(&Finding::kind, "io_uring")));
   EXPECT_THAT(found, Contains(Field(&Finding::kind, "clone3")));
   EXPECT_THAT(found, Contains(Field(&Finding::kind, "open-default")));
+}
+
+TEST(Audit, FindsSiblings) {
+  const struct {
+    const char* policy;
+    const char* open;
+  } cases[] = {
+      {"errno(1) openat if arg2 & 3 != 0", "open, openat2, creat, open_by_handle_at"},
+      {"kill execve", "execveat"},
+      {"kill clone clone3", "fork, vfork"},
+      {"kill fork", "clone, clone3"},
+      {"kill kill", "tkill, tgkill"},
+      {"kill sendto", "sendmsg, sendmmsg"},
+      {"kill ptrace", "process_vm_readv, process_vm_writev"},
+      {"kill unlink", "unlinkat"},
+      {"kill mount", "fsmount, move_mount"},
+      {"kill setuid", "setreuid"},
+      {"kill chmod fchmod fchmodat", "fchmodat2"},
+      {"kill write", "writev, pwrite64"},
+  };
+  for (const auto& one : cases)
+    EXPECT_THAT(findings(compiled(std::string("arch x86_64\ndefault allow\n") + one.policy)),
+                Contains(testing::AllOf(Field(&Finding::kind, "family"), Field(&Finding::hole, true),
+                                        Field(&Finding::message, HasSubstr(one.open)))))
+        << one.policy;
+  for (const char* closed :
+       {"default allow\nkill execve execveat", "default allow\nkill clone if arg0 & 0x10000000 != 0",
+        "default kill\nallow execve openat", "default errno(1)\nallow open\nerrno(1) openat"})
+    EXPECT_THAT(findings(compiled(std::string("arch x86_64\n") + closed)),
+                Not(Contains(Field(&Finding::kind, "family"))))
+        << closed;
+  EXPECT_THAT(
+      findings(compiled("arch x86_64\ndefault allow\nkill clone if arg0 & CLONE_NEWUSER != 0\nerrno(38) clone3")),
+      Contains(Field(&Finding::kind, "namespaces")));
+}
+
+TEST(Audit, FindsMultiplexers) {
+  const auto of_i386 = [](std::string_view text) { return audit(compiled(text), Architecture::kI386); };
+  EXPECT_THAT(of_i386("arch i386\ndefault allow\nkill connect"), Contains(Field(&Finding::kind, "multiplexer")));
+  EXPECT_THAT(of_i386("arch i386\ndefault allow\nkill shmget if arg0 == 1"),
+              Contains(Field(&Finding::kind, "multiplexer")));
+  EXPECT_THAT(of_i386("arch i386\ndefault allow\nkill connect socketcall"),
+              Not(Contains(Field(&Finding::kind, "multiplexer"))));
+  EXPECT_THAT(
+      findings(compiled("arch x86_64 i386\ndefault allow\nkill connect")),
+      Contains(testing::AllOf(Field(&Finding::kind, "multiplexer"), Field(&Finding::message, HasSubstr("connect")))));
+}
+
+TEST(Audit, FindsUpperHalves) {
+  for (const char* open : {"default allow\nkill socket if arg0 == 16", "default kill\nallow socket if arg0 != 16",
+                           "default allow\nkill socket if arg0 == 3 and arg1 == 4",
+                           "default allow\nkill ioctl if arg1 <= 9", "default allow\nkill openat if arg0 == AT_FDCWD"})
+    EXPECT_THAT(findings(compiled(std::string("arch x86_64\n") + open)), Contains(Field(&Finding::kind, "upper-half")))
+        << open;
+  EXPECT_THAT(findings(compiled("arch x86_64\ndefault allow\nkill socket if arg0 == 16")),
+              Contains(Field(&Finding::message, HasSubstr("socket with arg0 = 0x100000010"))));
+  for (const char* closed :
+       {"default allow\nkill socket if arg0:32 == 16", "default kill\nallow socket if arg0 == 16",
+        "default allow\nkill mmap if arg1 == 16", "default kill\nallow openat if arg0 == AT_FDCWD"})
+    EXPECT_THAT(findings(compiled(std::string("arch x86_64\n") + closed)),
+                Not(Contains(Field(&Finding::kind, "upper-half"))))
+        << closed;
+}
+
+TEST(Audit, JudgesAllFiltersTogether) {
+  std::vector<cbpf::Checked> filters{compiled("arch x86_64\ndefault allow\nkill execveat"),
+                                     compiled("arch x86_64\ndefault allow\nerrno(1) execve")};
+  EXPECT_THAT(findings(filters[1]), Contains(Field(&Finding::kind, "family")));
+  EXPECT_THAT(audit(filters, Architecture::kX86_64), Not(Contains(Field(&Finding::kind, "family"))));
+  filters.push_back(compiled("arch x86_64\ndefault allow\nkill socket if arg0 == 16"));
+  EXPECT_THAT(audit(filters, Architecture::kX86_64),
+              Contains(testing::AllOf(Field(&Finding::kind, "upper-half"),
+                                      Field(&Finding::filters, testing::ElementsAre(std::size_t{2})))));
+  filters.push_back(compiled("arch x86_64\ndefault allow\nkill socket"));
+  EXPECT_THAT(audit(filters, Architecture::kX86_64), Not(Contains(Field(&Finding::kind, "upper-half"))));
+}
+
+// The most severe of all, and of equals the newest: as the kernel has it for this process.
+TEST(Seccomp, TheKernelTakesTheMostSevereAction) {
+  const char* actions[] = {"errno(1)", "errno(2)", "allow", "log", "trace(5)", "trap"};
+  for (const char* older : actions)
+    for (const char* newer : actions) {
+      const cbpf::Checked first = compiled(std::string("default allow\n") + older + " getppid");
+      const cbpf::Checked second = compiled(std::string("default allow\n") + newer + " getppid");
+      const std::vector<cbpf::Checked> filters{second, first};
+      const Outcome outcome = outcome_of(filters, {.number = SYS_getppid, .architecture = kX86Audit});
+      ASSERT_EQ(outcome.actions.size(), 1u);
+      const std::uint32_t kind = outcome.actions.front().value >> 16;
+      const std::uint32_t data = outcome.actions.front().value & 0xffff;
+      const pid_t child = ::fork();
+      if (child == 0) {
+        if (!install(first) || !install(second)) ::_exit(99);
+        const long made = ::syscall(SYS_getppid);
+        ::_exit(made >= 0 ? 100 : errno);
+      }
+      int status = 0;
+      ASSERT_EQ(::waitpid(child, &status, 0), child);
+      const int wanted = kind == 5 ? static_cast<int>(data) : kind == 0x7ff0 ? ENOSYS : 100;
+      if (kind == 3) EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) << older << " " << newer;
+      else EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == wanted) << older << " " << newer << " " << status;
+    }
 }
 
 TEST(Syscalls, NumbersAreThoseOfThisMachine) {

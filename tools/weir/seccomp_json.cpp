@@ -6,6 +6,9 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <weir/base/suggest.h>
+#include <weir/kernel/syscalls.h>
+
 #include "json_text.h"
 
 namespace weir::tool {
@@ -29,53 +32,77 @@ Result<std::string> text_of(const json& value, const std::string& where) {
   return value.get<std::string>();
 }
 
-Result<kernel::Action> action_of(const json& value, const std::string& where) {
-  WEIR_TRY(const std::string text, text_of(value, where));
-  return kernel::read_action(text);
+// With the path before the message.
+tl::unexpected<Error> fail_at(const std::string& where, Error error) {
+  error.message = fmt::format("{}: {}", where, error.message);
+  return fail(std::move(error));
 }
 
+Result<kernel::Action> action_of(const json& value, const std::string& where) {
+  WEIR_TRY(const std::string text, text_of(value, where));
+  Result<kernel::Action> action = kernel::read_action(text);
+  if (!action) return fail_at(where, std::move(action).error());
+  return action;
+}
+
+// A number, or text as in policies: "AF_INET", "0x10", "-100".
 Result<std::uint64_t> number_of(const json& object, const char* name, const std::string& where) {
-  if (!object.contains(name) || !object[name].is_number_unsigned())
-    return fail(fmt::format("{}: '{}' is no unsigned number", where, name));
-  return object[name].get<std::uint64_t>();
+  const std::string path = where + "." + name;
+  if (!object.contains(name)) return fail(path + " is missing");
+  const json& value = object[name];
+  if (value.is_number_unsigned()) return value.get<std::uint64_t>();
+  if (value.is_number_integer()) return static_cast<std::uint64_t>(value.get<std::int64_t>());
+  if (!value.is_string()) return fail(path + " is no whole number");
+  Result<std::uint64_t> number = kernel::read_number(value.get<std::string>());
+  if (!number) return fail_at(path, std::move(number).error());
+  return number;
 }
 
 Result<kernel::ArgumentTest> test_of(const json& value, const std::string& where) {
   WEIR_CHECK(only(value, {"arg", "op", "value", "mask"}, where));
   kernel::ArgumentTest test;
   WEIR_TRY(const std::uint64_t argument, number_of(value, "arg", where));
-  if (argument > 5) return fail(where + ": arguments are 0 to 5");
+  if (argument > 5) return fail(where + ".arg: arguments are 0 to 5");
   test.argument = static_cast<std::uint8_t>(argument);
   WEIR_TRY(test.value, number_of(value, "value", where));
   if (value.contains("mask")) {
     WEIR_TRY(test.mask, number_of(value, "mask", where));
   }
-  WEIR_TRY(const std::string op, text_of(value.value("op", json()), where + ": 'op'"));
+  WEIR_TRY(const std::string op, text_of(value.value("op", json()), where + ".op"));
   for (int i = 0; i < 6; ++i) {
     test.comparison = static_cast<kernel::Comparison>(i);
     if (kernel::name_of(test.comparison) == op) return test;
   }
-  return fail(fmt::format("{}: unknown comparison '{}'", where, op), {}, "one of == != < <= > >=");
+  return fail(fmt::format("{}.op: unknown comparison '{}'", where, op), {}, "one of == != < <= > >=");
 }
 
 Result<kernel::Rule> rule_of(const json& value, const std::string& where) {
   WEIR_CHECK(only(value, {"action", "syscalls", "any_of"}, where));
   kernel::Rule rule;
-  WEIR_TRY(rule.action, action_of(value.value("action", json()), where + ": 'action'"));
+  WEIR_TRY(rule.action, action_of(value.value("action", json()), where + ".action"));
   const json calls = value.value("syscalls", json());
-  if (!calls.is_array() || calls.empty()) return fail(where + ": 'syscalls' is no list of names");
-  for (const json& one : calls) {
-    WEIR_TRY(std::string name, text_of(one, where + ": a system call"));
-    if (kernel::find_syscall(name) == nullptr) return fail(fmt::format("{}: unknown system call '{}'", where, name));
+  if (!calls.is_array() || calls.empty()) return fail(where + ".syscalls is no list of names");
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    const std::string at = fmt::format("{}.syscalls[{}]", where, i);
+    WEIR_TRY(std::string name, text_of(calls[i], at));
+    if (kernel::find_syscall(name) == nullptr) {
+      std::vector<std::string_view> known;
+      for (const kernel::Syscall& call : kernel::syscalls()) known.push_back(call.name);
+      return fail(fmt::format("{}: unknown system call '{}'", at, name), {}, did_you_mean(name, known));
+    }
     rule.syscalls.push_back(std::move(name));
   }
   if (!value.contains("any_of")) return rule;
-  if (!value["any_of"].is_array()) return fail(where + ": 'any_of' is no list");
-  for (const json& all : value["any_of"]) {
-    if (!all.is_array() || all.empty()) return fail(where + ": 'any_of' is a list of lists of tests");
+  const json& any_of = value["any_of"];
+  if (!any_of.is_array()) return fail(where + ".any_of is no list");
+  if (any_of.empty())
+    return fail(where + ".any_of is empty: none of no tests holds", {}, "a rule without 'any_of' always fits");
+  for (std::size_t i = 0; i < any_of.size(); ++i) {
+    const std::string at = fmt::format("{}.any_of[{}]", where, i);
+    if (!any_of[i].is_array() || any_of[i].empty()) return fail(at + " is no list of tests, or empty");
     std::vector<kernel::ArgumentTest> tests;
-    for (const json& one : all) {
-      WEIR_TRY(const kernel::ArgumentTest test, test_of(one, where + ": a test"));
+    for (std::size_t j = 0; j < any_of[i].size(); ++j) {
+      WEIR_TRY(const kernel::ArgumentTest test, test_of(any_of[i][j], fmt::format("{}[{}]", at, j)));
       tests.push_back(test);
     }
     rule.any_of.push_back(std::move(tests));
@@ -91,7 +118,9 @@ Result<kernel::Policy> policy_from_json(const std::string& text) {
     whole = json::parse(text);
   } catch (const json::parse_error& error) {
     const auto at = static_cast<std::uint32_t>(error.byte > 0 ? error.byte - 1 : 0);
-    return fail("this is no JSON", Span{at, at});
+    return fail(
+        at >= text.size() ? "this is no JSON: it ends too early" : "this is no JSON: something else belongs here",
+        Span{at, at});
   }
   WEIR_CHECK(only(whole, {"version", "architectures", "default", "mismatch", "rules"}, "the policy"));
   if (whole.contains("version") && whole["version"] != 1) return fail("the policy's version is not 1");
@@ -113,9 +142,11 @@ Result<kernel::Policy> policy_from_json(const std::string& text) {
   }
   if (!whole.contains("rules") || !whole["rules"].is_array()) return fail("'rules' is missing, or no list");
   for (std::size_t i = 0; i < whole["rules"].size(); ++i) {
-    WEIR_TRY(kernel::Rule rule, rule_of(whole["rules"][i], fmt::format("rule {}", i)));
+    WEIR_TRY(kernel::Rule rule, rule_of(whole["rules"][i], fmt::format("rules[{}]", i)));
     policy.rules.push_back(std::move(rule));
   }
+  if (!whole.contains("default") && policy.rules.empty())
+    return fail("the policy says nothing: it would kill at every call", {}, "write 'default', or rules");
   return policy;
 }
 

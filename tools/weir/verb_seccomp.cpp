@@ -1,4 +1,5 @@
 // weir seccomp: policies compiled, run around a command, and filters explained and audited.
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -107,15 +108,30 @@ Result<cbpf::Program> read_any_program(const std::string& text) {
   return cbpf::Program(std::move(code));
 }
 
+// Whether a text that is no program is meant as a policy: JSON, or a line begins as policies' lines do.
+bool looks_like_policy(const std::string& text) {
+  if (is_json(text)) return true;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    const std::string_view line = std::string_view(text).substr(at, end - at);
+    const std::size_t first = line.find_first_not_of(" \t\r");
+    if (first != std::string_view::npos && line[first] != '#') {
+      const std::string_view word = line.substr(first, line.find_first_of(" \t\r(", first) - first);
+      for (const std::string_view known : {"arch", "default", "mismatch", "kill", "kill-thread", "kill-process", "trap",
+                                           "errno", "notify", "trace", "log", "allow"})
+        if (word == known) return true;
+    }
+    at = end + 1;
+  }
+  return false;
+}
+
 // What the file says is a policy, not a program: its filter.
-std::optional<cbpf::Program> program_of_policy(const std::string& text) {
-  const std::size_t first = text.find_first_not_of(" \t\r\n");
-  const bool json = first != std::string::npos && text[first] == '{';
-  const Result<kernel::Policy> policy = json ? policy_from_json(text) : kernel::parse_policy(text);
-  if (!policy) return std::nullopt;
-  Result<kernel::CompiledPolicy> compiled = kernel::compile_policy(*policy);
-  if (!compiled) return std::nullopt;
-  return compiled->program.program();
+Result<cbpf::Program> program_of_policy(const std::string& file, const std::string& text) {
+  WEIR_TRY(const kernel::Policy policy, is_json(text) ? policy_from_json(text) : kernel::parse_policy(text));
+  WEIR_TRY(const kernel::CompiledPolicy compiled, kernel::compile_policy(policy));
+  report_warnings(compiled.warnings, file, text);
+  return compiled.program.program();
 }
 
 // Filters to look at: of a file, or all of a process.
@@ -140,8 +156,7 @@ std::optional<std::vector<cbpf::Checked>> read_filters(const Options& options, i
       return std::nullopt;
     }
     Result<cbpf::Program> program = read_any_program(*text);
-    if (!program)
-      if (std::optional<cbpf::Program> made = program_of_policy(*text)) program = std::move(*made);
+    if (!program && looks_like_policy(*text)) program = program_of_policy(options.file, *text);
     if (!program) {
       status = report(in_file(program.error(), options.file), *text);
       return std::nullopt;
@@ -192,6 +207,22 @@ void warn_of_execve(const cbpf::Checked& program) {
                     .hint = "let execve through"});
 }
 
+// What only a tracer or a listener answers.
+void warn_of_listeners(const cbpf::Checked& program) {
+  bool notify = false;
+  bool trace = false;
+  for (const cbpf::Instruction& i : program.program()) {
+    if (i.opcode() != cbpf::Opcode::kRetK) continue;
+    notify = notify || (i.k & 0xffff0000) == 0x7fc00000;
+    trace = trace || (i.k & 0xffff0000) == 0x7ff00000;
+  }
+  for (const auto& [used, name] : {std::pair{notify, "notify"}, std::pair{trace, "trace"}})
+    if (used)
+      report(Diagnostic{.severity = Severity::kWarning,
+                        .message = fmt::format("nobody listens for '{}' here: its calls fail with ENOSYS", name),
+                        .hint = "use errno(N), or install the filter in a program that answers"});
+}
+
 int run_command(const Options& options) {
   int status = kYes;
   std::vector<std::string> command = options.command;
@@ -202,6 +233,7 @@ int run_command(const Options& options) {
   const std::optional<kernel::CompiledPolicy> compiled = compile(options.file, status);
   if (!compiled) return status;
   warn_of_execve(compiled->program);
+  warn_of_listeners(compiled->program);
   std::vector<char*> arguments;
   for (const std::string& one : command) arguments.push_back(const_cast<char*>(one.c_str()));
   arguments.push_back(nullptr);
@@ -270,7 +302,13 @@ int run_explain(const Options& options) {
       out +=
           (filters->size() > 1 ? fmt::format("filter {} of {}\n", i + 1, filters->size()) : "") + explained(summaries);
   }
-  if (options.json) out = json_line(nlohmann::json{{"version", 1}, {"filters", list}});
+  nlohmann::json whole{{"version", 1}, {"filters", list}};
+  if (filters->size() > 1) {
+    const auto together = kernel::explain(*filters);
+    if (options.json) whole["together"] = explained_json(together);
+    else out += fmt::format("all {} filters together\n", filters->size()) + explained(together);
+  }
+  if (options.json) out = json_line(whole);
   return print(out);
 }
 
@@ -287,12 +325,16 @@ int run_audit(const Options& options) {
   std::string out;
   nlohmann::json list = nlohmann::json::array();
   bool holes = false;
-  for (const cbpf::Checked& filter : *filters)
-    for (const kernel::Finding& finding : kernel::audit(filter, architecture)) {
-      holes = holes || finding.hole;
-      out += fmt::format("{}: {} [{}]\n", finding.hole ? "hole" : "note", finding.message, finding.kind);
-      list.push_back({{"hole", finding.hole}, {"kind", finding.kind}, {"message", finding.message}});
-    }
+  for (const kernel::Finding& finding : kernel::audit(*filters, architecture)) {
+    holes = holes || finding.hole;
+    std::vector<std::size_t> of;
+    for (const std::size_t index : finding.filters) of.push_back(index + 1);
+    const std::string which =
+        of.empty() ? std::string() : fmt::format(", filter{} {}", of.size() == 1 ? "" : "s", fmt::join(of, ", "));
+    out += fmt::format("{}: {} [{}{}]\n", finding.hole ? "hole" : "note", finding.message, finding.kind, which);
+    list.push_back({{"hole", finding.hole}, {"kind", finding.kind}, {"message", finding.message}});
+    if (filters->size() > 1) list.back()["filters"] = of;
+  }
   if (out.empty()) out = "no holes found\n";
   if (options.json) out = json_line(nlohmann::json{{"version", 1}, {"holes", holes}, {"findings", list}});
   const int printed = print(out);

@@ -5,6 +5,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,6 +27,22 @@ struct Outcome {
 
 // `program` must be checked for Target::kSeccomp.
 Outcome outcome_of(const cbpf::Checked& program, std::uint32_t audit_architecture, std::uint32_t number);
+
+// The same with some halves of arguments known: word 2 * i is the lower half of argument i, word 2 * i + 1 the upper.
+struct CallPattern {
+  std::uint32_t number = 0;
+  std::uint32_t architecture = 0;  // AUDIT_ARCH_*
+  std::optional<std::uint32_t> halves[12]{};
+};
+Outcome outcome_of(const cbpf::Checked& program, const CallPattern& pattern);
+
+// All filters of a process: the kernel runs each and takes the most severe action, and of equals the newest filter's.
+// `filters`: the newest first. All combinations of their actions count, also where the arguments exclude one.
+Outcome outcome_of(std::span<const cbpf::Checked> filters, const CallPattern& pattern);
+
+// The numbers that the program holds against the lower half of an argument of this call, in comparisons and masks.
+std::vector<std::uint32_t> numbers_held_against(const cbpf::Checked& program, std::uint32_t audit_architecture,
+                                                std::uint32_t number, unsigned argument);
 
 // "allow", or "allow or errno(EPERM), by arg1".
 std::string write_outcome(const Outcome& outcome);
@@ -48,13 +66,20 @@ struct ArchitectureSummary {
   std::vector<Group> groups{};  // calls whose outcome differs from `unnamed`, by outcome
 };
 std::vector<ArchitectureSummary> explain(const cbpf::Checked& program);
+std::vector<ArchitectureSummary> explain(std::span<const cbpf::Checked> filters);  // together
 
 struct Finding {
-  bool hole = true;    // false: a remark
-  std::string kind{};  // "x32", "architecture", "open-default", "io_uring", "clone3", "unknown-action"
+  bool hole = true;  // false: a remark
+  // "x32", "architecture", "open-default", "io_uring", "clone3", "namespaces", "family", "multiplexer", "upper-half",
+  // "unknown-action"
+  std::string kind{};
   std::string message{};
+  // The filters that have it, when there are several: their indices.
+  std::vector<std::size_t> filters{};
 };
 // For a process of this architecture.
 std::vector<Finding> audit(const cbpf::Checked& program, Architecture architecture);
+// For a process with several filters, the newest first: a hole is what all of them leave open.
+std::vector<Finding> audit(std::span<const cbpf::Checked> filters, Architecture architecture);
 
 }  // namespace weir::kernel

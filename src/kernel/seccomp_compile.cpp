@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -143,7 +145,10 @@ class PolicyCompiler {
     if (!checked) {
       Error error = std::move(checked).error();
       if (error.code == ErrorCode::kLimit)
-        error.hint = "a policy this long does not fit in one filter; split it in two";
+        error.hint =
+            "a filter has at most 4096 instructions; tests of argN:32 are the shortest, and 'weir seccomp run' may "
+            "stand "
+            "in another: split the policy in two";
       return fail(std::move(error));
     }
     return CompiledPolicy{std::move(*checked), std::move(warnings_)};
@@ -245,6 +250,7 @@ class PolicyCompiler {
   void add_tests_of_arguments() {
     for (const auto& [index, label] : tests_) {
       code_.bind(label);
+      held_word_.reset();
       for (const auto& [rule, action] : behaviours_[index].cases) add_case(*rule, action);
       code_.emit(Opcode::kRetK, behaviours_[index].last.value);
     }
@@ -260,11 +266,15 @@ class PolicyCompiler {
       }
       code_.emit(Opcode::kRetK, action.value);
       code_.bind(failed);
+      // One test of a lower half fails with that half in A; a list of values needs one load.
+      if (all_of.size() != 1) held_word_.reset();
     }
   }
 
-  // Loads a half of an argument, masked.
+  // Loads a half of an argument, masked; not again when A holds it on every way to here.
   void load(std::uint8_t argument, bool high, std::uint64_t mask) {
+    const HeldWord word{argument, high, static_cast<std::uint32_t>(high ? mask >> 32 : mask)};
+    if (std::exchange(held_word_, word) == word) return;
     code_.emit(Opcode::kLdWordAbsolute, kArgumentsOffset + 8u * argument + (high ? 4 : 0));
     const auto half = static_cast<std::uint32_t>(high ? mask >> 32 : mask);
     if (half != 0xffffffff) code_.emit(Opcode::kAndK, half);
@@ -273,8 +283,37 @@ class PolicyCompiler {
   void add_test(const ArgumentTest& test, Label held, Label failed) {
     const auto high = static_cast<std::uint32_t>(test.value >> 32);
     const auto low = static_cast<std::uint32_t>(test.value);
+    if (test.mask >> 32 == 0) return add_lower_test(test, held, failed);
     const Label equal_high = code_.label();
+    held_word_.reset();
     load(test.argument, true, test.mask);
+    add_wide_test(test, high, low, equal_high, held, failed);
+    held_word_.reset();  // one way or the other half is in A
+  }
+
+  // The mask takes the upper half away.
+  void add_lower_test(const ArgumentTest& test, Label held, Label failed) {
+    const auto low = static_cast<std::uint32_t>(test.value);
+    const bool less = test.comparison == Comparison::kNotEqual || test.comparison == Comparison::kLess ||
+                      test.comparison == Comparison::kLessEqual;
+    if (test.value >> 32 != 0) {
+      held_word_.reset();
+      code_.jump(less ? held : failed);
+      return;
+    }
+    load(test.argument, false, test.mask);
+    switch (test.comparison) {
+      case Comparison::kEqual: code_.branch(Opcode::kJeqK, low, held, failed); return;
+      case Comparison::kNotEqual: code_.branch(Opcode::kJeqK, low, failed, held); return;
+      case Comparison::kGreater: code_.branch(Opcode::kJgtK, low, held, failed); return;
+      case Comparison::kGreaterEqual: code_.branch(Opcode::kJgeK, low, held, failed); return;
+      case Comparison::kLess: code_.branch(Opcode::kJgeK, low, failed, held); return;
+      case Comparison::kLessEqual: code_.branch(Opcode::kJgtK, low, failed, held); return;
+    }
+  }
+
+  void add_wide_test(const ArgumentTest& test, std::uint32_t high, std::uint32_t low, Label equal_high, Label held,
+                     Label failed) {
     switch (test.comparison) {
       case Comparison::kEqual: two_halves(test, high, low, Opcode::kJeqK, equal_high, held, failed); return;
       case Comparison::kNotEqual: two_halves(test, high, low, Opcode::kJeqK, equal_high, failed, held); return;
@@ -322,6 +361,13 @@ class PolicyCompiler {
   std::vector<Architecture> architectures_;
   LabelledCode code_;
   std::vector<Behaviour> behaviours_;
+  struct HeldWord {
+    std::uint8_t argument;
+    bool high;
+    std::uint32_t mask;
+    friend bool operator==(const HeldWord&, const HeldWord&) = default;
+  };
+  std::optional<HeldWord> held_word_;   // what A holds, when every way to here has loaded it
   std::map<std::size_t, Label> tests_;  // where a behaviour's tests of arguments begin
   Warnings warnings_;
 };

@@ -303,6 +303,17 @@ TEST(Policy, LongPoliciesStayShortToRun) {
   }
 }
 
+TEST(Policy, ListsOfLowerHalvesTakeOneLoad) {
+  std::string text = "arch x86_64\ndefault errno(1)\nallow ioctl if arg1:32 == 0";
+  for (int i = 1; i < 1500; ++i) text += " or arg1:32 == " + std::to_string(3 * i);
+  const cbpf::Checked program = compiled(text);
+  EXPECT_LT(program.program().size(), 3100u);
+  for (const std::uint32_t value : {0u, 3u, 4u, 4497u, 4498u, 4500u}) {
+    const SeccompCall call{.number = 16, .architecture = kX86Audit, .arguments = {0, value | 1ull << 40}};
+    EXPECT_EQ(run_filter(program, call) == kAllow, value % 3 == 0 && value < 4500) << value;
+  }
+}
+
 #if defined(__x86_64__)
 
 // Runs `body` in a child under a policy; gives its wait status.

@@ -76,6 +76,8 @@ Range range_of(const ArgumentTest& of, const Tests& tests) {
 
 // Whether no arguments satisfy all tests. False is no proof.
 bool contradict(const Tests& tests) {
+  constexpr std::size_t kMostTests = 256;  // the time is their square
+  if (tests.size() > kMostTests) return false;
   for (const ArgumentTest& one : tests) {
     if (range_of(one, tests).empty) return true;
     if (one.comparison != Comparison::kEqual) continue;
@@ -132,7 +134,7 @@ class Linter {
 
  private:
   static constexpr std::size_t kMostEarlier = 200;
-  static constexpr std::size_t kMostAlternatives = 500;
+  static constexpr std::size_t kMostAlternatives = 5000;
 
   void warn(const Rule& rule, std::string message, std::string hint = {}) {
     warnings_.push_back(Diagnostic{
@@ -164,9 +166,11 @@ class Linter {
   }
 
   // Whether an earlier rule decides for all calls that these tests fit.
-  static bool takes(const Rule& earlier, const Tests& tests) {
+  bool takes(const Rule& earlier, const Tests& tests) {
     if (earlier.any_of.empty()) return true;
-    if (earlier.any_of.size() > kMostAlternatives) return false;
+    const std::size_t cost = earlier.any_of.size() * (tests.size() + 1) * (tests.size() + 1);
+    if (cost > budget_) return false;
+    budget_ -= cost;
     return std::any_of(earlier.any_of.begin(), earlier.any_of.end(), [&](const Tests& all_of) {
       return std::all_of(all_of.begin(), all_of.end(), [&](const ArgumentTest& one) { return follows(one, tests); });
     });
@@ -283,6 +287,7 @@ class Linter {
   const Policy& policy_;
   std::span<const Architecture> architectures_;
   bool wide_ = false;
+  std::size_t budget_ = 3'000'000;  // of proofs; a policy of thousands of conditions is not searched to the end
   std::map<std::string, std::vector<const Rule*>> earlier_;
   Warnings warnings_;
 };

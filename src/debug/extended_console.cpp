@@ -4,14 +4,15 @@
 // and step, the source line where the program has lines, the next instruction, and the registers, those that hold
 // addresses by what they point to.
 #include <weir/debug/extended_console.h>
+#include <weir/debug/extended_trace.h>
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 
 #include <fmt/format.h>
 
 #include <weir/base/suggest.h>
-#include <weir/ebpf/text.h>
 #include <weir/runtime/dump.h>
 
 #include "debug/commands.h"
@@ -40,29 +41,6 @@ std::optional<std::uint8_t> register_of(std::string_view text) {
   if (text.size() < 2 || text.front() != 'r') return std::nullopt;
   const auto number = number_of(text.substr(1));
   return number && *number <= 10 ? std::optional(static_cast<std::uint8_t>(*number)) : std::nullopt;
-}
-
-std::string instruction_at(const ebpf::Program& program, std::uint32_t slot) {
-  const auto& slots = program.instructions;
-  const ebpf::Instruction next = slot + 1 < slots.size() ? slots[slot + 1] : ebpf::Instruction{};
-  std::string text = ebpf::write_instruction(slots[slot], next);
-  const ebpf::MapReference* reference = program.map_reference(slot);
-  if (reference != nullptr && reference->map < program.maps.size())
-    text = fmt::format("r{} = map[{}]{}", static_cast<unsigned>(slots[slot].dst), program.maps[reference->map].name,
-                       slots[slot].src == ebpf::kPseudoMapValue ? fmt::format("[0]+{}", next.immediate) : "");
-  return text;
-}
-
-std::string source_text(const ebpf::SourceLine& line) {
-  return fmt::format("{}:{}{}{}", line.file, line.line, line.text.empty() ? "" : ": ", trim(line.text));
-}
-
-// The function that holds a slot, or empty.
-std::string function_of(const ebpf::Program& program, std::uint32_t slot) {
-  std::string name;
-  for (const ebpf::Function& function : program.functions)
-    if (function.instruction <= slot) name = function.name;
-  return name;
 }
 
 // The program that runs: after a tail call another than the session's.
@@ -101,13 +79,42 @@ std::string place_text(const ExtendedSession& session) {
   if (session.depth() > 0) out += fmt::format(", {} call{} deep", session.depth(), session.depth() == 1 ? "" : "s");
   out += "\n";
   if (const ebpf::SourceLine* line = program.line_of(outcome.instruction)) out += source_text(*line) + "\n";
-  out += fmt::format("=> {}: {}\n", outcome.instruction, instruction_at(program, outcome.instruction));
+  out += fmt::format("=> {}: {}\n", outcome.instruction, instruction_text(program, outcome.instruction));
   return out + registers_text(session);
+}
+
+std::string long_text(const ExtendedSession& session, std::uint64_t value) {
+  const std::string place = session.address_text(value);
+  return place.empty() ? fmt::format("0x{:x} ({})", value, static_cast<std::int64_t>(value)) : place;
+}
+
+// As the number that the bytes are on this machine.
+std::string bytes_text(const ExtendedSession& session, const std::vector<std::uint8_t>& bytes) {
+  std::uint64_t value = 0;
+  for (std::size_t i = 0; i < bytes.size() && i < 8; ++i) {
+    const std::size_t at = std::endian::native == std::endian::little ? bytes.size() - 1 - i : i;
+    value = value << 8 | bytes[at];
+  }
+  if (bytes.empty()) return "not there";
+  return bytes.size() == 8 ? long_text(session, value) : fmt::format("0x{:x} ({})", value, value);
+}
+
+std::string watch_text(const ExtendedWatch& watch) {
+  return watch.reg ? fmt::format("r{}", *watch.reg) : fmt::format("{} {}", watch.place, watch.size);
+}
+
+std::string watch_stop_text(const ExtendedSession& session, const ExtendedStop& stop) {
+  for (const ExtendedWatch& watch : session.watches())
+    if (watch.number == stop.number)
+      return fmt::format("watch {}: {} was {}, is {}\n", watch.number, watch_text(watch),
+                         bytes_text(session, watch.before), bytes_text(session, watch.value));
+  return {};
 }
 
 std::string stop_text(const ExtendedSession& session, const ExtendedStop& stop) {
   std::string out;
   if (stop.reason == Reason::kBreakpoint) out = fmt::format("breakpoint {}\n", stop.number);
+  if (stop.reason == Reason::kWatch) out = watch_stop_text(session, stop);
   if (stop.reason == Reason::kStart) return "the run begins less far back\n";
   for (const std::string& line : session.has_ended() ? session.printed() : std::vector<std::string>())
     out += "printk: " + line + (!line.empty() && line.back() == '\n' ? "" : "\n");
@@ -204,7 +211,7 @@ struct ExtendedCommands {
       std::string out;
       for (const ExtendedBreakpoint& each : session.breakpoints())
         out += fmt::format("{}: before {}: {}{}\n", each.number, each.instruction,
-                           instruction_at(session.program(), each.instruction),
+                           instruction_text(session.program(), each.instruction),
                            each.condition ? fmt::format(" if r{} {} 0x{:x}", each.condition->reg,
                                                         each.condition->operation, each.condition->value)
                                           : "");
@@ -220,13 +227,78 @@ struct ExtendedCommands {
       condition = *read;
     }
     const std::uint32_t number = session.add_breakpoint(*slot, condition);
-    return say(fmt::format("breakpoint {} before {}: {}\n", number, *slot, instruction_at(session.program(), *slot)));
+    return say(fmt::format("breakpoint {} before {}: {}\n", number, *slot, instruction_text(session.program(), *slot)));
   }
   static Reply remove(ExtendedConsole& console, std::string_view arguments) {
     const auto number = number_of(arguments);
-    if (!number || *number > UINT32_MAX || !console.session().remove_breakpoint(static_cast<std::uint32_t>(*number)))
-      return refuse({.message = fmt::format("there is no breakpoint '{}'", arguments)});
+    if (!number || *number > UINT32_MAX || !console.session().remove_stop(static_cast<std::uint32_t>(*number)))
+      return refuse({.message = fmt::format("there is no breakpoint or watch '{}'", arguments)});
     return {};
+  }
+
+  // A register, or memory at a place: "r1", "fp-8 4".
+  static Reply watch(ExtendedConsole& console, std::string_view arguments) {
+    ExtendedSession& session = console.session();
+    if (arguments.empty()) {
+      std::string out;
+      for (const ExtendedWatch& each : session.watches())
+        out += fmt::format("{}: {} = {}\n", each.number, watch_text(each), bytes_text(session, session.current(each)));
+      return say(out.empty() ? "nothing is watched\n" : out);
+    }
+    const std::string_view what = take_word(arguments);
+    if (const auto reg = register_of(what); reg && arguments.empty())
+      return say(fmt::format("watch {}: {}\n", session.add_watch(*reg), what));
+    std::uint64_t size = 0;
+    const Result<std::uint64_t> address = place_and_size(session, what, arguments, size);
+    if (!address) return refuse(address.error());
+    const auto number = session.add_watch(*address, static_cast<std::uint32_t>(size));
+    if (!number)
+      return refuse({.message = fmt::format("'{}' is nothing that can be watched", what),
+                     .hint = "a register, or memory of the packet, the context, the stack or a map's value"});
+    return say(fmt::format("watch {}: {}\n", *number, watch_text(session.watches().back())));
+  }
+  // A register, or a number in memory.
+  static Reply print(ExtendedConsole& console, std::string_view arguments) {
+    const ExtendedSession& session = console.session();
+    if (arguments.empty()) return refuse({.message = "print what?", .hint = "print r1, print packet+12 2, print fp-8"});
+    const std::string_view what = take_word(arguments);
+    if (const auto reg = register_of(what); reg && arguments.empty())
+      return say(fmt::format("{} = {}\n", what, long_text(session, session.registers()[*reg])));
+    std::uint64_t size = 0;
+    const Result<std::uint64_t> address = place_and_size(session, what, arguments, size);
+    if (!address) return refuse(address.error());
+    const std::vector<std::uint8_t> bytes = session.read(*address, size);
+    if (bytes.size() < size) return refuse({.message = "the program may not read there"});
+    return say(fmt::format("{} = {}\n", what, bytes_text(session, bytes)));
+  }
+  static Result<std::uint64_t> place_and_size(const ExtendedSession& session, std::string_view place,
+                                              std::string_view bytes, std::uint64_t& size) {
+    const auto number = bytes.empty() ? std::optional<std::uint64_t>(8) : number_of(bytes);
+    if (!number || (*number != 1 && *number != 2 && *number != 4 && *number != 8))
+      return fail(fmt::format("'{}' is no size: 1, 2, 4 or 8 bytes", bytes));
+    size = *number;
+    return address_of(session, place);
+  }
+  // To the next source line, into functions that are called.
+  static Reply line(ExtendedConsole& console, std::string_view) {
+    ExtendedSession& session = console.session();
+    if (session.program().lines.empty()) return refuse({.message = "the program has no source lines"});
+    return say(stop_text(session, session.next_line()));
+  }
+  // The lines around, as far as the program tells them.
+  static Reply list(ExtendedConsole& console, std::string_view) {
+    const ExtendedSession& session = console.session();
+    const ebpf::Program& program = active_program(session);
+    const ebpf::SourceLine* here = program.line_of(session.instruction());
+    if (here == nullptr) return refuse({.message = "no source line is known here"});
+    std::map<std::uint32_t, std::string> lines;
+    for (const ebpf::SourceLine& each : program.lines)
+      if (each.file == here->file && each.line + 5 >= here->line && each.line <= here->line + 5)
+        lines[each.line] = each.text;
+    std::string out = here->file + "\n";
+    for (const auto& [number, text] : lines)
+      out += fmt::format("{} {:>4}: {}\n", number == here->line ? "=>" : "  ", number, text);
+    return say(out);
   }
 
   static Reply registers(ExtendedConsole& console, std::string_view) {
@@ -310,7 +382,7 @@ struct ExtendedCommands {
         out += "; " + source_text(*line) + "\n";
       shown = line;
       out += fmt::format("{} {:>4}: {}\n", !session.has_ended() && session.instruction() == i ? "=>" : "  ", i,
-                         instruction_at(program, i));
+                         instruction_text(program, i));
       if (program.instructions[i].code == ebpf::kWideCode) ++i;
     }
     return say(out);
@@ -326,11 +398,16 @@ const std::vector<ExtendedCommands::Command>& ExtendedCommands::all() {
       {"step", "[n]", "one instruction, or n", C::step},
       {"breakpoint", "[PLACE [if rN OP n]]", "stop before an instruction, a function, or a line (:12); lists without",
        C::breakpoint},
+      {"watch", "[PLACE [bytes]]", "stop when a register or 1, 2, 4, 8 bytes of memory change; lists without",
+       C::watch},
+      {"print", "PLACE [bytes]", "a register, or a number in memory: r1, packet+12 2, fp-8", C::print},
+      {"line", "", "to the next source line", C::line},
+      {"list", "", "the source around", C::list},
       {"back", "[n]", "one instruction back, or n, over packets too", C::back},
       {"continue", "", "to the next breakpoint, fault, or the end of the run", C::go_on},
       {"run", "", "the same", C::go_on},
       {"select", "n", "begin at packet n, counted from 1, with fresh maps", C::select},
-      {"delete", "n", "remove a breakpoint", C::remove},
+      {"delete", "n", "remove a breakpoint or a watch", C::remove},
       {"registers", "", "all registers", C::registers},
       {"stack", "", "the functions that are active, and what is not 0 in their frames", C::stack},
       {"memory", "PLACE [bytes]", "memory at a register, fp-16, packet+14, context, a number", C::memory},

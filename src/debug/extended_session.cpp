@@ -133,7 +133,9 @@ void ExtendedSession::begin_packet() {
 bool ExtendedSession::select(std::uint32_t packet_number) {
   if (packet_number == 0 || packet_number > inputs_.packets.size()) return false;
   clocks_.clear();
-  return begin_run(packet_number - 1).has_value();
+  if (!begin_run(packet_number - 1)) return false;
+  refresh_watches();
+  return true;
 }
 
 // One instruction; at the end of a packet, the beginning of the next.
@@ -173,8 +175,9 @@ ExtendedStop ExtendedSession::step(std::uint64_t steps) {
     stop = advance();
     if (stop.reason != Reason::kStep) return stop;
     if (i + 1 == steps) break;
-    if (const ExtendedBreakpoint* breakpoint = hit()) return {Reason::kBreakpoint, breakpoint->number};
+    if (const auto stopped_here = stopped()) return *stopped_here;
   }
+  refresh_watches();
   return stop;
 }
 
@@ -183,6 +186,7 @@ ExtendedStop ExtendedSession::back(std::uint64_t steps) {
   const std::uint64_t wanted = total_ - steps;
   if (const Status status = begin_run(run_start_); !status) return {Reason::kStart};
   while (total_ < wanted) advance();
+  refresh_watches();
   return {Reason::kStep};
 }
 
@@ -190,7 +194,21 @@ ExtendedStop ExtendedSession::go_on() {
   for (;;) {
     const ExtendedStop stop = advance();
     if (stop.reason == Reason::kFault || stop.reason == Reason::kRunEnd) return stop;
-    if (const ExtendedBreakpoint* breakpoint = hit()) return {Reason::kBreakpoint, breakpoint->number};
+    if (const auto stopped_here = stopped()) return *stopped_here;
+  }
+}
+
+ExtendedStop ExtendedSession::next_line() {
+  const auto line_here = [&] {
+    const ebpf::SourceLine* line = has_ended() ? nullptr : outcome().program->line_of(instruction());
+    return line != nullptr ? std::pair(line->file, line->line) : std::pair(std::string(), 0u);
+  };
+  const auto start = line_here();
+  for (;;) {
+    const ExtendedStop stop = advance();
+    if (stop.reason != Reason::kStep) return stop;
+    if (const auto stopped_here = stopped()) return *stopped_here;
+    if (const auto here = line_here(); here.second != 0 && here != start) return stop;
   }
 }
 
@@ -199,8 +217,10 @@ std::uint32_t ExtendedSession::add_breakpoint(std::uint32_t instruction, std::op
   return next_number_++;
 }
 
-bool ExtendedSession::remove_breakpoint(std::uint32_t number) {
-  return std::erase_if(breakpoints_, [&](const ExtendedBreakpoint& each) { return each.number == number; }) != 0;
+bool ExtendedSession::remove_stop(std::uint32_t number) {
+  return std::erase_if(breakpoints_, [&](const ExtendedBreakpoint& each) { return each.number == number; }) +
+             std::erase_if(watches_, [&](const ExtendedWatch& each) { return each.number == number; }) !=
+         0;
 }
 
 ByteSpan ExtendedSession::packet() const {
@@ -218,7 +238,8 @@ std::string ExtendedSession::address_text(std::uint64_t value) const {
                        signed_offset(static_cast<std::int64_t>(value - frame - up * ebpf::kStackSize)));
   }
   const ByteSpan bytes = packet();
-  if (!bytes.empty() && value - packet_address() <= bytes.size())
+  // Programs point beyond a packet's end before they compare with it.
+  if (!bytes.empty() && value - packet_address() <= (buffer_ ? bytes.size() + 4096 : bytes.size()))
     return (buffer_ ? "packet" : "memory") + signed_offset(static_cast<std::int64_t>(value - packet_address()));
   if (buffer_ && value - context_address() < run_.regions[0].size)
     return "context" + signed_offset(static_cast<std::int64_t>(value - context_address()));

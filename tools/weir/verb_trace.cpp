@@ -17,6 +17,7 @@
 #include "json_text.h"
 #include "program_input.h"
 #include "terminal.h"
+#include "trace_extended.h"
 #include "verbs.h"
 
 namespace weir::tool {
@@ -25,6 +26,9 @@ namespace {
 struct Options {
   std::vector<std::string> arguments;
   std::string program;
+  std::string extended;
+  std::string name;
+  std::string memory;
   std::uint32_t packet = 1;
   LanguageFlags language;
   bool json = false;
@@ -127,7 +131,22 @@ int show(const Options& options, const Subject& subject, const std::vector<debug
   return print(out);
 }
 
+int run_extended(const Options& options) {
+  if (!options.program.empty()) return report({.code = ErrorCode::kUsage, .message = "give one program only"});
+  if (options.arguments.size() > 1)
+    return report({.code = ErrorCode::kUsage,
+                   .message = "one capture is enough",
+                   .hint = "weir trace -X prog.o in.pcap --packet 3"});
+  return trace_extended({.file = options.extended,
+                         .name = options.name,
+                         .capture = options.arguments.empty() ? "" : options.arguments.front(),
+                         .memory = options.memory,
+                         .packet = options.packet,
+                         .json = options.json});
+}
+
 int run(const Options& options) {
+  if (!options.extended.empty()) return run_extended(options);
   std::vector<std::string> arguments = options.arguments;
   const std::size_t wanted = options.program.empty() ? 2 : 1;
   if (arguments.size() != wanted)
@@ -174,8 +193,14 @@ int run(const Options& options) {
 void add_trace(CLI::App& app, int& status) {
   const auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("trace", "tell why a packet did or did not match");
-  verb->add_option("arguments", options->arguments, "EXPRESSION FILE")->expected(0, -1);
+  verb->add_option("arguments", options->arguments, "EXPRESSION FILE; with a program FILE alone")->expected(0, -1);
   verb->add_option("-p,--program", options->program, "trace the program in this file instead of an expression");
+  verb->add_option("-X,--extended", options->extended,
+                   "trace the extended program in this file: an ELF object, assembler text or numbers");
+  verb->add_option("--name", options->name, "with -X: the program of this name or section; else the first")
+      ->needs("--extended");
+  verb->add_option("--mem", options->memory, "with -X: memory or one packet, the bytes of this file")
+      ->needs("--extended");
   verb->add_option("-n,--packet", options->packet, "the number of the packet, from 1")
       ->check(CLI::Range(1u, 0xffffffffu))
       ->capture_default_str();

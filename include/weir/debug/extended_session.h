@@ -43,10 +43,25 @@ struct ExtendedBreakpoint {
   std::optional<ExtendedCondition> condition{};
 };
 
+// A register, or memory by what it belongs to, so that it is found again when time has gone back.
+struct ExtendedWatch {
+  std::uint32_t number = 0;  // of breakpoints and watches together
+  std::optional<std::uint8_t> reg{};
+  std::string place{};  // "fp-8", "packet+12", "counts[07 00 00 00]"
+  std::uint32_t size = 0;
+  enum class Base : std::uint8_t { kPacket, kContext, kStack, kMap } base = Base::kPacket;
+  std::int64_t offset = 0;             // from the base; kStack: from the frame pointer of the first function
+  std::size_t map = 0;                 // kMap
+  std::vector<std::uint8_t> key{};     // kMap
+  std::vector<std::uint8_t> value{};   // as last seen; empty: it was not there
+  std::vector<std::uint8_t> before{};  // before it changed
+};
+
 struct ExtendedStop {
   enum class Reason : std::uint8_t {
     kStep,        // all steps were made
     kBreakpoint,  // before an instruction: `number`
+    kWatch,       // a watch's value has changed: `number`
     kPacketEnd,   // the program ended on the packet: outcome() says how; the next step begins the next packet
     kFault,       // the program did what it must not do: outcome()
     kRunEnd,      // the program ended on the last packet; the next step begins a new run
@@ -83,12 +98,18 @@ class ExtendedSession {
   bool select(std::uint32_t packet_number);
   ExtendedStop step(std::uint64_t steps);
   ExtendedStop back(std::uint64_t steps);
-  ExtendedStop go_on();  // to a breakpoint, a fault, or the end of the run
+  ExtendedStop go_on();      // to a breakpoint, a watch, a fault, or the end of the run
+  ExtendedStop next_line();  // to an instruction from another source line, or another stop
 
   // ---- stops ----
   std::uint32_t add_breakpoint(std::uint32_t instruction, std::optional<ExtendedCondition> condition);
-  bool remove_breakpoint(std::uint32_t number);
+  bool remove_stop(std::uint32_t number);  // a breakpoint or a watch
   const std::vector<ExtendedBreakpoint>& breakpoints() const { return breakpoints_; }
+  std::uint32_t add_watch(std::uint8_t reg);
+  // Nothing where the address belongs to nothing that lasts.
+  std::optional<std::uint32_t> add_watch(std::uint64_t address, std::uint32_t size);
+  const std::vector<ExtendedWatch>& watches() const { return watches_; }
+  std::vector<std::uint8_t> current(const ExtendedWatch& watch) const;  // its value now; empty: it is not there
 
   // ---- memory ----
   // What lies at an address: "fp-8", "packet+14", "context+4", "counts[07 00 00 00]+0", "map counts"; empty for
@@ -105,6 +126,8 @@ class ExtendedSession {
   void begin_packet();
   ExtendedStop advance();
   const ExtendedBreakpoint* hit() const;
+  std::optional<ExtendedStop> stopped();  // a breakpoint or a watch
+  void refresh_watches();
   static std::uint64_t clock(runtime::Invocation& run, std::uint64_t, std::uint64_t, std::uint64_t, std::uint64_t,
                              std::uint64_t);
 
@@ -122,6 +145,7 @@ class ExtendedSession {
   std::vector<std::uint64_t> clocks_;
   std::size_t next_clock_ = 0;
   std::vector<ExtendedBreakpoint> breakpoints_;
+  std::vector<ExtendedWatch> watches_;
   std::uint32_t next_number_ = 1;
   std::vector<std::string> printed_;
 };

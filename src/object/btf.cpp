@@ -104,7 +104,8 @@ class Parser {
       case BtfKind::kEnum64: return {name(u32(at)), 0, std::uint64_t{u32(at + 8)} << 32 | u32(at + 4), 0};
       case BtfKind::kPrototype: return {name(u32(at)), u32(at + 4), 0, 0};
       case BtfKind::kDataSection: return {{}, u32(at), u32(at + 4), u32(at + 8)};
-      default: return {name(u32(at)), u32(at + 4), flag ? u32(at + 8) & 0xffffff : u32(at + 8), 0};
+      default:
+        return {name(u32(at)), u32(at + 4), flag ? u32(at + 8) & 0xffffff : u32(at + 8), flag ? u32(at + 8) >> 24 : 0};
     }
   }
 

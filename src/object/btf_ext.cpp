@@ -18,12 +18,13 @@ std::optional<std::uint32_t> number_of(const Btf& btf, std::uint32_t id) {
   return array->elements;
 }
 
-Result<ebpf::MapDefinition> from_struct(const Btf& btf, std::string name, std::uint32_t type,
-                                        std::vector<ebpf::MapDefinition>& inner, int depth) {
+Result<BtfMap> from_struct(const Btf& btf, std::string name, std::uint32_t type, std::vector<BtfMap>& inner,
+                           int depth) {
   const BtfType* body = btf.type(btf.resolve(type));
   if (body == nullptr || body->kind != BtfKind::kStruct || depth > 1)
     return fail(fmt::format("map '{}' is not described by a struct", name));
-  ebpf::MapDefinition map{.name = std::move(name)};
+  BtfMap out{.definition = {.name = std::move(name)}};
+  ebpf::MapDefinition& map = out.definition;
   for (const BtfMember& member : body->members) {
     const std::optional<std::uint32_t> number = number_of(btf, member.type);
     const auto bad = [&] {
@@ -34,11 +35,12 @@ Result<ebpf::MapDefinition> from_struct(const Btf& btf, std::string name, std::u
       if (array == nullptr || array->kind != BtfKind::kArray) return bad();
       const BtfType* pointer = btf.type(btf.resolve(array->type));
       map.value_size = 4;
+      out.slots_at = member.value / 8;
       if (pointer == nullptr || pointer->kind != BtfKind::kPointer) return bad();
       const BtfType* target = btf.type(btf.resolve(pointer->type));
       if (target != nullptr && target->kind == BtfKind::kStruct) {
-        WEIR_TRY(ebpf::MapDefinition each, from_struct(btf, map.name + ".inner", pointer->type, inner, depth + 1));
-        map.inner = each.name;
+        WEIR_TRY(BtfMap each, from_struct(btf, map.name + ".inner", pointer->type, inner, depth + 1));
+        map.inner = each.definition.name;
         inner.push_back(std::move(each));
       }
       continue;
@@ -49,6 +51,7 @@ Result<ebpf::MapDefinition> from_struct(const Btf& btf, std::string name, std::u
       const auto size = btf.size_of(pointer->type);
       if (!size || *size > UINT32_MAX) return bad();
       (member.name == "key" ? map.key_size : map.value_size) = static_cast<std::uint32_t>(*size);
+      (member.name == "key" ? out.facts.key_type : out.facts.value_type) = pointer->type;
       continue;
     }
     std::uint32_t* field = member.name == "key_size"      ? &map.key_size
@@ -56,18 +59,21 @@ Result<ebpf::MapDefinition> from_struct(const Btf& btf, std::string name, std::u
                            : member.name == "max_entries" ? &map.max_entries
                            : member.name == "map_flags"   ? &map.flags
                                                           : nullptr;
-    if (member.name != "type" && field == nullptr) continue;  // pinning, numa_node, map_extra
+    if (member.name != "type" && member.name != "map_extra" && field == nullptr) continue;  // pinning, numa_node
     if (!number) return bad();
+    if (member.name == "map_extra") {
+      out.facts.extra = *number;
+      continue;
+    }
     if (field != nullptr) *field = *number;
     else map.type = static_cast<ebpf::MapType>(*number);
   }
-  return map;
+  return out;
 }
 
 }  // namespace
 
-Result<ebpf::MapDefinition> read_btf_map(const Btf& btf, const BtfType& variable,
-                                         std::vector<ebpf::MapDefinition>& inner) {
+Result<BtfMap> read_btf_map(const Btf& btf, const BtfType& variable, std::vector<BtfMap>& inner) {
   return from_struct(btf, std::string(variable.name), variable.type, inner, 0);
 }
 

@@ -10,9 +10,16 @@
 
 namespace weir::object {
 
-// The map that a variable of the section ".maps" describes; an inner map's definition is added to `inner`.
-Result<ebpf::MapDefinition> read_btf_map(const Btf& btf, const BtfType& variable,
-                                         std::vector<ebpf::MapDefinition>& inner);
+struct BtfMap {
+  ebpf::MapDefinition definition{};
+  MapFacts facts{};
+  std::optional<std::uint64_t> slots_at{};  // where in the variable the array `values` begins, in bytes
+};
+// The map that a variable of the section ".maps" describes; an inner map's is added to `inner`.
+Result<BtfMap> read_btf_map(const Btf& btf, const BtfType& variable, std::vector<BtfMap>& inner);
+
+// The table of types of the section .BTF as a kernel takes it; empty for the other byte order.
+std::vector<std::uint8_t> kernel_types(const Section& section, const Elf& elf, const Btf& btf);
 
 struct LineRecord {
   std::uint32_t slot = 0;  // in its section

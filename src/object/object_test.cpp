@@ -25,6 +25,11 @@ struct { __uint(type, 1); __uint(max_entries, 16); __type(key, u32); __type(valu
 struct { __uint(type, 3); __uint(max_entries, 2); __uint(key_size, 4); __uint(value_size, 4); } jumps SEC(".maps");
 struct { __uint(type, 12); __uint(max_entries, 2); __type(key, u32);
          __array(values, struct { __uint(type, 2); __uint(max_entries, 4); __type(key, u32); __type(value, u32); }); } outer SEC(".maps");
+struct small { __uint(type, 2); __uint(max_entries, 4); __type(key, u32); __type(value, u32); } small SEC(".maps");
+struct { __uint(type, 12); __uint(max_entries, 2); __type(key, u32); __array(values, struct small); } full SEC(".maps") = {.values = {[1] = &small}};
+int count(void *ctx);
+struct { __uint(type, 3); __uint(max_entries, 2); __uint(key_size, 4); __array(values, int(void *)); } chain SEC(".maps") = {.values = {[0] = (void *)&count}};
+struct { __uint(type, 30); __uint(max_entries, 8); __uint(value_size, 4); __uint(map_extra, 3); } sieve SEC(".maps");
 const volatile u32 limit = 7; u64 total = 5; u64 seen; static u32 hidden[3] = {1, 2, 3};
 static __attribute__((noinline)) u64 add(u64 a, u64 b) { total += a; return a * b + hidden[a & 1]; }
 SEC("xdp") int count(void *ctx) { u32 key = 3; u64 *value = lookup(&counts, &key); if (!value) return limit; *value += add(*value, seen++); return 2; }
@@ -50,6 +55,40 @@ std::vector<std::uint8_t> compiled(const std::string& flags) {
   if (status == 0) bytes = bytes_of(folder + "/object.o");
   std::filesystem::remove_all(folder);
   return bytes;
+}
+
+TEST(Object, SlotsThatAreFilledAndTypesForTheKernel) {
+  const std::vector<std::uint8_t> bytes = compiled("-g -target bpfel");
+  if (bytes.empty()) GTEST_SKIP() << "no clang for BPF";
+  const Result<Object> object = read(bytes);
+  ASSERT_TRUE(object) << render(object.error());
+  ASSERT_EQ(object->facts.size(), object->maps.size());
+  const auto index = [&](std::string_view name) {
+    for (std::size_t i = 0; i < object->maps.size(); ++i)
+      if (object->maps[i].name == name) return static_cast<std::uint32_t>(i);
+    return UINT32_MAX;
+  };
+  ASSERT_EQ(object->presets.size(), 2u);
+  for (const Preset& preset : object->presets) {
+    if (preset.program.empty()) {
+      EXPECT_EQ(preset.map, index("full"));
+      EXPECT_EQ(preset.slot, 1u);
+      EXPECT_EQ(preset.inner, index("small"));
+    } else {
+      EXPECT_EQ(preset.map, index("chain"));
+      EXPECT_EQ(preset.program, "count");
+    }
+  }
+  EXPECT_EQ(object->facts[index("sieve")].extra, 3u);
+  EXPECT_NE(object->facts[index("counts")].value_type, 0u);
+  if (std::endian::native != std::endian::little) return;
+  // Sections have their sizes now, and the table is still one.
+  const Result<Btf> types = Btf::parse(object->kernel_types, std::endian::native);
+  ASSERT_TRUE(types);
+  ASSERT_EQ(types->size(), object->btf->size());
+  const std::uint32_t data = object->facts[index(".data")].value_type;
+  ASSERT_NE(data, 0u);
+  EXPECT_EQ(types->type(data)->size, object->maps[index(".data")].value_size);
 }
 
 TEST(Object, ReadsWhatClangWrites) {

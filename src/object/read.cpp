@@ -36,6 +36,11 @@ bool is_variables(const Section& section) {
          (starts(".data") || starts(".rodata") || starts(".bss"));
 }
 
+struct SlotMap {  // where the slots of a map's `values` lie in their section
+  std::uint64_t begin = 0, end = 0;
+  std::uint32_t map = 0;
+};
+
 class ObjectReader {
  public:
   explicit ObjectReader(Elf elf) : elf_(std::move(elf)) { object_.order = elf_.order; }
@@ -50,6 +55,9 @@ class ObjectReader {
                       strnlen(reinterpret_cast<const char*>(license->bytes.data()), license->bytes.size()));
     const bool only_text =
         std::none_of(pieces_.begin(), pieces_.end(), [&](const Piece& piece) { return is_program(piece, false); });
+    std::stable_sort(pieces_.begin(), pieces_.end(), [](const Piece& a, const Piece& b) {
+      return std::pair(a.section, a.first) < std::pair(b.section, b.first);
+    });
     for (const Piece& piece : pieces_) {
       if (!is_program(piece, only_text)) continue;
       WEIR_TRY(ebpf::Program program, link(piece));
@@ -70,6 +78,7 @@ class ObjectReader {
     const Section* section = elf_.find(".BTF");
     if (section == nullptr) return {};
     WEIR_TRY(object_.btf, Btf::parse(section->bytes, elf_.order, section->offset));
+    object_.kernel_types = kernel_types(*section, elf_, *object_.btf);
     if (const Section* more = elf_.find(".BTF.ext")) {
       WEIR_TRY(lines_, read_lines(*more, elf_.order, *object_.btf, object_.needs_core));
     }
@@ -112,12 +121,13 @@ class ObjectReader {
     const std::optional<std::uint32_t> id =
         object_.btf ? object_.btf->find(BtfKind::kDataSection, ".maps") : std::nullopt;
     if (!id) return bad_at(section.offset, "the maps have no BTF", "compile with -g");
-    std::vector<ebpf::MapDefinition> inner;
+    std::vector<BtfMap> inner;
+    std::vector<SlotMap> slots;
     for (const BtfMember& member : object_.btf->type(*id)->members) {
       const BtfType* variable = object_.btf->type(member.type);
       if (variable == nullptr || variable->kind != BtfKind::kVariable)
         return bad_at(section.offset, "the BTF of the maps names no variables");
-      Result<ebpf::MapDefinition> map = read_btf_map(*object_.btf, *variable, inner);
+      Result<BtfMap> map = read_btf_map(*object_.btf, *variable, inner);
       if (!map) return bad_at(section.offset, map.error().message);
       // BTF's offsets are filled in by loaders: the symbol tells the place.
       const auto symbol = std::find_if(elf_.symbols.begin(), elf_.symbols.end(), [&](const Symbol& each) {
@@ -125,9 +135,44 @@ class ObjectReader {
       });
       if (symbol == elf_.symbols.end())
         return bad_at(section.offset, fmt::format("map '{}' has no symbol", variable->name));
-      add_map({index, symbol->value}, std::move(*map));
+      if (map->slots_at)
+        slots.push_back({symbol->value + *map->slots_at, symbol->value + std::max(symbol->size, *map->slots_at),
+                         static_cast<std::uint32_t>(object_.maps.size())});
+      add_map({index, symbol->value}, std::move(map->definition), map->facts);
     }
-    for (ebpf::MapDefinition& each : inner) object_.maps.push_back(std::move(each));
+    for (BtfMap& each : inner) {
+      object_.maps.push_back(std::move(each.definition));
+      object_.facts.push_back(each.facts);
+    }
+    return presets(index, slots);
+  }
+
+  // Relocations of the section of maps: what stands in the slots of `values`.
+  Status presets(std::size_t index, const std::vector<SlotMap>& slots) {
+    const Section& section = elf_.sections[index];
+    WEIR_TRY(const std::vector<Relocation> relocations, elf_.relocations(index));
+    for (const Relocation& relocation : relocations) {
+      const auto of = std::find_if(slots.begin(), slots.end(), [&](const SlotMap& each) {
+        return relocation.offset >= each.begin && relocation.offset < each.end;
+      });
+      if (of == slots.end() || (relocation.offset - of->begin) % 8 != 0 || relocation.offset + 8 > section.bytes.size())
+        return bad_at(relocation.place, "a relocation of the maps is in no slot of a map's values");
+      const Symbol& symbol = elf_.symbols[relocation.symbol];
+      Preset preset{.map = of->map, .slot = static_cast<std::uint32_t>((relocation.offset - of->begin) / 8)};
+      const std::uint64_t addend = load<std::uint64_t>(section.bytes.data() + relocation.offset, elf_.order);
+      const auto inner = map_at_.find({symbol.section, symbol.value + addend});
+      if (inner != map_at_.end()) preset.inner = inner->second;
+      else if (symbol.section < elf_.sections.size() && (elf_.sections[symbol.section].flags & SHF_EXECINSTR) != 0)
+        preset.program = std::string(symbol.name);
+      else
+        return bad_at(relocation.place, fmt::format("'{}', in a slot of map '{}', is neither a map nor a program",
+                                                    symbol.name, object_.maps[of->map].name));
+      const bool of_programs = object_.maps[of->map].type == ebpf::MapType::kProgArray;
+      if (of_programs == preset.program.empty())
+        return bad_at(relocation.place,
+                      fmt::format("'{}' does not belong into map '{}'", symbol.name, object_.maps[of->map].name));
+      object_.presets.push_back(std::move(preset));
+    }
     return {};
   }
 
@@ -141,10 +186,13 @@ class ObjectReader {
                             .max_entries = 1};
     if (section.name.substr(0, 7) == ".rodata") map.flags = kReadOnlyProgram;
     map.contents.assign(section.bytes.begin(), section.bytes.end());
-    add_map({index, 0}, std::move(map));
+    MapFacts facts;
+    if (object_.btf) facts.value_type = object_.btf->find(BtfKind::kDataSection, section.name).value_or(0);
+    add_map({index, 0}, std::move(map), facts);
   }
 
-  void add_map(std::pair<std::size_t, std::uint64_t> place, ebpf::MapDefinition map) {
+  void add_map(std::pair<std::size_t, std::uint64_t> place, ebpf::MapDefinition map, const MapFacts& facts = {}) {
+    object_.facts.push_back(facts);
     map_at_.emplace(place, static_cast<std::uint32_t>(object_.maps.size()));
     object_.maps.push_back(std::move(map));
   }

@@ -58,6 +58,9 @@ Result<ExtendedInput> read_extended(const std::string& path, std::string& text) 
     input.programs = std::move(object->programs);
     input.sections = std::move(object->sections);
     input.needs_core = object->needs_core;
+    input.facts = std::move(object->facts);
+    input.presets = std::move(object->presets);
+    input.types = std::move(object->kernel_types);
     return input;
   }
   Result<ebpf::Program> program = ebpf::read(text);

@@ -8,6 +8,7 @@
 #include <weir/base/error.h>
 #include <weir/cbpf/program.h>
 #include <weir/ebpf/text.h>
+#include <weir/object/object.h>
 
 namespace weir::tool {
 
@@ -15,6 +16,9 @@ struct ExtendedInput {
   std::vector<ebpf::Program> programs;  // at least one; those of an object share their maps
   std::vector<std::string> sections;    // of each program, for objects
   bool needs_core = false;
+  std::vector<object::MapFacts> facts{};  // of each map, for objects
+  std::vector<object::Preset> presets{};
+  std::vector<std::uint8_t> types{};  // as a kernel takes them; empty: none
 };
 
 // Reads an ELF object, assembler text of either syntax, or numbers ("-": standard input). An error's place is in

@@ -1,8 +1,8 @@
 // Files with extended programs into the running kernel. Exports load_programs, find_or_load.
 //
-// What needs the kernel's types (CO-RE) goes through libbpf, and so do objects that tell the types of their maps'
-// entries (BTF), where libbpf is installed: it knows how to hand those on. All else weir loads itself: assembler text,
-// numbers, objects without BTF or with maps in the old form, which libbpf refuses.
+// What needs the kernel's types (CO-RE; programs that attach to functions of the kernel) goes through libbpf, and so do
+// objects that describe their maps by BTF, where libbpf is installed. All else weir loads itself: assembler text,
+// numbers, objects without BTF, of the other byte order, or with maps in the old form, which libbpf refuses.
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -50,8 +50,11 @@ Result<ebpf::ProgramType> type_named(const std::string& text) {
 }
 
 // The maps of an object, made or taken from `given`, in the order of the definitions.
-Result<std::vector<LoadedPrograms::Map>> make_maps(const std::vector<ebpf::MapDefinition>& definitions,
-                                                   Replacements& given) {
+Result<std::vector<LoadedPrograms::Map>> make_maps(const ExtendedInput& input, Replacements& given) {
+  const std::vector<ebpf::MapDefinition>& definitions = input.programs.front().maps;
+  std::optional<kernel::TypeTable> types;  // kernels that take none can do without
+  if (!input.types.empty())
+    if (Result<kernel::TypeTable> table = kernel::TypeTable::load(input.types)) types.emplace(std::move(*table));
   for (const auto& [name, map] : given)
     if (std::none_of(definitions.begin(), definitions.end(),
                      [&, &wanted = name](const ebpf::MapDefinition& definition) { return definition.name == wanted; }))
@@ -76,7 +79,18 @@ Result<std::vector<LoadedPrograms::Map>> make_maps(const std::vector<ebpf::MapDe
       }
       const std::size_t inner = outer ? index_of(definition.inner) : definitions.size();
       const bool known = inner < definitions.size() && made[inner];
-      Result<kernel::Map> map = kernel::Map::create(definition, {.inner = known ? &*made[inner] : nullptr});
+      kernel::MapOptions with{.inner = known ? &*made[inner] : nullptr};
+      if (i < input.facts.size()) with.extra = input.facts[i].extra;
+      Result<kernel::Map> map = fail("no types");
+      if (types && i < input.facts.size() && input.facts[i].value_type != 0) {
+        kernel::MapOptions typed = with;
+        typed.types = &*types;
+        typed.key_type = input.facts[i].key_type;
+        typed.value_type = input.facts[i].value_type;
+        map = kernel::Map::create(definition, typed);
+      }
+      // Some kinds of maps take no types.
+      if (!map) map = kernel::Map::create(definition, with);
       if (!map) {
         Error error = map.error();
         error.message = fmt::format("map '{}': {}", definition.name, error.message);
@@ -91,6 +105,35 @@ Result<std::vector<LoadedPrograms::Map>> make_maps(const std::vector<ebpf::MapDe
   return out;
 }
 
+// Slots of maps of maps and of programs that the object fills itself; programs that are not loaded leave theirs empty.
+Status set_presets(const ExtendedInput& input, LoadedPrograms& loaded) {
+  for (const object::Preset& preset : input.presets) {
+    if (preset.map >= loaded.maps.size() || preset.inner >= loaded.maps.size()) continue;
+    int descriptor = loaded.maps[preset.inner].map.descriptor();
+    if (!preset.program.empty()) {
+      const auto program =
+          std::find_if(loaded.programs.begin(), loaded.programs.end(),
+                       [&](const LoadedPrograms::Program& each) { return each.name == preset.program; });
+      if (program == loaded.programs.end()) continue;
+      descriptor = program->program.descriptor();
+    }
+    LoadedPrograms::Map& map = loaded.maps[preset.map];
+    Status set = map.map.set({reinterpret_cast<const std::uint8_t*>(&preset.slot), 4},
+                             {reinterpret_cast<const std::uint8_t*>(&descriptor), 4});
+    if (set) continue;
+    Error error = std::move(set).error();
+    error.message = fmt::format("slot {} of map '{}': {}", preset.slot, map.name, error.message);
+    return fail(std::move(error));
+  }
+  return {};
+}
+
+// Kinds that name a function of the kernel, by its types.
+bool needs_kernel_types(ebpf::ProgramType type) {
+  return type == ebpf::ProgramType::kTracing || type == ebpf::ProgramType::kLsm || type == ebpf::ProgramType::kExt ||
+         type == ebpf::ProgramType::kStructOps;
+}
+
 Result<LoadedPrograms> load_ourselves(const ExtendedInput& input, const FileLoadOptions& options) {
   WEIR_TRY(const ebpf::ProgramType type, type_named(options.type));
   WEIR_TRY(Replacements given, replacements(options.maps));
@@ -103,7 +146,7 @@ Result<LoadedPrograms> load_ourselves(const ExtendedInput& input, const FileLoad
   }
   LoadedPrograms out;
   out.loader = "weir";
-  WEIR_TRY(out.maps, make_maps(wanted.front()->maps, given));
+  WEIR_TRY(out.maps, make_maps(input, given));
   std::vector<const kernel::Map*> maps;
   for (const LoadedPrograms::Map& map : out.maps) maps.push_back(&map.map);
   for (const ebpf::Program* const one : wanted) {
@@ -113,6 +156,11 @@ Result<LoadedPrograms> load_ourselves(const ExtendedInput& input, const FileLoad
       return fail(usage(fmt::format("nothing says of which type the program{} is",
                                     program.name.empty() ? "" : " '" + program.name + "'"),
                         "give it with --type, or as '.program xdp NAME' in assembler text"));
+    if (needs_kernel_types(program.type))
+      return fail(Error{.code = ErrorCode::kUnsupported,
+                        .message = fmt::format("programs of type {} attach to functions of the kernel, by its types",
+                                               ebpf::name_of(program.type)),
+                        .hint = "libbpf loads an object with them: --loader libbpf"});
     if (program.license.empty()) program.license = "GPL";
     Result<kernel::Program> loaded =
         kernel::Program::load(program, {.maps = maps, .log_level = options.log_level, .log = options.log});
@@ -124,6 +172,7 @@ Result<LoadedPrograms> load_ourselves(const ExtendedInput& input, const FileLoad
     const auto at = static_cast<std::size_t>(one - input.programs.data());
     out.programs.push_back({program.name, at < input.sections.size() ? input.sections[at] : "", std::move(*loaded)});
   }
+  WEIR_CHECK(set_presets(input, out));
   return out;
 }
 
@@ -157,7 +206,10 @@ bool has_typed_maps(const std::string& bytes) {
   const ByteSpan span{reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()};
   if (!object::is_elf(span)) return false;
   const Result<object::Object> object = object::read(span);
-  return object && object->btf && object->btf->find(object::BtfKind::kDataSection, ".maps").has_value();
+  if (!object || object->order != std::endian::native) return false;
+  const bool kernels = std::any_of(object->programs.begin(), object->programs.end(),
+                                   [](const ebpf::Program& program) { return needs_kernel_types(program.type); });
+  return kernels || (object->btf && object->btf->find(object::BtfKind::kDataSection, ".maps").has_value());
 }
 
 }  // namespace

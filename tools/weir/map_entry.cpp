@@ -1,8 +1,7 @@
 // Keys and values of maps to text and back. Exports EntryForm, hex_bytes.
 //
 // By type (BTF) a struct becomes an object, an array an array (of characters: a string), an enumeration its name, and
-// all other numbers numbers. Reading back takes the same; members that are left out are 0. Bit fields are shown, not
-// read.
+// all other numbers numbers. Reading back takes the same; members that are left out are 0.
 #include "map_entry.h"
 
 #include <arpa/inet.h>
@@ -21,6 +20,15 @@ using object::BtfType;
 using Json = nlohmann::json;
 
 constexpr int kDeepest = 32;
+
+// For messages: JSON of any depth and length is not repeated whole.
+std::string brief(const Json& json) {
+  if (json.is_array()) return "an array";
+  if (json.is_object()) return "an object";
+  std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (text.size() > 60) text = text.substr(0, 57) + "...";
+  return text;
+}
 
 Error usage(std::string message, std::string hint = {}) {
   return {.code = ErrorCode::kUsage, .message = std::move(message), .hint = std::move(hint)};
@@ -129,11 +137,66 @@ class Values {
     for (const object::BtfMember& member : type.members) {
       const std::size_t at = member.value / 8;
       if (at > bytes.size()) continue;
-      Json value = member.value % 8 == 0 ? show(member.type, bytes.subspan(at), depth + 1) : Json("bits");
+      Json value = member.size != 0        ? bit_field(member, bytes)
+                   : member.value % 8 == 0 ? show(member.type, bytes.subspan(at), depth + 1)
+                                           : Json("bits");
       if (member.name.empty() && value.is_object()) out.update(value);
       else out[std::string(member.name)] = std::move(value);
     }
     return out;
+  }
+
+  // Of up to 64 bits, on machines that count bits from the lowest byte.
+  Json bit_field(const object::BtfMember& member, ByteSpan bytes) const {
+    const BtfType* const type = types_.type(types_.resolve(member.type));
+    const std::uint64_t end = member.value + member.size;
+    if (type == nullptr || member.size > 64 || end > 8 * bytes.size() || std::endian::native == std::endian::big)
+      return "bits";
+    std::uint64_t value = 0;
+    for (std::uint64_t bit = member.value; bit < end; ++bit)
+      value |= std::uint64_t{bytes[bit / 8] >> (bit % 8) & 1u} << (bit - member.value);
+    for (const object::BtfMember& each : type->members)
+      if (each.value == value) return std::string(each.name);
+    if (type->name == "_Bool" || type->name == "bool") return value != 0;
+    if (!is_signed(type->name)) return value;
+    const unsigned unused = 64 - member.size;
+    return static_cast<std::int64_t>(value << unused) >> unused;
+  }
+
+  Status read_bit_field(const object::BtfMember& member, const Json& from, std::uint8_t* to, std::size_t size) const {
+    const BtfType* const type = types_.type(types_.resolve(member.type));
+    const std::uint64_t end = member.value + member.size;
+    if (type == nullptr || member.size > 64 || end > 8 * size || std::endian::native == std::endian::big)
+      return fail(usage(fmt::format("the bit field '{}' cannot be written", member.name)));
+    std::uint8_t bytes[8]{};
+    WEIR_CHECK(read_number(*type, from, bytes, 8));
+    const std::uint64_t value = unsigned_of(bytes);
+    const bool negative = (value >> 63) != 0 && is_signed(type->name);
+    const std::uint64_t above = member.size == 64 ? 0 : value >> (member.size - (negative ? 1 : 0));
+    if (above != 0 && !(negative && above == ~0ull >> (member.size - 1)))
+      return fail(
+          usage(fmt::format("{} does not fit into {} bit{}", brief(from), member.size, member.size == 1 ? "" : "s")));
+    for (std::uint64_t bit = member.value; bit < end; ++bit) {
+      const auto one = static_cast<std::uint8_t>(value >> (bit - member.value) & 1u);
+      to[bit / 8] = static_cast<std::uint8_t>((to[bit / 8] & ~(1u << bit % 8)) | unsigned{one} << bit % 8);
+    }
+    return {};
+  }
+
+  // A member by its name, also within structures that have none; its place in bits from the start of the outermost.
+  std::optional<object::BtfMember> find_member(const BtfType& type, std::string_view name, int depth) const {
+    for (const object::BtfMember& member : type.members) {
+      if (member.name == name && !name.empty()) return member;
+      const BtfType* const within = types_.type(types_.resolve(member.type));
+      if (!member.name.empty() || within == nullptr || depth > kDeepest ||
+          (within->kind != BtfKind::kStruct && within->kind != BtfKind::kUnion))
+        continue;
+      if (auto found = find_member(*within, name, depth + 1)) {
+        found->value += member.value;
+        return found;
+      }
+    }
+    return std::nullopt;
   }
 
   Json variables(const BtfType& type, ByteSpan bytes, int depth) const {
@@ -146,8 +209,17 @@ class Values {
     return out;
   }
 
+  // "0x1f", as pointers are shown.
+  static std::optional<std::uint64_t> hexadecimal(const std::string& text) {
+    if (text.size() < 3 || text.size() > 18 || text.substr(0, 2) != "0x" ||
+        text.find_first_not_of("0123456789abcdefABCDEF", 2) != std::string::npos)
+      return std::nullopt;
+    return std::stoull(text.substr(2), nullptr, 16);
+  }
+
   static Status read_number(const BtfType& type, const Json& from, std::uint8_t* to, std::size_t size) {
     std::uint64_t value = 0;
+    if (size == 0) return fail(usage("a number without bytes cannot be written"));
     if (from.is_boolean()) value = from.get<bool>();
     else if (from.is_number_unsigned()) value = from.get<std::uint64_t>();
     else if (from.is_number_integer()) value = static_cast<std::uint64_t>(from.get<std::int64_t>());
@@ -155,17 +227,23 @@ class Values {
       const auto named = std::find_if(type.members.begin(), type.members.end(), [&](const object::BtfMember& member) {
         return member.name == from.get<std::string>();
       });
-      if (named == type.members.end()) return fail(usage(fmt::format("{} is no number", from.dump())));
-      value = named->value;
+      if (named != type.members.end()) {
+        value = named->value & (size >= 8 ? ~0ull : (1ull << (8 * size)) - 1);
+      } else if (const auto number = hexadecimal(from.get<std::string>())) {
+        value = *number;
+      } else {
+        return fail(usage(fmt::format("{} is no number", brief(from))));
+      }
     } else {
-      return fail(usage(fmt::format("{} is no number", from.dump())));
+      return fail(usage(fmt::format("{} is no number", brief(from))));
     }
     const bool negative = from.is_number_integer() && !from.is_number_unsigned() && from.get<std::int64_t>() < 0;
     if (size < 8) {
       const auto value_signed = static_cast<std::int64_t>(value);
       if (negative ? value_signed < -(std::int64_t{1} << (8 * size - 1)) : (value >> (8 * size)) != 0)
-        return fail(usage(fmt::format("{} does not fit into {} byte{}", from.dump(), size, size == 1 ? "" : "s")));
+        return fail(usage(fmt::format("{} does not fit into {} byte{}", brief(from), size, size == 1 ? "" : "s")));
     }
+    std::memset(to, negative ? 0xff : 0, size);
     std::memcpy(to, &value, std::min<std::size_t>(size, 8));
     return {};
   }
@@ -173,12 +251,12 @@ class Values {
   Status read_array(const BtfType& type, const Json& from, std::uint8_t* to, std::size_t size, int depth) const {
     if (from.is_string()) {
       const auto text = from.get<std::string>();
-      if (text.size() > size) return fail(usage(fmt::format("{} does not fit into {} bytes", from.dump(), size)));
+      if (text.size() > size) return fail(usage(fmt::format("{} does not fit into {} bytes", brief(from), size)));
       std::memcpy(to, text.data(), text.size());
       return {};
     }
     const auto each = types_.size_of(type.type);
-    if (!from.is_array() || !each) return fail(usage(fmt::format("{} is no array", from.dump())));
+    if (!from.is_array() || !each) return fail(usage(fmt::format("{} is no array", brief(from))));
     if (from.size() > type.elements) return fail(usage(fmt::format("an array has {} elements", type.elements)));
     for (std::size_t i = 0; i < from.size(); ++i)
       WEIR_CHECK(read(type.type, from[i], to + i * *each, size - i * *each, depth + 1));
@@ -186,12 +264,14 @@ class Values {
   }
 
   Status read_structure(const BtfType& type, const Json& from, std::uint8_t* to, std::size_t size, int depth) const {
-    if (!from.is_object()) return fail(usage(fmt::format("{} is no object", from.dump())));
+    if (!from.is_object()) return fail(usage(fmt::format("{} is no object", brief(from))));
     for (const auto& [name, value] : from.items()) {
-      const auto member = std::find_if(type.members.begin(), type.members.end(),
-                                       [&, &wanted = name](const object::BtfMember& m) { return m.name == wanted; });
-      if (member == type.members.end())
-        return fail(usage(fmt::format("struct {} has no member '{}'", type.name, name)));
+      const std::optional<object::BtfMember> member = find_member(type, name, 0);
+      if (!member) return fail(usage(fmt::format("struct {} has no member '{}'", type.name, name)));
+      if (member->size != 0) {
+        WEIR_CHECK(read_bit_field(*member, value, to, size));
+        continue;
+      }
       if (member->value % 8 != 0) return fail(usage(fmt::format("the bit field '{}' cannot be written", name)));
       const std::size_t at = member->value / 8;
       if (at > size) return fail(usage("the type is too large"));
@@ -224,6 +304,7 @@ std::optional<Bytes> read_hex(std::string_view text) {
 
 // A decimal or hexadecimal number that fits into `size` bytes, in the machine's order.
 Result<Bytes> read_integer(const std::string& text, std::size_t size) {
+  if (size == 0) return fail(usage(fmt::format("'{}' is given, and there are 0 bytes", text)));
   const bool negative = text[0] == '-';
   char* end = nullptr;
   errno = 0;
@@ -304,6 +385,13 @@ std::string hex_bytes(ByteSpan bytes) {
   std::string out;
   for (std::size_t i = 0; i < bytes.size(); ++i) out += fmt::format("{}{:02x}", i > 0 ? " " : "", bytes[i]);
   return out;
+}
+
+EntryForm EntryForm::with(const kernel::MapInfo& info, std::optional<Btf> types) {
+  EntryForm form;
+  form.info_ = info;
+  form.types_ = std::move(types);
+  return form;
 }
 
 EntryForm EntryForm::of(const kernel::MapInfo& info, bool raw) {

@@ -22,6 +22,9 @@ class EntryForm {
   // With `raw`, types are not asked for.
   static EntryForm of(const kernel::MapInfo& info, bool raw);
 
+  // With this table of types, which no kernel was asked for.
+  static EntryForm with(const kernel::MapInfo& info, std::optional<object::Btf> types);
+
   bool has_types() const { return types_.has_value(); }
 
   // A value of the map's type; of one CPU, for per-CPU maps. Null where there is no type.

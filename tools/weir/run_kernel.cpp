@@ -157,6 +157,11 @@ Status add_tail_calls(const RunOptions& options, const ExtendedInput& input, Loa
   return {};
 }
 
+bool fills_programs(const ExtendedInput& input) {
+  return std::any_of(input.presets.begin(), input.presets.end(),
+                     [](const object::Preset& preset) { return !preset.program.empty(); });
+}
+
 }  // namespace
 
 int run_in_kernel(const RunOptions& options, const ExtendedInput& input, const ebpf::Program& program,
@@ -164,7 +169,8 @@ int run_in_kernel(const RunOptions& options, const ExtendedInput& input, const e
   const Result<ProgramType> type = kernel_type(options, program);
   if (!type) return report(type.error());
   // Tail calls need the other programs too.
-  FileLoadOptions with{.only = program.name, .all = !options.tail_calls.empty()};
+  FileLoadOptions with{.all = !options.tail_calls.empty() || fills_programs(input)};
+  if (!with.all) with.only = program.name;
   if (*type != program.type) with.type = ebpf::name_of(*type);
   Result<LoadedPrograms> loaded = load_input(options.file, input, text, with);
   if (!loaded) return report(loaded.error());

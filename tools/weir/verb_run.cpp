@@ -239,6 +239,11 @@ ebpf::Premise premise_of(const Options& options, const ebpf::Program& program, S
   return premise;
 }
 
+bool are_alike(const ebpf::MapDefinition& a, const ebpf::MapDefinition& b) {
+  return a.type == b.type && a.key_size == b.key_size && a.value_size == b.value_size && a.flags == b.flags &&
+         a.max_entries == b.max_entries;
+}
+
 class Loader {
  public:
   Loader(const Options& options, const ExtendedInput& input, See see, std::size_t memory)
@@ -302,6 +307,31 @@ Status add_tail_call(Loader& loader, const ExtendedInput& input, const engine::E
       .code = ErrorCode::kUsage, .message = fmt::format("there is no map '{}'", call.array), .source = "--tail-call"});
 }
 
+// Slots of maps of maps and of programs that the object fills itself.
+Status set_presets(Loader& loader, const ExtendedInput& input, const engine::ExtendedEngine& main) {
+  for (const object::Preset& preset : input.presets) {
+    if (preset.map >= main.maps().size() || preset.inner >= main.maps().size()) continue;
+    runtime::Map& map = *main.maps()[preset.map];
+    if (!preset.program.empty()) {
+      WEIR_TRY(const ebpf::Program* const program, pick_program(input, preset.program));
+      WEIR_TRY(engine::ExtendedEnginePointer loaded, loader.load(*program, main.maps()));
+      WEIR_CHECK(engine::set_tail_call(map, preset.slot, std::move(loaded)));
+      continue;
+    }
+    // Programs rely on the map that shows what the inner ones are like.
+    const ebpf::MapDefinition& inner = main.maps()[preset.inner]->definition();
+    const auto shown = std::find_if(main.maps().begin(), main.maps().end(), [&](const auto& each) {
+      return each->definition().name == map.definition().inner;
+    });
+    auto* references = dynamic_cast<runtime::ReferenceMap*>(&map);
+    if (references == nullptr || shown == main.maps().end() || !are_alike((*shown)->definition(), inner))
+      return fail(fmt::format("map '{}' is not like those that map '{}' holds", inner.name, map.definition().name));
+    if (map.key_size() != 4 || references->set_reference(&preset.slot, main.maps()[preset.inner]) != 0)
+      return fail(fmt::format("map '{}' has no slot {}", map.definition().name, preset.slot));
+  }
+  return {};
+}
+
 int run(const Options& options) {
   std::string text;
   const Result<ExtendedInput> input = read_extended(options.file, text);
@@ -323,6 +353,8 @@ int run(const Options& options) {
     error.source = options.file;
     return report(error);
   }
+  if (const Status status = set_presets(loader, *input, **engine); !status)
+    return loader.refused() ? static_cast<int>(kBadInput) : report(status.error());
   for (const std::string& tail_call : options.tail_calls)
     if (const Status status = add_tail_call(loader, *input, **engine, tail_call); !status)
       return loader.refused() ? static_cast<int>(kBadInput) : report(status.error());

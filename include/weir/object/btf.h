@@ -43,7 +43,7 @@ struct BtfMember {
   std::string_view name{};
   std::uint32_t type = 0;
   std::uint64_t value = 0;  // struct: offset in bits; enum: the value; data section: offset in bytes
-  std::uint32_t size = 0;   // data section: bytes
+  std::uint32_t size = 0;   // data section: bytes; struct: bits of a bit field, 0 for other members
 };
 
 struct BtfType {

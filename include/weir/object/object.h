@@ -18,13 +18,31 @@
 
 namespace weir::object {
 
+// What a map's description says beside what the program sees of it.
+struct MapFacts {
+  std::uint32_t key_type = 0;  // ids in the object's BTF; 0: not told
+  std::uint32_t value_type = 0;
+  std::uint64_t extra = 0;  // map_extra: bloom filters, how many hash functions
+};
+// What a slot of a map of maps or of programs holds at the start.
+struct Preset {
+  std::uint32_t map = 0;   // into Object::maps
+  std::uint32_t slot = 0;  // the key
+  std::uint32_t inner = 0;
+  std::string program{};  // where it is not empty: this program, not `inner`
+};
+
 struct Object {
   std::endian order = std::endian::little;
   std::string license{};
   std::vector<ebpf::MapDefinition> maps{};
+  std::vector<MapFacts> facts{};  // of each map
+  std::vector<Preset> presets{};
   std::vector<ebpf::Program> programs{};  // each has all maps, in the same order
   std::vector<std::string> sections{};    // of each program: the section's name
   std::optional<Btf> btf{};
+  // The table of types as a kernel takes it, with the ids of `btf`; empty for objects of the other byte order.
+  std::vector<std::uint8_t> kernel_types{};
   bool needs_core = false;  // some accesses are relocated against the types of the running kernel
 };
 

@@ -78,12 +78,12 @@ bool Window::more() {
     }
   }
   if (begin_ > 0) {
-    std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+    std::memmove(buffer_.get(), buffer_.get() + begin_, end_ - begin_);
     end_ -= begin_;
     begin_ = 0;
   }
-  if (end_ == buffer_.size()) return true;
-  const Result<std::size_t> got = stream_->read(std::span(buffer_).subspan(end_));
+  if (end_ == capacity_) return true;
+  const Result<std::size_t> got = stream_->read({buffer_.get() + end_, capacity_ - end_});
   if (!got) {
     failure_ = got.error();
     if (std::holds_alternative<std::monostate>(failure_->place)) failure_->place = OffsetPlace{offset_ + end_};
@@ -99,7 +99,12 @@ bool Window::more() {
 bool Window::fill(std::size_t wanted) {
   while (end_ - begin_ < wanted) {
     // Grows with the bytes that come, not with what a length field claims.
-    if (begin_ == 0 && end_ == buffer_.size()) buffer_.resize(2 * buffer_.size());
+    if (begin_ == 0 && end_ == capacity_) {
+      auto larger = std::make_unique_for_overwrite<std::uint8_t[]>(2 * capacity_);
+      std::memcpy(larger.get(), buffer_.get(), end_);
+      buffer_ = std::move(larger);
+      capacity_ *= 2;
+    }
     if (!more()) return false;
   }
   return true;

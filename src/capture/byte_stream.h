@@ -50,9 +50,11 @@ class Window {
   static constexpr std::size_t kCapacity = 256 * 1024;
 
   explicit Window(std::unique_ptr<ByteStream> stream, std::size_t capacity = kCapacity)
-      : stream_(std::move(stream)), buffer_(capacity) {}
+      : stream_(std::move(stream)),
+        capacity_(capacity),
+        buffer_(std::make_unique_for_overwrite<std::uint8_t[]>(capacity)) {}
 
-  ByteSpan bytes() const { return {buffer_.data() + begin_, end_ - begin_}; }
+  ByteSpan bytes() const { return {buffer_.get() + begin_, end_ - begin_}; }
   std::uint64_t offset() const { return offset_; }  // of bytes().front() in the decompressed stream
   void skip(std::size_t count) {
     begin_ += count;
@@ -76,7 +78,8 @@ class Window {
 
  private:
   std::unique_ptr<ByteStream> stream_;
-  std::vector<std::uint8_t> buffer_;
+  std::size_t capacity_;
+  std::unique_ptr<std::uint8_t[]> buffer_;  // not zeroed: of a mapped file it stays unused
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
   std::uint64_t offset_ = 0;

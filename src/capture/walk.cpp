@@ -154,7 +154,7 @@ std::size_t Walker::start(const Segment& segment) {
   at_[index] = bytes + segment.begin;
   limit_[index] = bytes + segment.limit;
   before_[index] = std::min(limit_[index], last_header_);
-  first_[index] = row_ == Stripe::kRecords ? 0 : row_;
+  first_[index] = last_[index] = row_ == Stripe::kRecords ? 0 : row_;
   if (row_ == 0 || row_ == Stripe::kRecords) columns_[index].others = 0;
   __builtin_prefetch(at_[index]);
   __builtin_prefetch(at_[index] + 64);

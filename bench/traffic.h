@@ -1,8 +1,10 @@
 // The packets that benchmarks of engines filter: the first bytes of a capture's packets, side by side.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -40,6 +42,23 @@ inline Result<Traffic> read_traffic(const std::string& path, std::size_t count, 
     }
   }
   return traffic;
+}
+
+// A trace of `count` packets drawn at random from the first `distinct` ones: it stays in the caches, and it is too long
+// for a branch predictor to learn.
+inline Traffic shuffle(const Traffic& from, std::size_t distinct, std::size_t count) {
+  std::mt19937 random(1);
+  Traffic out;
+  distinct = std::min(distinct, from.offsets.size());
+  const std::size_t last = distinct - 1;
+  out.bytes.assign(from.bytes.begin(), from.bytes.begin() + from.offsets[last] + from.lengths[last]);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t pick = random() % distinct;
+    out.offsets.push_back(from.offsets[pick]);
+    out.lengths.push_back(from.lengths[pick]);
+    out.wire_lengths.push_back(from.wire_lengths[pick]);
+  }
+  return out;
 }
 
 }  // namespace weir::bench

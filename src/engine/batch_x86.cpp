@@ -221,7 +221,7 @@ class BatchEngine final : public Engine {
 
   bool in_lanes() const { return groups_.run != nullptr; }
   const Engine& scalar() const { return *scalar_; }
-  const Plan& plan() const { return plan_; }  // before any pass
+  const Plan& plan() const { return plan_; }  // for packets of any length
   const BatchOptions& options() const { return options_; }
 
   std::string_view name() const override { return name_; }
@@ -376,6 +376,8 @@ std::unique_ptr<Joined> join(std::span<const Engine* const> engines) {
 }
 
 Result<std::unique_ptr<Engine>> make_batch_avx2(Plan plan, const BatchOptions& options) {
+  drop_implied_guards(plan, 0);  // scalar code wants the same
+  find_sets(plan);
   WEIR_TRY(std::unique_ptr<Engine> scalar, make_scalar_x86(plan));
   Plan original = plan;
   GroupsCode groups;

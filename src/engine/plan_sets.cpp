@@ -53,6 +53,7 @@ class SetFinder {
   explicit SetFinder(Plan& plan) : plan_(plan), predecessors_(plan.blocks.size(), 0) {}
 
   void run() {
+    join_verdicts();
     for (const PlanBlock& block : plan_.blocks) {
       if (block.kind == ExitKind::kVerdict) continue;
       ++predecessors_[block.if_true.target];
@@ -62,6 +63,7 @@ class SetFinder {
     const auto count = static_cast<PlanBlockId>(plan_.blocks.size());
     for (PlanBlockId id = 0; id < count; ++id) {
       if (inside[id] || !is_test(id)) continue;
+      if (!starts_chain(id)) continue;
       const std::vector<PlanBlockId> chain = longest_chain(id);
       if (chain.size() < 2) continue;
       for (const PlanBlockId one : chain) inside[one] = true;
@@ -70,11 +72,54 @@ class SetFinder {
     tidy(plan_);
     seen_.assign(plan_.blocks.size(), 0);
     walks_left_ = 64 * (plan_.blocks.size() + 16);
-    for (PlanBlockId id = 0; id < plan_.blocks.size(); ++id) collapse_tree(id);
+    // What a tree was made of is mostly out of reach then, and need not be looked at again.
+    std::vector<bool> reached(plan_.blocks.size(), false);
+    if (!reached.empty()) reached[0] = true;
+    for (PlanBlockId id = 0; id < plan_.blocks.size(); ++id) {
+      if (!reached[id]) continue;
+      collapse_tree(id);
+      const PlanBlock& block = plan_.blocks[id];
+      if (block.kind == ExitKind::kVerdict) continue;
+      reached[block.if_true.target] = true;
+      if (block.kind != ExitKind::kJump) reached[block.if_false.target] = true;
+    }
     tidy(plan_);
+    drop_unused_sets();
   }
 
  private:
+  // All edges to blocks that only give the same constant verdict lead to the last of them: chains end in one place.
+  void join_verdicts() {
+    std::map<std::uint32_t, PlanBlockId> last;
+    const auto only_gives = [&](const PlanBlock& block) {
+      return block.kind == ExitKind::kVerdict && block.guards.empty() && plan_.is_constant(block.lhs);
+    };
+    for (PlanBlockId id = 0; id < plan_.blocks.size(); ++id)
+      if (only_gives(plan_.blocks[id])) last[plan_[plan_.blocks[id].lhs].k] = id;
+    for (PlanBlock& block : plan_.blocks) {
+      if (block.kind == ExitKind::kVerdict) continue;
+      for (PlanEdge* edge : {&block.if_true, &block.if_false}) {
+        if (edge->target == kNothing || !edge->assignments.empty()) continue;
+        const PlanBlock& target = plan_.blocks[edge->target];
+        if (only_gives(target)) edge->target = last[plan_[target.lhs].k];
+      }
+    }
+  }
+
+  void drop_unused_sets() {
+    std::vector<std::vector<Range>> kept;
+    std::vector<std::uint32_t> number(plan_.sets.size(), kNothing);
+    for (PlanBlock& block : plan_.blocks) {
+      if (block.kind != ExitKind::kSet) continue;
+      if (number[block.set] == kNothing) {
+        number[block.set] = static_cast<std::uint32_t>(kept.size());
+        kept.push_back(std::move(plan_.sets[block.set]));
+      }
+      block.set = number[block.set];
+    }
+    plan_.sets = std::move(kept);
+  }
+
   bool is_test(PlanBlockId id) const {
     const PlanBlock& block = plan_.blocks[id];
     return (block.kind == ExitKind::kTest || block.kind == ExitKind::kSet) && block.if_true.assignments.empty() &&
@@ -95,17 +140,27 @@ class SetFinder {
     return std::nullopt;
   }
 
+  bool extends_chain(PlanBlockId next, PlanBlockId common) const {
+    if (!is_test(next) || predecessors_[next] != 1 || !plan_.blocks[next].guards.empty()) return false;
+    const PlanBlock& block = plan_.blocks[next];
+    return block.if_true.target == common || block.if_false.target == common;
+  }
+
   std::vector<PlanBlockId> chain_towards(PlanBlockId first, PlanBlockId common) const {
     std::vector<PlanBlockId> chain{first};
     for (PlanBlockId at = first;;) {
       const PlanBlock& block = plan_.blocks[at];
       const PlanBlockId next = block.if_true.target == common ? block.if_false.target : block.if_true.target;
-      if (!is_test(next) || predecessors_[next] != 1 || !plan_.blocks[next].guards.empty()) return chain;
-      const PlanBlock& after = plan_.blocks[next];
-      if (after.if_true.target != common && after.if_false.target != common) return chain;
+      if (!extends_chain(next, common)) return chain;
       chain.push_back(next);
       at = next;
     }
+  }
+
+  bool starts_chain(PlanBlockId first) const {
+    const PlanBlock& block = plan_.blocks[first];
+    return extends_chain(block.if_true.target, block.if_false.target) ||
+           extends_chain(block.if_false.target, block.if_true.target);
   }
 
   std::vector<PlanBlockId> longest_chain(PlanBlockId first) const {
@@ -244,10 +299,15 @@ class SetFinder {
       if (walks_left_ == 0) break;
       --walks_left_;
       const PlanBlock& block = plan_.blocks[id];
-      const std::optional<std::vector<Range>> set = true_set(block);
-      for (const Range& range : *set) {
-        starts.push_back(range.first);
-        if (range.last != kLargest) starts.push_back(range.last + 1);
+      if (block.kind == ExitKind::kSet) {
+        for (const Range& range : plan_.sets[block.set]) {
+          starts.push_back(range.first);
+          if (range.last != kLargest) starts.push_back(range.last + 1);
+        }
+      } else {
+        const std::uint32_t k = plan_[block.rhs].k;
+        if (block.condition != Condition::kGreater) starts.push_back(k);
+        if (block.condition != Condition::kGreaterOrEqual && k != kLargest) starts.push_back(k + 1);
       }
       for (const PlanBlockId next : {block.if_true.target, block.if_false.target})
         if (tests_value(next, value) && plan_.blocks[next].guards.empty() && seen_[next] != stamp) {

@@ -159,11 +159,11 @@ class Function {
 
 Result<std::unique_ptr<Engine>> make_scalar_x86(Plan plan) {
   const std::uint32_t length = common_length(plan);
-  Plan shorter = plan;
-  drop_implied_guards(shorter, 0);
-  find_sets(shorter);
-  drop_implied_guards(plan, length);
+  drop_implied_guards(plan, 0);
   find_sets(plan);
+  Plan shorter = plan;
+  drop_implied_guards(plan, length);
+  find_sets(plan);  // again: without guards, chains are longer
   Function function(std::move(plan), std::move(shorter), length);
   WEIR_TRY(MachineCode code, function.make());
   return make_machine_engine("scalar", std::move(code));

@@ -378,7 +378,8 @@ int main(int argc, char** argv) {
   for (const std::string& name : options.traffic) {
     const std::optional<Trace> trace = make_trace(options.path, name);
     if (!trace) {
-      std::fprintf(stderr, "usage: engine_bench CAPTURE [-t random|hot1k|hot16k|stream]... [-r ROUNDS] [FILTER...|compile]\n");
+      std::fprintf(stderr,
+                   "usage: engine_bench CAPTURE [-t random|hot1k|hot16k|stream]... [-r ROUNDS] [FILTER...|compile]\n");
       return 2;
     }
     run_traffic(options, *trace);

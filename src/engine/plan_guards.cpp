@@ -1,4 +1,4 @@
-// Guards that need no code. Exports common_length, drop_implied_guards, dominators.
+// Guards that need no code. Exports common_length, drop_implied_guards, gather_guards, dominators.
 //
 // Forward over the blocks: the length that is known at a block's start is the least that any edge to it brings. A guard
 // on a load whose address varies, or on a divisor, is implied where a dominator has the same guard. Of a block's
@@ -7,11 +7,14 @@
 #include <algorithm>
 
 #include "engine/plan_passes.h"
+#include "engine/plan_values.h"
 
 namespace weir::engine {
 namespace {
 
 constexpr std::uint32_t kDominatorsLookedAt = 16;
+constexpr std::size_t kMostGathered = 64;        // guards
+constexpr std::uint32_t kFarthestGathered = 64;  // bytes
 
 bool guarded_above(const Plan& plan, const std::vector<PlanBlockId>& dominator, PlanBlockId block, NodeId id) {
   for (std::uint32_t i = 0; i < kDominatorsLookedAt && block != 0; ++i) {
@@ -58,6 +61,56 @@ std::vector<PlanBlockId> dominators(const Plan& plan) {
     if (block.kind != flow::ExitKind::kJump) reach(id, block.if_false.target);
   }
   return dominator;
+}
+
+bool may_begin_anew(const Plan& plan) {
+  return std::none_of(plan.guards.begin(), plan.guards.end(), [&](NodeId id) { return is_draw(plan[id]); });
+}
+
+void gather_guards(Plan& plan) {
+  struct Place {
+    PlanBlockId block;
+    std::uint32_t index;  // of plan.guards
+  };
+  if (!may_begin_anew(plan)) return;
+  const PlanValues values(plan);
+  std::vector<Place> places;
+  for (PlanBlockId id = 0; id < plan.blocks.size(); ++id)
+    for (std::uint32_t i = plan.blocks[id].guards.begin; i < plan.blocks[id].guards.end; ++i) {
+      const Node& node = plan[plan.guards[i]];
+      if (node.op != flow::Op::kLoad || node.a == kNothing) continue;
+      if (std::uint64_t{values.largest(node.a)} + node.k + node.size > 0x7fffffff) continue;
+      places.push_back({id, i});
+    }
+  if (places.size() < 2 || places.size() > kMostGathered) return;
+  const std::vector<PlanBlockId> dominator = dominators(plan);
+  const auto dominates = [&](PlanBlockId above, PlanBlockId below) {
+    while (below > above) below = dominator[below];
+    return below == above;
+  };
+  const auto end = [&](NodeId id) { return plan[id].k + plan[id].size; };
+  std::vector<bool> dropped(plan.guards.size(), false);
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    if (dropped[places[i].index]) continue;
+    NodeId& first = plan.guards[places[i].index];
+    const std::uint32_t least = plan[first].k;
+    for (std::size_t j = i + 1; j < places.size(); ++j) {
+      const NodeId other = plan.guards[places[j].index];
+      if (plan[other].a != plan[first].a || dropped[places[j].index]) continue;
+      if (end(other) > least + kFarthestGathered || !dominates(places[i].block, places[j].block)) continue;
+      if (end(other) > end(first)) first = other;
+      dropped[places[j].index] = true;
+    }
+  }
+  std::vector<NodeId> kept;
+  for (PlanBlock& block : plan.blocks) {
+    const Slice before = block.guards;
+    block.guards.begin = static_cast<std::uint32_t>(kept.size());
+    for (std::uint32_t i = before.begin; i < before.end; ++i)
+      if (!dropped[i]) kept.push_back(plan.guards[i]);
+    block.guards.end = static_cast<std::uint32_t>(kept.size());
+  }
+  plan.guards = std::move(kept);
 }
 
 void drop_implied_guards(Plan& plan, std::uint32_t length) {

@@ -17,6 +17,12 @@ std::uint32_t common_length(const Plan& plan);
 // Drops guards that hold because the packet has `length` bytes, or because a block before made sure of it.
 void drop_implied_guards(Plan& plan, std::uint32_t length);
 
+// One guard for all loads at a varying address that lie near each other in blocks below: that of the last byte. A
+// packet that fails it need not be rejected, so the code must then begin it anew with a plan that has all guards. Does
+// nothing where that would draw a number twice.
+void gather_guards(Plan& plan);
+bool may_begin_anew(const Plan& plan);  // no numbers are drawn
+
 // Runs of tests that lead to one place become set tests: `v == 1 or w == 7 or v == 2 or v > 90` is `v in {1, 2, 91..}
 // or w == 7` where no guard stands between; and so do search trees over one value.
 void find_sets(Plan& plan);

@@ -109,6 +109,11 @@ void PlanValues::bound(const Plan& plan) {
     const auto right = [&] { return plan[node.b].k; };
     switch (node.op) {
       case Op::kConstant: largest_[id] = node.k; break;
+      case Op::kParameter:
+        largest_[id] = 0;
+        for (const Assignment& assignment : plan.assignments)
+          if (assignment.phi == id) largest_[id] = std::max(largest_[id], largest_[assignment.value]);
+        break;
       case Op::kLoad: largest_[id] = node.size == 4 ? 0xffffffffu : (1u << (8 * node.size)) - 1; break;
       case Op::kAnd: largest_[id] = std::min(largest_[node.a], largest_[node.b]); break;
       case Op::kShiftLeft:

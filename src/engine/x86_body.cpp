@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "engine/plan_likelihood.h"
 #include "engine/plan_passes.h"
 
 namespace weir::engine {
@@ -20,7 +21,7 @@ constexpr std::uint32_t kHomeRegisters = 5;
 }  // namespace
 
 X86Body::X86Body(x86::Assembler& assembler, const Plan& plan, std::span<const SetTable> tables, X86Exits exits,
-                 std::uint32_t known_length, std::uint32_t first_word)
+                 std::uint32_t known_length, std::uint32_t first_word, bool base_in_rdi)
     : a_(assembler),
       plan_(plan),
       tables_(tables),
@@ -35,6 +36,15 @@ X86Body::X86Body(x86::Assembler& assembler, const Plan& plan, std::span<const Se
       homes_(plan.nodes.size()),
       free_registers_((1u << kHomeRegisters) - 1),
       first_free_word_(first_word + plan.phi_count) {
+  if (base_in_rdi) free_registers_ &= ~2u;
+  // Homes for life: region code wants the others.
+  constexpr std::uint32_t kPhisInRegisters = 1;
+  if (plan.phi_count <= kPhisInRegisters)
+    for (NodeId id = 0; id < plan.nodes.size(); ++id)
+      if (plan[id].op == Op::kParameter) {
+        homes_[id] = {Home::kRegister, plan[id].k};
+        free_registers_ &= ~(1u << plan[id].k);
+      }
   known_length_[0] = known_length;
   for (PlanBlockId id = 0; id < plan.blocks.size(); ++id) {
     const PlanBlock& block = plan.blocks[id];
@@ -70,6 +80,7 @@ void X86Body::emit() {
     for (PlanBlockId child = first_child[id]; child != kNothing; child = sibling[child]) stack.push_back(child);
     std::reverse(stack.begin() + static_cast<std::ptrdiff_t>(mark), stack.end());
   }
+  estimate_costs();
   needed_[0] = true;
   if (is_reject(0)) a_.jmp(exits_.reject);  // what stands behind the body may be anything
   for (std::size_t i = 0; i < order.size(); ++i) {
@@ -123,6 +134,7 @@ void X86Body::emit_exit(PlanBlockId id, PlanBlockId next) {
     case ExitKind::kJump: emit_edge(block.if_true, next); break;
     case ExitKind::kTest:
     case ExitKind::kSet: {
+      if (emit_unlikely_set(block, next)) return;
       const CondCode condition = test(block);
       emit_branch(condition, block, next);
       break;
@@ -130,16 +142,33 @@ void X86Body::emit_exit(PlanBlockId id, PlanBlockId next) {
   }
 }
 
+// Few values, none of them likely: branches that are seldom taken are cheaper than bits.
+bool X86Body::emit_unlikely_set(const PlanBlock& block, PlanBlockId next) {
+  constexpr float kUnlikely = 0.1F;
+  if (block.kind != ExitKind::kSet || tables_[block.set].kind != SetKind::kFew) return false;
+  if (!block.if_true.assignments.empty() || !block.if_false.assignments.empty()) return false;
+  const std::vector<flow::Range>& ranges = tables_[block.set].ranges;
+  const auto is_single = [](const flow::Range& range) { return range.first == range.last; };
+  if (likelihood(plan_, block) > kUnlikely || !std::all_of(ranges.begin(), ranges.end(), is_single)) return false;
+  prepare(block.lhs);
+  evaluate(block.lhs, x86::eax);
+  for (const flow::Range& range : ranges) {
+    a_.cmp(x86::eax, static_cast<std::int32_t>(range.first));
+    a_.je(label_of(block.if_true.target));
+  }
+  emit_edge(block.if_false, next);
+  return true;
+}
+
 void X86Body::emit_edge(const PlanEdge& edge, PlanBlockId next) {
   for (std::uint32_t i = edge.assignments.begin; i < edge.assignments.end; ++i) {
     const Assignment& assignment = plan_.assignments[i];
     prepare(assignment.value);
-    const x86::Mem to = frame_word(first_phi_word_ + plan_[assignment.phi].k);
-    if (plan_.is_constant(assignment.value)) {
-      a_.mov(to, plan_[assignment.value].k);
+    evaluate(assignment.value, x86::eax);
+    if (in_register(assignment.phi)) {
+      a_.mov(home_register(assignment.phi), x86::eax);
     } else {
-      evaluate(assignment.value, x86::eax);
-      a_.mov(to, x86::eax);
+      a_.mov(frame_word(first_phi_word_ + plan_[assignment.phi].k), x86::eax);
     }
   }
   const Label target = label_of(edge.target);
@@ -182,7 +211,13 @@ void X86Body::emit_verdict(NodeId value) {
     evaluate(value, x86::eax);
     a_.mov(to, x86::eax);
   }
-  a_.jmp(exits_.next);
+  emit_next();
+}
+
+void X86Body::emit_next() {
+  a_.inc(x86::r12);
+  a_.jnz(exits_.loop);
+  a_.jmp(exits_.done);
 }
 
 void X86Body::emit_guard(NodeId id) {
@@ -196,14 +231,14 @@ void X86Body::emit_guard(NodeId id) {
     prepare(node.a);
     operand_to(node.a, x86::ecx);
     if (std::uint64_t{values_.largest(node.a)} + node.k + node.size <= 0x7fffffff) {
-      a_.add(x86::ecx, node.k + node.size);
+      a_.add(x86::ecx, static_cast<std::int32_t>(node.k + node.size));
       a_.cmp(x86::ecx, x86::r15d);
     } else {  // base + k wraps at 32 bits, and the end of what is loaded does not
       if (node.k != 0) a_.add(x86::ecx, node.k);
       a_.add(x86::rcx, node.size);
       a_.cmp(x86::rcx, x86::r15);
     }
-    a_.ja(exits_.reject);
+    a_.ja(exits_.outside);
     return;
   }
   if (is_draw(node)) {

@@ -1,7 +1,7 @@
 // Scalar x86-64 code for one packet: the body of the loop over packets. Exports X86Body.
 //
-// Registers: rbx the packet's bytes, r15d its captured length, r12 its number, rbp the verdicts, r13 and r14 the
-// columns of lengths and offsets. rax, rcx, rdx and r11 hold what lives within one test. rsi, rdi, r8, r9 and r10 are
+// Registers: rbx the packet's bytes, r15d its captured length, r12 its number less the count, rbp, r13 and r14 the ends
+// of verdicts, lengths and offsets. rax, rcx, rdx and r11 hold what lives within one test. rsi, rdi, r8, r9 and r10 are
 // homes of kept nodes; what finds none lives in the frame.
 //
 // A home taken in a block stays valid in all blocks that it dominates and is free again beyond: nothing is ever moved
@@ -26,25 +26,31 @@ namespace weir::engine {
 struct X86Frame {
   static constexpr std::int32_t kCount = 0;
   static constexpr std::int32_t kBase = 8;
-  static constexpr std::int32_t kWireLengths = 16;
-  static constexpr std::int32_t kMetadata = 24;  // column of pointers, or null
-  static constexpr std::int32_t kColumns = 32;   // const packet::Columns*
-  static constexpr std::int32_t kSaved = 40;     // five homes, while a function is called
-  static constexpr std::int32_t kWords = 80;     // phis and homes, four bytes each
+  static constexpr std::int32_t kWireLengths = 16;  // end of the column
+  static constexpr std::int32_t kMetadata = 24;     // end of the column of pointers, or null
+  static constexpr std::int32_t kColumns = 32;      // const packet::Columns*
+  static constexpr std::int32_t kSaved = 40;        // five homes, while a function is called
+  static constexpr std::int32_t kWords = 80;        // phis and homes, four bytes each
 };
 
 struct X86Exits {
-  asmjit::Label reject;  // stores 0 and goes on
-  asmjit::Label next;    // goes on
+  asmjit::Label reject;   // stores 0 and goes on
+  asmjit::Label loop;     // the next packet
+  asmjit::Label done;     // behind the last one
+  asmjit::Label outside;  // a load at a varying address lies outside of the packet: rejects it, or begins it anew with
+                          // other code
 };
 
 class X86Body {
  public:
   // known_length: what every packet that comes here has at least. tables: one for each of the plan's sets.
   X86Body(asmjit::x86::Assembler& assembler, const Plan& plan, std::span<const SetTable> tables, X86Exits exits,
-          std::uint32_t known_length, std::uint32_t first_word);
+          std::uint32_t known_length, std::uint32_t first_word, bool base_in_rdi);
 
   void emit();
+  // Whether all of the plan became code without branches: then the code ends where the verdict is stored, and what
+  // comes next is up to the caller.
+  bool is_straight() const { return is_straight_; }
   // Where the code of each block that was made from instructions begins, in order of emission.
   const std::vector<CodeMark>& marks() const { return marks_; }
   std::uint32_t words_used() const { return words_used_; }  // of the frame: first_word included
@@ -64,6 +70,8 @@ class X86Body {
   void emit_edge(const PlanEdge& edge, PlanBlockId next);
   void emit_branch(CondCode condition, const PlanBlock& block, PlanBlockId next);
   void emit_verdict(NodeId value);
+  void emit_next();
+  bool emit_unlikely_set(const PlanBlock& block, PlanBlockId next);
   struct Scope;
   void mark(const PlanBlock& block);
   void enter_scope(PlanBlockId id);
@@ -101,10 +109,13 @@ class X86Body {
   struct Region;
   bool emit_region(PlanBlockId head);
   bool plan_region(PlanBlockId head, Region& region) const;
+  void estimate_costs();
+  float cost_of_branches(PlanBlockId id) const;
   bool region_values_are_plain(NodeId root) const;
   void region_guard(const Node& load, Gp bit);
   void region_block(PlanBlockId id, Region& region);
   bool may_lie_outside(NodeId load) const;
+  bool begins_anew() const { return exits_.outside.id() != exits_.reject.id(); }
   void safe_address(const Node& load);
 
   asmjit::x86::Assembler& a_;
@@ -118,6 +129,7 @@ class X86Body {
   std::vector<asmjit::Label> labels_;
   std::vector<PlanBlockId> dominator_;
   std::vector<std::uint64_t> known_length_;  // at each block's test, after its own guards
+  std::vector<float> costs_;                 // in cycles, of each block and what follows, by branches or by bits
   std::vector<bool> needed_;                 // blocks to which a jump was emitted
 
   // Homes that are valid in the block being emitted. Blocks are emitted in preorder of the dominator tree, so scopes_
@@ -134,6 +146,7 @@ class X86Body {
   std::uint32_t free_registers_ = 0;
   std::uint32_t first_free_word_ = 0;
 
+  bool is_straight_ = false;
   bool in_region_ = false;
   std::uint64_t region_length_ = 0;    // known at the head of the region
   std::vector<NodeId> region_guards_;  // loads at addresses that vary, guarded inside of the region

@@ -1,16 +1,20 @@
 // Code without branches for the ends of programs. The part of X86Body that turns control into bits.
 //
-// Where all that follows a block is short and ends in one of two verdicts (0 and one other), it is cheaper to run every
-// test than to guess which are needed: a wrong guess costs as much as a dozen tests. Each block's outcome is then one
-// bit, computed from the last block to the first: test ? bit of if_true : bit of if_false.
+// Where all that follows a block is short and ends in one of two verdicts (0 and one other), it is often cheaper to run
+// every test than to guess which are needed: a wrong guess costs as much as a dozen tests. Where a test's outcome is
+// likely (plan_likelihood.h) and spares many others, it is guessed all the same: the cheaper is emitted. Each block's
+// outcome is then one bit, computed from the last block to the first: test ? bit of if_true : bit of if_false.
 //
 // A load that a guard inside of the region watches over reads from the stack when it lies outside of the packet; the
-// guard's own bit is and-ed into the block's. So nothing outside of the packet is ever read.
+// guard's own bit is and-ed into the block's. So nothing outside of the packet is ever read. For loads at varying
+// addresses it is cheaper to begin a packet anew, by code that branches, when one lies outside: even if the test that
+// wants it would not have been reached.
 //
 // Bits live in r8, r9, r10 (homes that are free, or the region is refused); homes of kept nodes use what is left.
 #include <algorithm>
 #include <bit>
 
+#include "engine/plan_likelihood.h"
 #include "engine/x86_body.h"
 
 namespace weir::engine {
@@ -24,6 +28,10 @@ namespace {
 
 constexpr std::size_t kMostBlocks = 14;
 constexpr std::uint32_t kMostWork = 36;  // in operations, roughly
+constexpr float kCyclesOfWork = 0.45F;
+constexpr float kCyclesOfMisprediction = 15;
+constexpr float kCyclesOfVerdict = 1;
+constexpr PlanBlockId kMostEstimated = 300;  // blocks: estimates shall not cost more than they save
 
 // Outcomes that need no register.
 constexpr std::uint32_t kFalse = 100;
@@ -32,6 +40,10 @@ constexpr std::uint32_t kTrue = 101;
 constexpr std::uint32_t kBitRegisters = 3;
 constexpr x86::Gp kBits[kBitRegisters] = {x86::r8d, x86::r9d, x86::r10d};
 constexpr std::uint32_t kBitHomes = 0b11100;  // the same registers, as homes
+
+std::uint32_t work_of(const SetTable& set) {
+  return set.kind == SetKind::kFew ? 3 + 3 * static_cast<std::uint32_t>(set.ranges.size()) : 7;
+}
 
 bool can_trap(const Node& node) { return node.op == Op::kDivide || node.op == Op::kModulo; }
 
@@ -42,6 +54,7 @@ struct X86Body::Region {
   std::vector<std::uint32_t> uses;     // edges inside of the region to each of them
   std::vector<std::uint32_t> outcome;  // kFalse, kTrue or a register, once computed
   std::uint32_t accept = 0;            // the verdict that is not 0
+  std::uint32_t work = 0;              // in operations, roughly
   std::uint32_t free = (1u << kBitRegisters) - 1;
 
   std::size_t position(PlanBlockId id) const {
@@ -50,7 +63,7 @@ struct X86Body::Region {
 };
 
 bool X86Body::plan_region(PlanBlockId head, Region& region) const {
-  std::uint32_t work = 0;
+  std::uint32_t& work = region.work;
   std::vector<PlanBlockId> pending{head};
   while (!pending.empty()) {
     const PlanBlockId id = pending.back();
@@ -68,11 +81,11 @@ bool X86Body::plan_region(PlanBlockId head, Region& region) const {
     if (std::find(region.blocks.begin(), region.blocks.end(), id) != region.blocks.end()) continue;
     region.blocks.push_back(id);
     if (region.blocks.size() > kMostBlocks) return false;
-    work += block.kind == ExitKind::kSet ? 7 : 3;
+    work += block.kind == ExitKind::kSet ? work_of(tables_[block.set]) : 3;
     if (id != head)
       for (std::uint32_t g = block.guards.begin; g < block.guards.end; ++g) {
         if (plan_[plan_.guards[g]].op != Op::kLoad) return false;
-        work += 5;
+        work += plan_[plan_.guards[g]].a != kNothing && begins_anew() ? 2 : 5;
       }
     if (work > kMostWork) return false;
     pending.push_back(block.if_true.target);
@@ -86,6 +99,29 @@ bool X86Body::plan_region(PlanBlockId head, Region& region) const {
     for (const PlanBlockId next : {plan_.blocks[id].if_true.target, plan_.blocks[id].if_false.target})
       if (plan_.blocks[next].kind != ExitKind::kVerdict) ++region.uses[region.position(next)];
   return true;
+}
+
+// In the shape of plan_region: from the last block to the first, what a packet costs that comes here.
+void X86Body::estimate_costs() {
+  if (plan_.blocks.size() > kMostEstimated) return;
+  costs_.assign(plan_.blocks.size(), kCyclesOfVerdict);
+  for (auto id = static_cast<PlanBlockId>(plan_.blocks.size()); id-- > 0;) {
+    if (plan_.blocks[id].kind == ExitKind::kVerdict) continue;
+    costs_[id] = cost_of_branches(id);
+    Region region;
+    if (plan_.blocks[id].kind != ExitKind::kJump && plan_region(id, region))
+      costs_[id] = std::min(costs_[id], kCyclesOfWork * static_cast<float>(region.work));
+  }
+}
+
+float X86Body::cost_of_branches(PlanBlockId id) const {
+  const PlanBlock& block = plan_.blocks[id];
+  if (block.kind == ExitKind::kJump) return costs_[block.if_true.target];
+  const float guards = static_cast<float>(block.guards.end - block.guards.begin);
+  const float own = 1 + guards + (block.kind == ExitKind::kSet ? 2.0F : 0.0F);
+  const float likely = likelihood(plan_, block);
+  return own + kCyclesOfMisprediction * std::min(likely, 1 - likely) + likely * costs_[block.if_true.target] +
+         (1 - likely) * costs_[block.if_false.target];
 }
 
 // What a region computes must not trap or call: no division by what may be zero, no extension that is a call.
@@ -111,6 +147,7 @@ bool X86Body::emit_region(PlanBlockId head) {
   if ((free_registers_ & kBitHomes) != kBitHomes) return false;
   Region region;
   if (!plan_region(head, region)) return false;
+  if (head < costs_.size() && cost_of_branches(head) < kCyclesOfWork * static_cast<float>(region.work)) return false;
   for (const PlanBlockId id : region.blocks) {
     const PlanBlock& block = plan_.blocks[id];
     if (!region_values_are_plain(block.lhs)) return false;
@@ -135,8 +172,14 @@ bool X86Body::emit_region(PlanBlockId head) {
   region_guards_.clear();
   for (const PlanBlockId id : region.blocks)
     if (id != head)
-      for (std::uint32_t g = plan_.blocks[id].guards.begin; g < plan_.blocks[id].guards.end; ++g)
-        if (plan_[plan_.guards[g]].a != kNothing) region_guards_.push_back(plan_.guards[g]);
+      for (std::uint32_t g = plan_.blocks[id].guards.begin; g < plan_.blocks[id].guards.end; ++g) {
+        if (plan_[plan_.guards[g]].a == kNothing) continue;
+        if (begins_anew()) {
+          emit_guard(plan_.guards[g]);
+        } else {
+          region_guards_.push_back(plan_.guards[g]);
+        }
+      }
   for (std::size_t i = region.blocks.size(); i-- > 0;) region_block(region.blocks[i], region);
   in_region_ = false;
   leave_scope(before);
@@ -148,7 +191,11 @@ bool X86Body::emit_region(PlanBlockId head) {
     a_.and_(bit, static_cast<std::int32_t>(region.accept));
   }
   a_.mov(x86::dword_ptr(x86::rbp, x86::r12, 2), bit);
-  a_.jmp(exits_.next);
+  if (head == 0) {
+    is_straight_ = true;
+  } else {
+    emit_next();
+  }
   return true;
 }
 
@@ -207,6 +254,10 @@ void X86Body::region_block(PlanBlockId id, Region& region) {
     region.free |= 1u << region.outcome[at];
     return true;
   };
+  const bool has_constants = plan_.blocks[block.if_true.target].kind == ExitKind::kVerdict &&
+                             plan_.blocks[block.if_false.target].kind == ExitKind::kVerdict;
+  const auto fresh = static_cast<std::uint32_t>(std::countr_zero(region.free));
+  if (has_constants) a_.xor_(kBits[fresh], kBits[fresh]);  // before the flags are set
   CondCode condition = test(block);
   std::uint32_t if_true = outcome(block.if_true.target);
   std::uint32_t if_false = outcome(block.if_false.target);
@@ -224,8 +275,7 @@ void X86Body::region_block(PlanBlockId id, Region& region) {
     } else {
       if (if_true == kFalse) condition = x86::negateCond(condition);
       to = take();
-      a_.set(condition, x86::al);
-      a_.movzx(kBits[to], x86::al);
+      a_.set(condition, kBits[to].r8());
     }
   } else if (if_true < kFalse && if_false < kFalse) {
     // Both are bits: choose. What may not be overwritten is copied; mov keeps the flags.
@@ -256,7 +306,7 @@ void X86Body::region_block(PlanBlockId id, Region& region) {
   region.free &= ~(1u << to);
   if (id != region.blocks.front())
     for (std::uint32_t g = block.guards.begin; g < block.guards.end; ++g)
-      region_guard(plan_[plan_.guards[g]], kBits[to]);
+      if (plan_[plan_.guards[g]].a == kNothing || !begins_anew()) region_guard(plan_[plan_.guards[g]], kBits[to]);
   region.outcome[region.position(id)] = to;
 }
 

@@ -72,15 +72,9 @@ CondCode X86Body::raw(const RawTest& raw) {
   if (load.a != kNothing) prepare(load.a);
   x86::Mem from = packet_at(raw.load, x86::ecx);
   from.setSize(load.size);
-  // A 16-bit constant in an instruction stalls the decoder of some processors; a zero-extended load does not.
-  const bool in_memory = load.size != 2;
-  if (!in_memory || (!raw.any_bit && raw.mask != all)) {
+  if (!raw.any_bit && raw.mask != all) {
     load_raw(from, load.size, x86::eax);
-    if (raw.any_bit) {
-      a_.test(x86::eax, mask);
-      return CondCode::kNE;
-    }
-    if (raw.mask != all) a_.and_(x86::eax, mask);
+    a_.and_(x86::eax, mask);
     a_.cmp(x86::eax, value);
     return CondCode::kE;
   }

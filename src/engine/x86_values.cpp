@@ -247,6 +247,7 @@ void X86Body::call_extension(const Node& node, Gp to) {
   if (node.a != kNothing) a_.mov(x86::ecx, x86::eax);
   a_.mov(x86::rdi, x86::qword_ptr(x86::rsp, X86Frame::kColumns));
   a_.mov(x86::rsi, x86::r12);
+  a_.add(x86::rsi, x86::qword_ptr(x86::rsp, X86Frame::kCount));
   a_.mov(x86::edx, node.k);
   a_.mov(x86::rax, reinterpret_cast<std::uint64_t>(&extension_of));
   a_.call(x86::rax);

@@ -3,9 +3,10 @@
 // Control becomes masks: a block has a mask of the lanes that reach it, and its test splits it between its successors.
 // Blocks are run in preorder of the dominator tree; a subtree that costs much is jumped over when its mask is empty.
 //
-// All lanes' packets have at least `known_length` >= 4 bytes (groups with shorter ones go to scalar code). A gather
+// All lanes' packets have at least `known_length` >= 20 bytes (groups with shorter ones go to scalar code). A gather
 // reads four bytes; a field is read as the last bytes of its four, so that they all lie inside of the packet, and
-// fields near each other share a gather. Lanes that are not in the block's mask are not read at all where the address
+// fields near each other share a gather. Where gathers are slow, sixteen bytes of each packet are loaded and transposed
+// instead. Lanes that are not in the block's mask are not read at all where the address
 // is not known to be inside.
 #pragma once
 
@@ -34,7 +35,8 @@ struct Avx2Group {
 
 class Avx2Body {
  public:
-  // known_length: at least 4, unless the plan has no loads.
+  // known_length: at least kLeastLength, unless the plan has no loads.
+  static constexpr std::uint32_t kLeastLength = 20;
   Avx2Body(asmjit::x86::Compiler& compiler, const Plan& plan, std::span<const SetTable> tables,
            std::uint32_t known_length, bool fast_gather);
 
@@ -81,7 +83,7 @@ class Avx2Body {
   Ymm compute_load(NodeId id, const Ymm& mask);
   Ymm load_at_varying_address(const Node& node, const Ymm& mask);
   Ymm window(std::uint32_t number);
-  Ymm gather_windows(std::uint32_t start);
+  void load_row(std::uint32_t number);
   void open_varying(std::uint32_t number, const Ymm& mask);
   Ymm extract(const Ymm& four_bytes, std::uint32_t at, std::uint32_t size);
   Ymm compute_binary(const Node& node, const Ymm& mask);
@@ -125,8 +127,10 @@ class Avx2Body {
   struct Window {
     std::uint32_t start;
     Ymm bytes;
+    std::uint32_t row;
   };
   std::vector<Window> windows_;
+  std::vector<std::uint32_t> rows_;  // where each starts
   asmjit::x86::Gp lane_offsets_[8];  // where gathers are slow
   const bool fast_gather_;
   // Loads near each other at one varying address share a gather too. That the last of them lies inside is checked for

@@ -281,7 +281,9 @@ bool has_loads(const Plan& plan) {
 }
 
 // What all packets of a group have at least.
-std::uint32_t group_length(const Plan& plan) { return has_loads(plan) ? std::max(common_length(plan), 4u) : 0; }
+std::uint32_t group_length(const Plan& plan) {
+  return has_loads(plan) ? std::max(common_length(plan), Avx2Body::kLeastLength) : 0;
+}
 
 // Some engines' programs in one pass, and the packets that lanes do not take.
 struct JoinedPart {

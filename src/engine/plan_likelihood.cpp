@@ -33,8 +33,8 @@ float likelihood(const Plan& plan, const PlanBlock& block) {
     const bool is_type = left.op == Op::kLoad && left.size == 2 && left.a == kNothing && left.k <= kLastTypeOffset;
     if (!is_type) return 0.15F;
     const auto& set = plan.sets[block.set];
-    const bool has_ip = std::any_of(set.begin(), set.end(),
-                                    [](const flow::Range& range) { return range.first <= 0x800 && 0x800 <= range.last; });
+    const bool has_ip = std::any_of(
+        set.begin(), set.end(), [](const flow::Range& range) { return range.first <= 0x800 && 0x800 <= range.last; });
     return has_ip ? 0.9F : 0.1F;
   }
   const RawTest raw = raw_test(plan, block);

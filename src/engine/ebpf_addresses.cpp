@@ -18,7 +18,7 @@ class Addresses {
   std::vector<StepAddress> run() {
     for (std::size_t i = 0; i < code_.steps.size(); ++i) {
       if (facts_.steps[i].is_target) settle(live_before(i));
-      if (code_.steps[i].second || facts_.steps[i].is_idle) continue;
+      if (code_.steps[i].is_second() || facts_.steps[i].is_idle) continue;
       if (is_sum(i)) {
         sum(i);
         ++i;
@@ -47,7 +47,7 @@ class Addresses {
     if (at + 1 >= code_.steps.size() || facts_.steps[at + 1].is_target) return false;
     const Step& move = code_.steps[at];
     const Step& next = code_.steps[at + 1];
-    if (move.operation != Operation::kMov64X || next.second || move.dst != next.dst || move.dst == move.src)
+    if (move.operation != Operation::kMov64X || next.is_second() || move.dst != next.dst || move.dst == move.src)
       return false;
     if (next.operation == Operation::kAdd64X) return next.src != next.dst;
     return (next.operation == Operation::kAdd64K || next.operation == Operation::kSub64K) &&

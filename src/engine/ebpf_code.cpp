@@ -65,6 +65,43 @@ Result<std::uint64_t> wide_constant(const Code& code, std::size_t at) {
   return reinterpret_cast<std::uint64_t>(map.lookup(&first, 0)) + offset;
 }
 
+// How the interpreter runs each step. A jump into a group runs its steps one by one: each has a dispatch of its own.
+void find_groups(std::vector<Step>& steps) {
+  using ebpf::Operation;
+  struct Pattern {
+    Group group;
+    Operation operations[3];
+    bool same_register;  // the second step writes what the first wrote
+  };
+  constexpr Operation kAny = Operation::kExit;
+  constexpr Pattern kPatterns[] = {
+      {Group::kMovAddJGt64X, {Operation::kMov64X, Operation::kAdd64K, Operation::kJGt64X}, true},
+      {Group::kMovAdd64K, {Operation::kMov64X, Operation::kAdd64K, kAny}, true},
+      {Group::kMovAdd64X, {Operation::kMov64X, Operation::kAdd64X, kAny}, true},
+      {Group::kAddJNe64K, {Operation::kAdd64K, Operation::kJNe64K, kAny}, false},
+      {Group::kAddJNe32K, {Operation::kAdd64K, Operation::kJNe32K, kAny}, false},
+      {Group::kAddJLt64K, {Operation::kAdd64K, Operation::kJLt64K, kAny}, false},
+      {Group::kLoad16Add32X, {Operation::kLoad16, Operation::kAdd32X, kAny}, false},
+      {Group::kMov32KJGt64X, {Operation::kMov32K, Operation::kJGt64X, kAny}, false},
+      {Group::kMov32KJNe32K, {Operation::kMov32K, Operation::kJNe32K, kAny}, false},
+      {Group::kMov32KJLt32K, {Operation::kMov32K, Operation::kJLt32K, kAny}, false},
+  };
+  const auto is = [&](std::size_t at, Operation operation) {
+    return at < steps.size() && !steps[at].is_second() && steps[at].operation == operation;
+  };
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    if (steps[i].is_second()) continue;
+    steps[i].dispatch = static_cast<std::uint8_t>(steps[i].operation);
+    for (const Pattern& pattern : kPatterns) {
+      if (!is(i, pattern.operations[0]) || !is(i + 1, pattern.operations[1])) continue;
+      if (pattern.operations[2] != kAny && !is(i + 2, pattern.operations[2])) continue;
+      if (pattern.same_register && steps[i].dst != steps[i + 1].dst) continue;
+      steps[i].dispatch = static_cast<std::uint8_t>(ebpf::opcodes().size() + static_cast<std::size_t>(pattern.group));
+      break;
+    }
+  }
+}
+
 }  // namespace
 
 Result<std::shared_ptr<Code>> prepare(const ebpf::Checked& checked, const ExtendedOptions& options) {
@@ -78,8 +115,9 @@ Result<std::shared_ptr<Code>> prepare(const ebpf::Checked& checked, const Extend
   for (std::size_t i = 0; i < slots.size(); ++i) {
     const ebpf::OpcodeInfo* row = ebpf::find(slots[i]);
     Step& step = code->steps[i];
-    step = {row->operation, slots[i].dst,    slots[i].src,
-            false,          slots[i].offset, static_cast<std::uint64_t>(std::int64_t{slots[i].immediate})};
+    step = {row->operation,  slots[i].dst,
+            slots[i].src,    0,
+            slots[i].offset, static_cast<std::uint64_t>(std::int64_t{slots[i].immediate})};
     const auto next = static_cast<std::int32_t>(i) + 1;
     if (row->shape == OperandShape::kJump || ebpf::is_branch(row->shape)) step.offset += next;
     if (row->shape == OperandShape::kJumpLong || row->shape == OperandShape::kCallLocal)
@@ -90,9 +128,10 @@ Result<std::shared_ptr<Code>> prepare(const ebpf::Checked& checked, const Extend
         step.offset = slots[i].immediate + next;
         code->callbacks.push_back(static_cast<std::uint32_t>(step.offset));
       }
-      code->steps[++i].second = true;
+      code->steps[++i].dispatch = Step::kSecond;
     }
   }
+  find_groups(code->steps);
   std::sort(code->callbacks.begin(), code->callbacks.end());
   code->callbacks.erase(std::unique(code->callbacks.begin(), code->callbacks.end()), code->callbacks.end());
   return code;

@@ -12,13 +12,32 @@
 
 namespace weir::engine {
 
+// Two or three steps that the interpreter does at once where the first of them stands.
+enum class Group : std::uint8_t {
+  kMovAdd64K,     // rX = rY; rX += K
+  kMovAdd64X,     // rX = rY; rX += rZ
+  kMovAddJGt64X,  // rX = rY; rX += K; if rX > rZ goto
+  kAddJNe64K,     // rX += K; if rY != L goto
+  kAddJNe32K,     // the same with wY
+  kAddJLt64K,     // rX += K; if rY < L goto
+  kLoad16Add32X,  // rX = *(u16 *)...; wY += wZ
+  kMov32KJGt64X,  // wX = K; if rY > rZ goto
+  kMov32KJNe32K,  // wX = K; if wY != L goto
+  kMov32KJLt32K,  // wX = K; if wY < L goto
+  kCount,
+};
+
 struct Step {
   ebpf::Operation operation = ebpf::Operation::kExit;
   std::uint8_t dst = 0;
   std::uint8_t src = 0;
-  bool second = false;         // the second half of a 64-bit constant: never run
+  std::uint8_t dispatch = 0;   // what the interpreter does: an operation, or a group behind all operations
   std::int32_t offset = 0;     // memory: the offset; jumps and calls: the slot they go to
   std::uint64_t constant = 0;  // sign extended; 64-bit constants: whole, addresses of maps filled in
+
+  static constexpr std::uint8_t kSecond = 255;
+  // The second half of a 64-bit constant: never run.
+  bool is_second() const { return dispatch == kSecond; }
 };
 
 // What a proof speaks of: r1 is memory, or the context of a packet.

@@ -89,7 +89,7 @@ class Analysis {
     liveness();
     for (std::size_t i = 0; i < code_.steps.size(); ++i) {
       const Step& step = code_.steps[i];
-      if (step.second) continue;
+      if (step.is_second()) continue;
       const RegisterUse use = registers_of(code_, step);
       if (step.operation != Operation::kCallHelper) facts_.used |= use.reads;
       facts_.used |= use.writes;
@@ -105,7 +105,7 @@ class Analysis {
 
  private:
   void look_at_needs(std::size_t at) {
-    if (code_.steps[at].second) return;
+    if (code_.steps[at].is_second()) return;
     const OperandShape shape = row(at).shape;
     if (shape == OperandShape::kPacketAbsolute || shape == OperandShape::kPacketIndirect ||
         shape == OperandShape::kCallKernel || shape == OperandShape::kCallRegister ||
@@ -130,7 +130,7 @@ class Analysis {
   void mark_targets() {
     for (std::size_t i = 0; i < code_.steps.size(); ++i) {
       const Step& step = code_.steps[i];
-      if (step.second) continue;
+      if (step.is_second()) continue;
       const OperandShape shape = row(i).shape;
       const bool call = shape == OperandShape::kCallLocal;
       const bool function = shape == OperandShape::kWideFunction;
@@ -339,7 +339,8 @@ class Analysis {
     fact.call = CallKind::kChecked;
     fact.map = nullptr;
     if (helper != nullptr && helper->function != nullptr && standard_ && is_self_contained(number) &&
-        number != code_.options.unwind_helper && (code_.proven || arguments_are_good(*helper, state))) {
+        number != code_.options.unwind_helper &&
+        (code_.proven || (!helper->prototype.changes_packet && arguments_are_good(*helper, state)))) {
       fact.call = CallKind::kDirect;
       for (std::size_t i = 1; i <= 5; ++i)  // arguments that point to the frame reach up from there
         if (helper->prototype.arguments[i - 1] != ArgumentKind::kNone && state.registers[i].kind == Kind::kFrame)
@@ -408,7 +409,7 @@ class Analysis {
         return;
       }
       for (std::size_t i = count; i-- > 0;) {
-        if (code_.steps[i].second) continue;
+        if (code_.steps[i].is_second()) continue;
         std::uint16_t after = 0;
         each_successor(i, [&](std::size_t next) { after |= before[next]; });
         const OperandShape shape = row(i).shape;

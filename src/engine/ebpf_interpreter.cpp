@@ -1,9 +1,10 @@
 // The interpreter of extended programs. Exports make_extended_interpreter, make_stepper.
 //
-// A jump from decoded step to decoded step; every load, store and atomic asks Memory first. Each function has 512 bytes
-// of stack, the first one at the top; r6 to r9 and the place to return to are kept beside it, out of the program's
-// reach. Arithmetic as RFC 9669: division by zero gives 0, remainder by zero the dividend, shifts are masked, 32-bit
-// results have a zero upper half, the least number divided by -1 is itself.
+// A jump from decoded step to decoded step, or over a group of steps that compilers often write together; every load,
+// store and atomic asks Memory first. Each function has 512 bytes of stack, the first one at the top; r6 to r9 and the
+// place to return to are kept beside it, out of the program's reach. Arithmetic as RFC 9669: division by zero gives 0,
+// remainder by zero the dividend, shifts are masked, 32-bit results have a zero upper half, the least number divided by
+// -1 is itself.
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -22,6 +23,13 @@ namespace {
 
 using ebpf::Operation;
 
+// How many operations there are: groups come behind them.
+constexpr std::size_t kOperations = 0
+#define WEIR_EBPF_OPCODE(name, code, field, value, width, shape, mnemonic, sign, version) +1
+#include <weir/ebpf/opcodes.def>
+#undef WEIR_EBPF_OPCODE
+    ;
+
 template <typename T>
 T signed_divide(T a, T b) {
   using U = std::make_unsigned_t<T>;
@@ -36,9 +44,9 @@ T signed_remainder(T a, T b) {
 }
 
 struct Frame {
-  std::uint32_t back = 0;      // the slot to return to
-  const Code* code = nullptr;  // and its program: a tail call may have led into another
-  std::uint64_t saved[4] = {};
+  std::uint32_t back;  // the slot to return to
+  const Code* code;    // and its program: a tail call may have led into another
+  std::uint64_t saved[4];
 };
 
 class Interpretation {
@@ -179,6 +187,7 @@ bool Interpretation::helper(std::int32_t number, std::uint32_t& at, bool& ended)
   const HelperResult result = call_helper(*code_, memory_, run_, number, registers_);
   if (result.fault != Fault::kNone) return stopped(result.fault, result.detail);
   registers_[0] = result.value;
+  memory_.look_at_packet();
   ended = number == code_->options.unwind_helper && result.value == 0;
   ++at;
   return true;
@@ -316,13 +325,23 @@ Outcome Interpretation::go_on(std::uint32_t from) {
 #define WEIR_EBPF_OPCODE(name, code, field, value, width, shape, mnemonic, sign, version) &&name,
 #include <weir/ebpf/opcodes.def>
 #undef WEIR_EBPF_OPCODE
+      &&kMovAdd64K, &&kMovAdd64X,    &&kMovAddJGt64X, &&kAddJNe64K,    &&kAddJNe32K,
+      &&kAddJLt64K, &&kLoad16Add32X, &&kMov32KJGt64X, &&kMov32KJNe32K, &&kMov32KJLt32K,  // as Group has them
   };
+  static_assert(std::size(kPlaces) == kOperations + static_cast<std::size_t>(Group::kCount));
+  static_assert(std::size(kPlaces) <= Step::kSecond);
 // Each step ends with a jump of its own to the next: processors predict many such jumps better than one.
-#define WEIR_GO()                                              \
-  do {                                                         \
-    if (left == 0) WEIR_STOP(Fault::kBudget);                  \
-    --left;                                                    \
-    goto* kPlaces[static_cast<std::uint8_t>(next->operation)]; \
+#define WEIR_GO()                             \
+  do {                                        \
+    if (left == 0) WEIR_STOP(Fault::kBudget); \
+    --left;                                   \
+    goto* kPlaces[next->dispatch];            \
+  } while (false)
+// A group counts as its steps do: where the budget ends within, they are run one by one.
+#define WEIR_MORE(steps_more)                                                           \
+  do {                                                                                  \
+    if (left < (steps_more)) goto* kPlaces[static_cast<std::uint8_t>(next->operation)]; \
+    left -= (steps_more);                                                               \
   } while (false)
 #define WEIR_NEXT() \
   do {              \
@@ -468,6 +487,57 @@ kJaLong:
   WEIR_JUMP(Slt, s64(a) < s64(b), s32(a) < s32(b))
   WEIR_JUMP(Sle, s64(a) <= s64(b), s32(a) <= s32(b))
 #undef WEIR_JUMP
+kMovAdd64K:
+  WEIR_MORE(1);
+  WEIR_DST = WEIR_SRC + next[1].constant;
+  next += 2;
+  WEIR_GO();
+kMovAdd64X:
+  WEIR_MORE(1);
+  WEIR_DST = WEIR_SRC;
+  WEIR_DST += r[next[1].src];
+  next += 2;
+  WEIR_GO();
+kMovAddJGt64X : {
+  WEIR_MORE(2);
+  WEIR_DST = WEIR_SRC + next[1].constant;
+  const std::uint64_t a = r[next[2].dst], b = r[next[2].src];
+  if (a > b) {
+    next = steps + next[2].offset;
+    WEIR_GO();
+  }
+  next += 3;
+  WEIR_GO();
+}
+kLoad16Add32X:
+  WEIR_MORE(1);
+  if (!load_to<std::uint16_t>(*next)) {
+    ++left;
+    WEIR_STOP(fault_);
+  }
+  r[next[1].dst] = static_cast<std::uint32_t>(r[next[1].dst] + r[next[1].src]);
+  next += 2;
+  WEIR_GO();
+#define WEIR_GROUP(name, first, type, operand, condition) \
+  k##name : {                                             \
+    WEIR_MORE(1);                                         \
+    first;                                                \
+    const type a = static_cast<type>(r[next[1].dst]);     \
+    const type b = static_cast<type>(operand);            \
+    if (condition) {                                      \
+      next = steps + next[1].offset;                      \
+      WEIR_GO();                                          \
+    }                                                     \
+    next += 2;                                            \
+    WEIR_GO();                                            \
+  }
+  WEIR_GROUP(AddJNe64K, WEIR_DST += WEIR_K, std::uint64_t, next[1].constant, a != b)
+  WEIR_GROUP(AddJNe32K, WEIR_DST += WEIR_K, std::uint32_t, next[1].constant, a != b)
+  WEIR_GROUP(AddJLt64K, WEIR_DST += WEIR_K, std::uint64_t, next[1].constant, a < b)
+  WEIR_GROUP(Mov32KJGt64X, WEIR_DST = WEIR_K32, std::uint64_t, r[next[1].src], a > b)
+  WEIR_GROUP(Mov32KJNe32K, WEIR_DST = WEIR_K32, std::uint32_t, next[1].constant, a != b)
+  WEIR_GROUP(Mov32KJLt32K, WEIR_DST = WEIR_K32, std::uint32_t, next[1].constant, a < b)
+#undef WEIR_GROUP
 kCallRegister:
 kCallHelper : {
   const bool by_register = next->operation == Operation::kCallRegister;
@@ -560,6 +630,7 @@ kLoadSigned32:
 }
 #undef WEIR_GO
 #undef WEIR_NEXT
+#undef WEIR_MORE
 #undef WEIR_STOP
 #undef WEIR_FINISH
 #undef WEIR_DST

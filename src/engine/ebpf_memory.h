@@ -14,21 +14,27 @@ namespace weir::engine {
 
 class Memory final : public runtime::AccessRule {
  public:
-  Memory(const Code& code, const runtime::Invocation& run) : stack_begin(0), stack_end(0), code_(&code), run_(&run) {}
+  Memory(const Code& code, const runtime::Invocation& run) : stack_begin(0), stack_end(0), code_(&code), run_(&run) {
+    look_at_packet();
+  }
 
   // The stack that may be touched now.
   std::uint64_t stack_begin;
   std::uint64_t stack_end;
 
   void use(const Code& code) { code_ = &code; }
+  // Helpers may move the packet: to be called after them.
+  void look_at_packet() {
+    if (run_->packet == nullptr) return;
+    packet_begin_ = reinterpret_cast<std::uint64_t>(run_->packet->data());
+    packet_size_ = run_->packet->size();
+  }
 
   Fault check(std::uint64_t address, std::uint64_t size, bool write) const {
     if (address - stack_begin <= stack_end - stack_begin && size <= stack_end - address && address >= stack_begin)
       return Fault::kNone;
-    if (run_->packet != nullptr) {
-      const std::uint64_t offset = address - reinterpret_cast<std::uint64_t>(run_->packet->data());
-      if (offset <= run_->packet->size() && size <= run_->packet->size() - offset) return Fault::kNone;
-    }
+    const std::uint64_t offset = address - packet_begin_;
+    if (offset < packet_size_ && size <= packet_size_ - offset) return Fault::kNone;
     return check_others(address, size, write);
   }
   bool allows(std::uint64_t address, std::uint64_t size, bool write) const override {
@@ -39,6 +45,8 @@ class Memory final : public runtime::AccessRule {
   Fault check_others(std::uint64_t address, std::uint64_t size, bool write) const;
   const Code* code_;
   const runtime::Invocation* run_;
+  std::uint64_t packet_begin_ = 0;
+  std::uint64_t packet_size_ = 0;
 };
 
 }  // namespace weir::engine

@@ -254,6 +254,7 @@ std::uint32_t native_helper(NativeState* state, std::uint32_t slot, std::int32_t
   }
   const HelperResult result = call_helper(*state->code, *state->memory, *state->run, number, state->registers);
   if (result.fault != Fault::kNone) return stop(state, result.fault, slot, result.detail);
+  state->memory->look_at_packet();
   state->registers[0] = result.value;
   state->look_at_run();  // the helper may have moved the packet
   return number == state->code->options.unwind_helper && result.value == 0 ? kStop : kGoOn;

@@ -50,7 +50,7 @@ class Emitter {
     prologue();
     for (std::size_t i = 0; i < code_.steps.size(); ++i) {
       a_.bind(labels_[i]);
-      if (!code_.steps[i].second) step(static_cast<std::uint32_t>(i));
+      if (!code_.steps[i].is_second()) step(static_cast<std::uint32_t>(i));
     }
     for (const Lookup& lookup : lookups_) look_up(lookup);
     for (const Trap& trap : traps_) raise(trap);

@@ -32,7 +32,7 @@ void X86Emitter::run() {
     if (facts_.steps[i].is_loop_head) a_.align(asmjit::AlignMode::kCode, 64);
     a_.bind(labels_[i]);
     if (facts_.steps[i].is_target) zero_flag_ = -1;
-    if (code_.steps[i].second || facts_.steps[i].is_idle) continue;
+    if (code_.steps[i].is_second() || facts_.steps[i].is_idle) continue;
     if (fuse(static_cast<std::uint32_t>(i))) a_.bind(labels_[++i]);
     else step(static_cast<std::uint32_t>(i));
   }

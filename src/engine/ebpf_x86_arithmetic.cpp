@@ -25,7 +25,7 @@ bool X86Emitter::fuse(std::uint32_t at) {
     }
     return true;
   }
-  if (next.second || move.dst != next.dst || move.dst == move.src) return false;
+  if (next.is_second() || move.dst != next.dst || move.dst == move.src) return false;
   const bool wide = move.operation == Operation::kMov64X;
   if (!wide && move.operation != Operation::kMov32X) return false;
   const Gp to = wide ? kX86Map[move.dst] : kX86Map[move.dst].r32();

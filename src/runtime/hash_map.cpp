@@ -2,9 +2,10 @@
 //
 // Open addressing in chunks of 14 places, after F14 (Bronson and Shi 2019): a chunk has a byte of the hash for each
 // place, compared all at once, and a count of the entries that went on to a later chunk because this one was full, so
-// that nothing is left behind where an entry is deleted. The number of places is fixed when the table is made: an entry
-// never moves, and key and value lie in its place. Lookups take no lock. Whoever changes an entry locks the stripe of
-// its first chunk, and for a moment the chunk where it takes a place.
+// that nothing is left behind where an entry is deleted. The places follow at once, so that a lookup touches one page.
+// The number of places is fixed when the table is made: an entry never moves, and key and value lie in its place.
+// Lookups take no lock. Whoever changes an entry locks the stripe of its first chunk, and for a moment the chunk where
+// it takes a place.
 //
 // When an LRU table is full, a clock hand takes the first entry that was not looked up since it last came by: the
 // kernel's is approximate in other ways. Source for results and errors: kernel/bpf/hashtab.c.
@@ -26,8 +27,12 @@ namespace {
 
 constexpr std::uint64_t kPlaces = 14;  // of a chunk
 constexpr std::uint64_t kFilled = 12;  // on average, at most
-constexpr unsigned kOverflow = 14;     // the byte that counts entries that went on; 255 stays
-constexpr unsigned kLock = 15;         // the byte that is 1 while a place is taken
+constexpr std::uint64_t kHead = 16;    // bytes of a chunk before its places
+// Keys and values of up to 8 bytes: a place has 16 bytes, and a chunk starts a cache line.
+constexpr std::uint64_t kSmall = 16;
+constexpr std::uint64_t kSmallChunk = 256;
+constexpr unsigned kOverflow = 14;  // the byte that counts entries that went on; 255 stays
+constexpr unsigned kLock = 15;      // the byte that is 1 while a place is taken
 constexpr std::uint8_t kEmpty = 0;
 constexpr std::uint8_t kBusy = 1;     // taken, not filled yet
 constexpr std::uint8_t kUsed = 0x80;  // and seven bits of the hash
@@ -100,20 +105,22 @@ class HashMap final : public Map {
         value_at_(round_up(definition.key_size, 8)),
         value_stride_(round_up(definition.value_size, 8)),
         chunk_count_(chunks_for(definition.max_entries)),
-        chunks_(chunk_count_, 16),
-        entries_(chunk_count_ * kPlaces, value_at_ + value_stride_ * cpus_),
-        stride_(entries_.stride()),
-        chunk_stride_(stride_ * kPlaces),
+        stride_(value_at_ + value_stride_ * cpus_),
+        chunk_bytes_(stride_ == kSmall ? kSmallChunk : round_up(kHead + kPlaces * stride_, 16)),
+        chunks_(chunk_count_, chunk_bytes_),
         mask_(chunk_count_ - 1),
         is_plain_(!lru_ && cpus_ == 1),
         referred_(lru_ ? chunk_count_ * kPlaces : 0) {}
 
-  bool good() const { return entries_.data() != nullptr && chunks_.data() != nullptr; }
+  bool good() const { return chunks_.data() != nullptr; }
 
   void* lookup(const void* key, unsigned cpu) override {
-    return is_plain_ ? lookup_plain(this, key) : lookup_any(key, cpu);
+    return is_plain_ ? lookup_plain<0>(this, key) : lookup_any(key, cpu);
   }
-  LookupFunction fast_lookup() const override { return is_plain_ ? &lookup_plain : nullptr; }
+  LookupFunction fast_lookup() const override {
+    if (!is_plain_) return nullptr;
+    return kSize != 0 && stride_ == kSmall ? &lookup_plain<kSmall> : &lookup_plain<0>;
+  }
 
   int update(const void* key, const void* from, std::uint64_t flags, unsigned cpu) override {
     if (flags > kExist) return -EINVAL;
@@ -165,19 +172,26 @@ class HashMap final : public Map {
   }
 
   bool contains(std::uint64_t address, std::uint64_t size) const override {
-    for (unsigned cpu = 0; cpu < cpus_; ++cpu)
-      if (entries_.contains(address, size, value_at_ + cpu * value_stride_, definition_.value_size)) return true;
-    return false;
+    const std::uint64_t offset = address - reinterpret_cast<std::uint64_t>(chunks_.data());
+    if (offset >= chunk_count_ * chunk_bytes_) return false;
+    const std::uint64_t behind = offset % chunk_bytes_;
+    if (behind < kHead || behind - kHead >= kPlaces * stride_) return false;
+    const std::uint64_t place = (behind - kHead) % stride_;
+    if (place < value_at_) return false;
+    const std::uint64_t inside = (place - value_at_) % value_stride_;
+    return inside <= definition_.value_size && size <= definition_.value_size - inside;
   }
 
   std::uint32_t size() const override { return count_.load(std::memory_order_relaxed); }
 
  private:
-  std::uint8_t* place_at(std::uint64_t place) const { return entries_.data() + place * stride_; }
+  std::uint8_t* place_at(std::uint64_t place) const {
+    return chunk(place / kPlaces) + kHead + place % kPlaces * stride_;
+  }
   std::uint8_t* value(std::uint64_t place, unsigned cpu) const {
     return place_at(place) + value_at_ + (cpus_ > 1 ? (cpu % cpus_) * value_stride_ : 0);
   }
-  std::uint8_t* chunk(std::uint64_t index) const { return chunks_.data() + index * 16; }
+  std::uint8_t* chunk(std::uint64_t index) const { return chunks_.data() + index * chunk_bytes_; }
   std::uint8_t* tag(std::uint64_t place) const { return chunk(place / kPlaces) + place % kPlaces; }
   std::mutex& stripe(std::uint64_t hash) const { return stripes_[hash & mask_ & (kStripes - 1)]; }
   static std::uint8_t tag_of(std::uint64_t hash) { return static_cast<std::uint8_t>(hash >> 57 | kUsed); }
@@ -201,17 +215,20 @@ class HashMap final : public Map {
     }
     return kNowhere;
   }
-  // find() without numbers of places, for what is called most.
+  // find() without numbers of places, for what is called most. kStride: what a place takes, where it is known.
+  template <std::uint64_t kStride>
   static void* lookup_plain(Map* map, const void* key) {
     const auto& self = static_cast<const HashMap&>(*map);
     const std::uint64_t hash = self.hash_key(key);
+    const std::uint64_t stride = kStride != 0 ? kStride : self.stride_;
+    const std::uint64_t chunk_bytes = kStride != 0 ? kSmallChunk : self.chunk_bytes_;
+    const std::uint64_t value_at = kStride != 0 ? 8 : self.value_at_;
     std::uint64_t index = hash & self.mask_;
     for (std::uint64_t turn = 0; turn <= self.mask_; ++turn) {
-      const std::uint8_t* at = self.chunk(index);
-      std::uint8_t* const places = self.entries_.data() + index * self.chunk_stride_;
+      std::uint8_t* const at = self.chunks_.data() + index * chunk_bytes;
       for (std::uint32_t found = places_with(at, tag_of(hash)); found != 0; found &= found - 1) {
-        std::uint8_t* const place = places + static_cast<unsigned>(__builtin_ctz(found)) * self.stride_;
-        if (is_key<kSize>(place, key, self.key_size_)) return place + self.value_at_;
+        std::uint8_t* const place = at + kHead + static_cast<unsigned>(__builtin_ctz(found)) * stride;
+        if (is_key<kSize>(place, key, self.key_size_)) return place + value_at;
       }
       if (__atomic_load_n(at + kOverflow, __ATOMIC_ACQUIRE) == 0) break;
       index = (index + step_of(hash)) & self.mask_;
@@ -307,10 +324,9 @@ class HashMap final : public Map {
   std::uint64_t value_at_;
   std::uint64_t value_stride_;
   std::uint64_t chunk_count_;
+  std::uint64_t stride_;  // bytes of a place
+  std::uint64_t chunk_bytes_;
   Slab chunks_;
-  Slab entries_;
-  std::uint64_t stride_;
-  std::uint64_t chunk_stride_;  // bytes of a chunk's places
   std::uint64_t mask_;
   bool is_plain_;  // neither LRU nor a value for each CPU
   mutable std::mutex stripes_[kStripes];

@@ -20,6 +20,8 @@ class Slab {
     if (bytes_ == 0) bytes_ = 8;
     void* memory = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     data_ = memory == MAP_FAILED ? nullptr : static_cast<std::uint8_t*>(memory);
+    // Large tables are looked up all over: large pages, where the system has them, spare walks through page tables.
+    if (data_ != nullptr && bytes_ >= kLarge) madvise(data_, bytes_, MADV_HUGEPAGE);
   }
   ~Slab() {
     if (data_ != nullptr) munmap(data_, bytes_);
@@ -39,6 +41,7 @@ class Slab {
   }
 
  private:
+  static constexpr std::uint64_t kLarge = 1u << 21;
   std::uint64_t stride_;
   std::uint64_t bytes_;
   std::uint8_t* data_ = nullptr;

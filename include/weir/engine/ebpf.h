@@ -80,11 +80,16 @@ using ExtendedEnginePointer = std::shared_ptr<const ExtendedEngine>;
 
 Result<ExtendedEnginePointer> load_extended(const ebpf::Checked& program, const ExtendedOptions& options = {});
 
-// The same for a verified program: machine code leaves out the checks and the count of instructions that the proof
-// makes needless, where it can see that the premise holds (XDP, sockets and tc with a PacketBuffer, memory that is the
-// first region). A run for which it does not hold ends with Fault::kArgument. With other helpers than the standard
-// ones, which must be those of the proof, everything is checked as above. Given maps must be as the program defines
-// them.
+// The same for a verified program: machine code checks nothing that the proof covers and counts no instructions; on
+// x86-64, one that needs no state of the run (no tail calls, ldabs or ldind, functions called back, or helpers that
+// look at memory beyond their arguments) is called like a C function, with its stack on the thread's. The interpreter
+// checks and counts as above. The premise must hold where a run begins: r1 is the context of the invocation's packet
+// (XDP, sockets and tc), or memory in the first region (kUnspec); else machine code ends with Fault::kArgument.
+// Programs of other types, other helpers than the standard ones, an unwind helper and given maps that are not as the
+// program defines them void the proof: then everything is checked.
+//
+// On AArch64 machine code does all that it does on x86-64, but calls every helper through the same checks, and knows no
+// bare calls: verified programs leave out the checks of their accesses only.
 Result<ExtendedEnginePointer> load_extended(const ebpf::Verified& program, const ExtendedOptions& options = {});
 
 // Puts a loaded program into a program array, for tail calls. The array keeps it.

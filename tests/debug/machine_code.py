@@ -68,10 +68,14 @@ def recorded_log(program, place):
         return
     (place / "bpf_jit_disasm").symlink_to(program)
     for options, name in ([], "doc.out"), (["-o"], "doc-o.out"):
-        run = subprocess.run([place / "bpf_jit_disasm", *options, "-f", folder / "doc.log", "-O", place / "out.bin"],
-                             capture_output=True, text=True, check=True)
+        run = subprocess.run([place / "bpf_jit_disasm", *options, "-f", folder / "doc.log"], capture_output=True,
+                             text=True, check=True)
         if run.stdout != (folder / name).read_text():
             sys.exit(f"{name} differs:\n{run.stdout}")
+    image = subprocess.run([place / "bpf_jit_disasm", "-f", folder / "doc.log", "-O", place / "out.bin"],
+                           capture_output=True, text=True, check=True)
+    if image.stdout.splitlines() != (folder / "doc.out").read_text().splitlines()[:2]:
+        sys.exit(f"-O shows more or less than the heading:\n{image.stdout}")
     if (place / "out.bin").stat().st_size != 70:
         sys.exit("the image was not written")
     piped = subprocess.run([place / "bpf_jit_disasm", "-f", "-"], stdin=open(folder / "doc.log"), capture_output=True,

@@ -47,6 +47,16 @@ Error cannot_open(const std::string& name, int error) {
   return made;
 }
 
+// The kernel tells of an interface that was removed only that it is down.
+Error interface_lost(const std::string& name, int error) {
+  if (error != ENETDOWN) return system_failure(fmt::format("capturing on '{}' ended", name), error);
+  const bool removed = ::if_nametoindex(name.c_str()) == 0 && errno != EMFILE && errno != ENFILE;
+  return {
+      .code = ErrorCode::kSystem,
+      .message = fmt::format("capturing on '{}' ended: the interface {}", name, removed ? "was removed" : "is down"),
+      .system_error = error};
+}
+
 cbpf::Checked keep(std::uint32_t bytes) { return *cbpf::check(cbpf::Program{cbpf::make(cbpf::Opcode::kRetK, bytes)}); }
 
 template <typename T>
@@ -105,6 +115,7 @@ class PacketSocket final : public LiveSource {
   }
 
   void request_stop() override {
+    stop_requested_.store(true, std::memory_order_relaxed);
     const std::uint64_t one = 1;
     (void)!::write(wake_.get(), &one, sizeof one);
   }
@@ -127,6 +138,8 @@ class PacketSocket final : public LiveSource {
     batch.blocks.clear();
     if (held_) ring_.release();
     held_ = false;
+    // Under load there is always a block, and nobody waits.
+    if (!stopping_ && stop_requested_.load(std::memory_order_relaxed)) WEIR_CHECK(begin_stop());
     for (;;) {
       if (tpacket_block_desc* const block = ring_.ready()) {
         take(*block, batch);
@@ -139,7 +152,7 @@ class PacketSocket final : public LiveSource {
       }
       WEIR_TRY(const bool ended, wait());
       if (ended) batch.clear();
-      if (ended && lost_ != 0) return fail(system_failure(fmt::format("capturing on '{}' ended", name_), lost_));
+      if (ended && lost_ != 0) return fail(interface_lost(name_, lost_));
       if (ended) return Read::kEnd;
     }
   }
@@ -286,16 +299,19 @@ class PacketSocket final : public LiveSource {
       if (errno == EINTR) return false;
       return fail(system_failure("cannot wait for packets", errno));
     }
-    if (!stopping_ && (waits[1].revents & POLLIN) != 0) return begin_stop();
+    if (!stopping_ && (waits[1].revents & POLLIN) != 0) {
+      WEIR_CHECK(begin_stop());
+      return false;
+    }
     if ((waits[0].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) return lost_interface();
     return false;
   }
 
-  Result<bool> begin_stop() {
+  Status begin_stop() {
     WEIR_CHECK(kernel::attach(socket_.get(), keep(0)));
     stopping_ = true;
     give_up_ = Clock::now() + kLongestDrain;
-    return false;
+    return {};
   }
 
   Result<bool> lost_interface() {
@@ -305,11 +321,11 @@ class PacketSocket final : public LiveSource {
     if (pending == 0) return false;
     // What is in the ring comes first.
     if (!stopping_ && pending == ENETDOWN) {
-      WEIR_TRY(const bool ended, begin_stop());
+      WEIR_CHECK(begin_stop());
       lost_ = pending;
-      return ended;
+      return false;
     }
-    return fail(system_failure(fmt::format("capturing on '{}' ended", name_), pending));
+    return fail(interface_lost(name_, pending));
   }
 
   LiveOptions options_;
@@ -325,6 +341,7 @@ class PacketSocket final : public LiveSource {
   bool started_ = false;
   bool held_ = false;  // the batch of the last read() lies in the ring's next block
   bool stopping_ = false;
+  std::atomic<bool> stop_requested_{false};
   int lost_ = 0;
   Clock::time_point give_up_{};
   std::uint64_t delivered_ = 0;

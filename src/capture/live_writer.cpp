@@ -5,13 +5,18 @@
 // current one too long; so a file holds whole records.
 #include <weir/capture/live_writer.h>
 
+#include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <climits>
 #include <cstring>
 #include <deque>
 #include <fcntl.h>
+#include <filesystem>
 #include <mutex>
+#include <optional>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -41,20 +46,50 @@ void copy_in_steps(std::uint8_t* to, const std::uint8_t* from, std::uint32_t len
   for (std::uint32_t at = 0; at < length; at += kStep) std::memcpy(to + at, from + at, kStep);
 }
 
-Result<FileDescriptor> open_for_writing(const std::string& path) {
-  const int descriptor = path == "-" ? ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
-                                     : ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+// `fresh`: it must not be there.
+Result<FileDescriptor> open_for_writing(const std::string& path, bool fresh) {
+  const int descriptor =
+      path == "-" ? ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
+                  : ::open(path.c_str(), O_WRONLY | O_CREAT | (fresh ? O_EXCL : O_TRUNC) | O_CLOEXEC | O_NOCTTY, 0666);
   if (descriptor < 0)
     return fail(system_failure(path == "-" ? "cannot write standard output" : "cannot write '" + path + "'", errno));
-  return FileDescriptor(descriptor);
+  FileDescriptor file(descriptor);
+  struct stat status {};
+  if (::fstat(descriptor, &status) != 0 || !S_ISFIFO(status.st_mode)) return file;
+  // A write to a pipe must not block for good. Its flags are shared with other processes: it is opened once more.
+  FileDescriptor again(::open(fmt::format("/proc/self/fd/{}", descriptor).c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  if (again) return again;
+  return file;
+}
+
+// Waits until a pipe or socket takes more; an error when its reader stalls while the capture ends.
+Status wait_for_reader(int descriptor, const std::atomic<bool>* stopping, const std::string& name) {
+  constexpr int kLookMilliseconds = 100;
+  constexpr auto kPatience = std::chrono::seconds(3);
+  std::optional<Clock::time_point> give_up;
+  for (;;) {
+    pollfd wait{descriptor, POLLOUT, 0};
+    if (::poll(&wait, 1, kLookMilliseconds) > 0) return {};
+    if (stopping == nullptr || !*stopping) continue;
+    if (!give_up) give_up = Clock::now() + kPatience;
+    if (Clock::now() > *give_up)
+      return fail(Error{.code = ErrorCode::kSystem,
+                        .message = fmt::format("{} takes nothing: packets that were captured are lost",
+                                               name == "-" ? "the reader of standard output" : "'" + name + "'")});
+  }
 }
 
 // Writes all pieces, resuming after short writes and signals. Changes them.
-Status write_pieces(int descriptor, std::span<iovec> pieces, const std::string& name) {
+Status write_pieces(int descriptor, std::span<iovec> pieces, const std::string& name,
+                    const std::atomic<bool>* stopping) {
   while (!pieces.empty()) {
     const ssize_t written = ::writev(descriptor, pieces.data(), static_cast<int>(std::min(pieces.size(), kMostPieces)));
     if (written < 0) {
       if (errno == EINTR) continue;
+      if (errno == EAGAIN) {
+        WEIR_CHECK(wait_for_reader(descriptor, stopping, name));
+        continue;
+      }
       return fail(system_failure(name == "-" ? "cannot write standard output" : "cannot write '" + name + "'", errno));
     }
     auto left = static_cast<std::size_t>(written);
@@ -78,12 +113,13 @@ class LiveWriter::State {
 
   bool pcapng() const { return options_.format == Format::kPcapng; }
   std::uint64_t bytes() const { return bytes_; }
-  std::uint32_t files() const { return number_; }
+  std::uint32_t files() const { return files_; }
 
   Status open_next() {
+    if (rotates() && files_ == 0) number_ = highest_number();
+    ++files_;
     name_ = rotates() ? numbered(++number_) : path_;
-    if (!rotates()) number_ = 1;
-    WEIR_TRY(file_, open_for_writing(name_));
+    WEIR_TRY(file_, open_for_writing(name_, rotates()));
     opened_ = Clock::now();
     std::vector<std::uint8_t> head;
     if (pcapng()) {
@@ -94,19 +130,24 @@ class LiveWriter::State {
     }
     size_ = head.size();
     bytes_ += head.size();
-    if (!rotates()) return write_all(file_.get(), head, name_);
+    if (!rotates()) return write_bytes(head);
     kept_.push_back(name_);
     if (options_.keep_files != 0 && kept_.size() > options_.keep_files) {
       ::unlink(kept_.front().c_str());
       kept_.pop_front();
     }
-    return write_all(file_.get(), head, name_);
+    return write_bytes(head);
   }
 
   Status submit(std::span<iovec> pieces, std::uint64_t bytes) {
     const std::lock_guard lock(mutex_);
+    if (failure_) return fail(*failure_);
     if (must_rotate(bytes)) WEIR_CHECK(open_next());
-    WEIR_CHECK(write_pieces(file_.get(), pieces, name_));
+    if (const Status written = write_pieces(file_.get(), pieces, name_, options_.stopping); !written) {
+      failure_ = written.error();
+      cut_back();
+      return written;
+    }
     size_ += bytes;
     bytes_ += bytes;
     return {};
@@ -123,11 +164,50 @@ class LiveWriter::State {
     if (pcapng())
       for (std::size_t i = 0; i < statistics.size(); ++i)
         append_statistics(tail, static_cast<std::uint32_t>(i), statistics[i]);
+    if (failure_) return {};
     bytes_ += tail.size();
-    return write_all(file_.get(), tail, name_);
+    return write_bytes(tail);
   }
 
  private:
+  Status write_bytes(ByteSpan bytes) {
+    iovec piece{const_cast<std::uint8_t*>(bytes.data()), bytes.size()};
+    const Status written = write_pieces(file_.get(), {&piece, 1}, name_, options_.stopping);
+    if (!written) failure_ = written.error();
+    return written;
+  }
+
+  // After a failed write: a file then ends with the last stretch of records that was written whole.
+  void cut_back() {
+    struct stat status {};
+    if (name_ != "-" && ::fstat(file_.get(), &status) == 0 && S_ISREG(status.st_mode))
+      (void)!::ftruncate(file_.get(), static_cast<off_t>(size_));
+  }
+
+  // The highest number that a file of this name has; 0: there is none.
+  std::uint32_t highest_number() const {
+    namespace fs = std::filesystem;
+    const fs::path path(path_);
+    const std::size_t digits_at = stem_length();
+    std::uint32_t highest = 0;
+    std::error_code error;
+    const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+    for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+      const std::string name = at->path().filename().string();
+      if (name.size() <= digits_at + 1) continue;
+      std::uint32_t number = 0;
+      const char* const first = name.data() + digits_at + 1;
+      if (std::from_chars(first, name.data() + name.size(), number).ec != std::errc()) continue;
+      if (number < 0xffffffff && fs::path(numbered(number)).filename().string() == name)
+        highest = std::max(highest, number);
+    }
+    return highest;
+  }
+  std::size_t stem_length() const {
+    const std::size_t slash = path_.rfind('/');
+    return (slash == std::string::npos ? dot_of(path_) : dot_of(path_) - slash - 1);
+  }
+
   bool rotates() const { return options_.rotate_bytes != 0 || options_.rotate_seconds > 0; }
 
   bool must_rotate(std::uint64_t bytes) const {
@@ -137,10 +217,16 @@ class LiveWriter::State {
   }
 
   std::string numbered(std::uint32_t number) const {
-    const std::size_t slash = path_.rfind('/');
-    std::size_t dot = path_.rfind('.');
-    if (dot == std::string::npos || dot == 0 || (slash != std::string::npos && dot <= slash + 1)) dot = path_.size();
+    const std::size_t dot = dot_of(path_);
     return fmt::format("{}-{:05}{}", path_.substr(0, dot), number, path_.substr(dot));
+  }
+
+  // Where the ending begins; the end when there is none.
+  static std::size_t dot_of(const std::string& path) {
+    const std::size_t slash = path.rfind('/');
+    const std::size_t dot = path.rfind('.');
+    const bool none = dot == std::string::npos || dot == 0 || (slash != std::string::npos && dot <= slash + 1);
+    return none ? path.size() : dot;
   }
 
   std::string path_;
@@ -150,7 +236,9 @@ class LiveWriter::State {
   FileDescriptor file_;
   std::string name_;
   std::deque<std::string> kept_;
-  std::uint32_t number_ = 0;
+  std::uint32_t number_ = 0;  // of the file that is written
+  std::uint32_t files_ = 0;
+  std::optional<Error> failure_;  // of a write: nothing more is written
   std::uint64_t size_ = 0;
   std::uint64_t bytes_ = 0;
   Clock::time_point opened_{};
@@ -204,6 +292,11 @@ Status LiveWriter::Lane::flush() {
   const Status done = writer_.state_->submit(pieces_, bytes_);
   pieces_.clear();
   bytes_ = 0;
+  if (done) {
+    packets_written_ += packets_;
+    packet_bytes_written_ += packet_bytes_;
+  }
+  packets_ = packet_bytes_ = 0;
   cursor_ = piece_ = buffer_.get();
   return done;
 }
@@ -239,6 +332,8 @@ Status LiveWriter::Lane::write(const RecordBatch& batch, std::span<const std::ui
       cursor_ += packet.length;
     }
     if (pcapng_) cursor_ = put_enhanced_tail(cursor_, packet.length);
+    ++packets_;
+    packet_bytes_ += packet.length;
   }
   return flush();
 }

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <weir/capture/open_file.h>
+
 #include "capture/pcap_source.h"
 #include "capture/pseudo_header.h"
 
@@ -59,9 +61,13 @@ Result<std::unique_ptr<Source>> open_over(std::unique_ptr<ByteStream> stream, st
 
 Result<std::unique_ptr<Source>> open(const std::string& path) {
   WEIR_TRY(FileDescriptor file, open_for_reading(path));
-  const bool standard = path == "-";
-  return open_over(file_stream(std::move(file), standard ? "standard input" : "'" + path + "'"),
-                   standard ? "standard input" : path);
+  return open(std::move(file), path);
+}
+
+Result<std::unique_ptr<Source>> open(FileDescriptor file, const std::string& name) {
+  const bool standard = name == "-";
+  return open_over(file_stream(std::move(file), standard ? "standard input" : "'" + name + "'"),
+                   standard ? "standard input" : name);
 }
 
 Result<std::unique_ptr<Source>> open_memory(ByteSpan bytes, std::string name) {

@@ -6,6 +6,7 @@
 #include <weir/capture/xdp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cerrno>
 #include <chrono>
@@ -135,6 +136,7 @@ class AllQueues final : public XdpSource {
   }
 
   void request_stop() override {
+    stop_requested_.store(true, std::memory_order_relaxed);
     const std::uint64_t one = 1;
     (void)!::write(wake_.get(), &one, sizeof one);
   }
@@ -152,6 +154,7 @@ class AllQueues final : public XdpSource {
   Result<Read> read(RecordBatch& batch) override {
     batch.clear();
     if (held_ != 0) queues_[current_].release(std::exchange(held_, 0));
+    if (!stopping_ && stop_requested_.load(std::memory_order_relaxed)) begin_stop();
     for (;;) {
       for (std::size_t tried = 0; tried < queues_.size(); ++tried) {
         current_ = (current_ + 1) % queues_.size();
@@ -294,6 +297,12 @@ class AllQueues final : public XdpSource {
     return {};
   }
 
+  void begin_stop() {
+    gate_.set(false);
+    stopping_ = true;
+    closed_at_ = Clock::now();
+  }
+
   // Waits for packets, or for the stop; true when all is handed out.
   Result<bool> wait() {
     if (stopping_ && Clock::now() > closed_at_ + kGrace) return true;
@@ -306,9 +315,7 @@ class AllQueues final : public XdpSource {
     }
     if (ready == 0 && !stopping_) WEIR_CHECK(check_interface());
     if (!stopping_ && (waits[0].revents & POLLIN) != 0) {
-      gate_.set(false);
-      stopping_ = true;
-      closed_at_ = Clock::now();
+      begin_stop();
       return false;
     }
     for (std::size_t i = 1; i < waits.size(); ++i)
@@ -330,6 +337,7 @@ class AllQueues final : public XdpSource {
   bool native_ = false;
   std::size_t current_ = 0;
   std::uint32_t held_ = 0;  // descriptors of queues_[current_] that the batch of the last read() lies in
+  std::atomic<bool> stop_requested_{false};
   bool stopping_ = false;
   Clock::time_point closed_at_{};
   std::uint64_t delivered_ = 0;

@@ -100,6 +100,7 @@ std::string_view unsuitable(const Instruction& i) {
       case cbpf::Extension::kHardwareType: return "the network device";
       case cbpf::Extension::kCpu: return "the number of the CPU";
       case cbpf::Extension::kRandom: return "a random number";
+      case cbpf::Extension::kPayloadOffset: return "where the payload begins";
       default: return "";
     }
   }
@@ -192,6 +193,11 @@ VerdictRunner::~VerdictRunner() = default;
 
 Result<VerdictRunner> VerdictRunner::create(const cbpf::Checked& program) {
   const cbpf::Program& code = program.program();
+  if (code.size() > cbpf::kMaximumLength)
+    return fail(
+        Error{.code = ErrorCode::kLimit,
+              .message = fmt::format("the program has {} instructions, and the kernel takes {} of a classic one",
+                                     code.size(), cbpf::kMaximumLength)});
   for (std::uint32_t at = 0; at < code.size(); ++at)
     if (const std::string_view what = unsuitable(code[at]); !what.empty())
       return fail(

@@ -7,6 +7,7 @@ import pathlib
 import socket
 import struct
 import subprocess
+import time
 
 import harness
 from harness import WEIR, Capture, check, count_of, flooding, pcap_of, scattered_hosts, send, summary, udp_frame
@@ -96,6 +97,47 @@ def test_filter_in_weir_gives_the_same():
     send(udp_frame(i, port=53 + i % 2) for i in range(1000))
     told = summary(capture.end()[1])
     check((told["captured"], told["filtered_in"]), (500, "weir"), "summary")
+
+
+def test_filters_in_weir_see_whole_packets():
+    """A short snap length cuts behind the filter, wherever it runs."""
+    for arguments in (["udp port 53"], ["greater 100"], ["udp[12:4] = 7 or len > 100"]):
+        for interface in ("v1", "any"):
+            counts = []
+            for where in ([], ["--filter-in-weir"]):
+                capture = Capture("-s", 1, "-w", "cut.pcapng", "--json", *where, *arguments, interface=interface)
+                send(udp_frame(i, port=53 + i % 2, size=64 + i * 4) for i in range(20))
+                told = summary(capture.end()[1])
+                check(told["bytes"], told["captured"], "one byte of each packet")
+                check(count_of("cut.pcapng"), told["captured"], "packets in the file")
+                counts.append(told["captured"])
+            assert counts[0] > 0, arguments
+            check(counts[1], counts[0], f"{interface} {arguments}")
+
+
+def test_ends_under_a_flood():
+    """A ring that is never empty does not hold the end back."""
+    flooders = [flooding("v0", 5) for _ in range(2)]
+    try:
+        time.sleep(0.5)
+        start = time.monotonic()
+        run = subprocess.run([WEIR, "capture", "-i", "v1", "--count", "--duration", "500ms", "--ring", "1M"], capture_output=True, text=True)
+        assert run.returncode == 0 and time.monotonic() - start < 4, (run, time.monotonic() - start)
+    finally:
+        for flooder in flooders:
+            flooder.kill()
+            flooder.wait()
+
+
+def test_one_of_two_interfaces_goes_away():
+    subprocess.run("ip link add v2 type veth peer name v3 && ip link set v2 up && ip link set v3 up", shell=True, check=True)
+    capture = Capture("-i", "v3", "--count", "udp")
+    subprocess.run(["ip", "link", "delete", "v3"], check=True)
+    time.sleep(0.5)
+    send(udp_frame(i) for i in range(5))
+    status, out, err = capture.end()
+    check((status, out), (0, "5\n"), err)
+    assert "warning" in err and "was removed" in err, err
 
 
 def test_long_filters_run_in_the_kernel_and_say_so():

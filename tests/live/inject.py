@@ -3,6 +3,7 @@
 
 usage: inject.py WEIR [PATTERN...]    see harness.py
 """
+import os
 import pathlib
 import struct
 import subprocess
@@ -56,6 +57,22 @@ def test_injection_keeps_time():
             assert wanted - 0.001 <= seconds and (seconds < wanted + 0.4 or not last), (arguments, seconds)
             if seconds < wanted + 0.4:
                 break
+
+
+def test_inputs_are_opened_once():
+    pcap_of("once.pcap", [udp_frame(i) for i in range(20)])
+    os.mkfifo("fifo")
+    os.chmod("once.pcap", 0o600)
+    os.chown("once.pcap", 65534, 65534)  # root may not read it any more when its capabilities are gone
+    for command, wanted in (("-t fifo & cat once.pcap > fifo; wait", 20), ("-t <(cat once.pcap)", 20), ("-t /dev/stdin < once.pcap", 20),
+                            ("-t - < once.pcap", 20), ("-t --loop 3 once.pcap", 60), ("-t --loop 2 once.pcap once.pcap", 80)):
+        capture = Capture("--count", "udp")
+        run = subprocess.run(["bash", "-c", f"{WEIR} inject -q -i v0 {command}"], capture_output=True, text=True)
+        check((run.returncode, capture.end()[1]), (0, f"{wanted}\n"), command + run.stderr)
+    for refused in ("--loop 2 - < once.pcap", "--loop 2 <(cat once.pcap)"):
+        run = subprocess.run(["bash", "-c", f"{WEIR} inject -q -i v0 -t {refused}"], capture_output=True, text=True)
+        check(run.returncode, 2, run.stderr)
+        assert "only once" in run.stderr, run.stderr
 
 
 def test_what_does_not_fit_is_told():

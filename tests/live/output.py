@@ -4,6 +4,7 @@
 usage: output.py WEIR [PATTERN...]    see harness.py
 """
 import json
+import os
 import pathlib
 import signal
 import struct
@@ -157,7 +158,7 @@ def test_killed_capture_leaves_a_readable_file():
     for kind in ("pcapng", "pcap"):
         capture = Capture("-w", f"killed.{kind}", "--format", kind, "udp")
         send(udp_frame(i) for i in range(400))
-        time.sleep(0.2)  # a block that is not full is handed out after 60 ms
+        time.sleep(0.8)  # a block that is not full is handed out after 300 ms, or twice that
         sender = flooding("v0", 0.3)
         time.sleep(0.2)
         capture.end(signal.SIGKILL)
@@ -174,6 +175,84 @@ def test_pipe():
     time.sleep(0.5)
     send(udp_frame(i) for i in range(5))
     check(capture.communicate(timeout=20)[0], "3\n", "packets through the pipe")
+
+
+def test_stalled_reader_does_not_hold_a_signal_back():
+    capture = subprocess.Popen([WEIR, "capture", "-i", "v1", "-w", "-", "-q", "udp"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(0.5)
+    send(udp_frame(i, size=1000) for i in range(500))
+    time.sleep(1)  # now it waits for the reader, which never comes
+    capture.send_signal(signal.SIGTERM)
+    check(capture.wait(timeout=10), 3, "status")
+    assert b"takes nothing" in capture.stderr.read()
+
+
+def test_slow_reader_loses_nothing():
+    """Few packets, each in a block of its own: the ring lasts as long as the reader stalls, and all come through."""
+    capture = subprocess.Popen([WEIR, "capture", "-i", "v1", "-w", "-", "--json", "udp"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(0.5)
+    for i in range(40):
+        send(udp_frame(40 * i + j, size=1000) for j in range(5))
+        time.sleep(0.1)
+    capture.send_signal(signal.SIGINT)
+    out, err = capture.communicate(timeout=20)
+    told = summary(err.decode())
+    check((told["captured"], told["dropped"]), (200, 0), told)
+    pathlib.Path("slow.pcapng").write_bytes(out)
+    check(count_of("slow.pcapng"), 200, "packets")
+
+
+def test_closed_standard_output_is_not_the_network():
+    sent = Capture("--count", interface="v0")
+    run = subprocess.run(f"{WEIR} capture -i v1 -q -c 1 --duration 2s >&-", shell=True, stderr=subprocess.PIPE, text=True)
+    check(run.returncode, 3, run.stderr)
+    assert "standard output" in run.stderr, run.stderr
+    check(sent.end()[1], "0\n", "packets on the network")
+    for closed in ("<&-", "2>&-", "<&- 2>&-"):
+        capture = subprocess.Popen(f"{WEIR} capture -i v1 -q -c 1 -w closed.pcapng udp {closed}", shell=True)
+        time.sleep(0.5)
+        send([udp_frame(1)])
+        check((capture.wait(timeout=10), count_of("closed.pcapng")), (0, 1), closed)
+
+
+def test_full_disk_counts_what_is_written():
+    pathlib.Path("small").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", "small"], check=True)
+    try:
+        capture = Capture("-w", "small/out.pcapng", "--json", "udp")
+        send(udp_frame(i, size=200) for i in range(2000))
+        out, err = capture.process.communicate(timeout=20)
+        check(capture.process.returncode, 3, err)
+        assert "No space left" in err, err
+        check(count_of("small/out.pcapng"), summary(out)["captured"], "packets in the file")
+    finally:
+        subprocess.run(["umount", "small"], check=True)
+
+
+def test_rotation_in_the_folder_of_another_user():
+    for number, user in enumerate(([], ["-Z", "nobody"])):
+        folder = pathlib.Path(f"theirs{number}")
+        folder.mkdir(mode=0o755)
+        os.chown(folder, 65534, 65534)
+        capture = Capture("-w", folder / "r.pcapng", "--rotate-size", "16K", *user, "udp")
+        send(udp_frame(i, size=200) for i in range(500))
+        status, out, err = capture.end()
+        check(status, 0, err)
+        files = sorted(folder.iterdir())
+        assert len(files) > 3, files
+        check({file.stat().st_uid for file in files}, {65534 if user else 0}, "owners")
+        check(sum(count_of(file) for file in files), 500, "packets")
+
+
+def test_rotation_goes_on_behind_files_that_are_there():
+    pathlib.Path("kept-00007.pcapng").write_text("precious")
+    pathlib.Path("kept-x.pcapng").write_text("not counted")
+    for _ in range(2):
+        capture = Capture("-w", "kept.pcapng", "--rotate-size", "1M", "udp")
+        send([udp_frame(1)])
+        check(capture.end()[0], 0, "status")
+    check(sorted(file.name for file in pathlib.Path(".").glob("kept-0*")), [f"kept-0000{i}.pcapng" for i in (7, 8, 9)], "files")
+    check(pathlib.Path("kept-00007.pcapng").read_text(), "precious", "the file of before")
 
 
 def test_closed_pipe_ends_quietly():

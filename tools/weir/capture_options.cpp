@@ -35,8 +35,8 @@ void add_choice_options(CLI::App* verb, const std::shared_ptr<CaptureOptions>& o
   verb->add_option("-i,--interface", options->interfaces, "the interface, or 'any'; may be given several times");
   verb->add_option("expression", options->expression, "which packets; all when missing")->expected(0, -1);
   verb->add_option("-F,--file", options->expression_file, "read the expression from this file");
-  verb->add_option("-s,--snap-length", options->snap_length, "bytes kept of a packet")
-      ->check(CLI::Range(1u, 262144u))
+  verb->add_option("-s,--snap-length", options->snap_length, "bytes kept of a packet; 0: all")
+      ->check(CLI::Range(0u, 262144u))
       ->capture_default_str();
   verb->add_option("-Q,--direction", options->direction, "in, out or both")
       ->check(CLI::IsMember({"in", "out", "both"}))
@@ -48,7 +48,8 @@ void add_choice_options(CLI::App* verb, const std::shared_ptr<CaptureOptions>& o
 }
 
 void add_output_options(CLI::App* verb, const std::shared_ptr<CaptureOptions>& options) {
-  verb->add_option("-w,--write", options->output, "write packets to this file ('-': standard output)");
+  verb->add_option("-w,--write", options->output, "write packets to this file ('-': standard output)")
+      ->check([](const std::string& path) { return std::string(path.empty() ? "the name of a file is empty" : ""); });
   verb->add_flag("--count", options->count_only, "write nothing, print the number of packets");
   verb->add_option("--format", options->format, "pcapng or pcap")
       ->check(CLI::IsMember({"pcap", "pcapng"}))

@@ -1,7 +1,12 @@
 // The program weir: reads the command line, runs one verb, exits with its status.
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <string_view>
+
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 
@@ -60,11 +65,22 @@ void add_verbs(CLI::App& app, int argc, char** argv, int& status) {
     if (verb.add != added) (added = verb.add)(app, status);
 }
 
+// A descriptor that the caller has closed would be given to the next file or socket that is opened, and what is meant
+// for standard output would go there. /dev/null takes its place, opened the wrong way round: using it is an error.
+void hold_standard_descriptors() {
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(descriptor, F_GETFD) >= 0 || errno != EBADF) continue;
+    const int opened = ::open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+    if (opened != descriptor) std::_Exit(kBadInput);
+  }
+}
+
 }  // namespace
 }  // namespace weir::tool
 
 int main(int argc, char** argv) {
   using namespace weir::tool;
+  hold_standard_descriptors();
   // Writing to a closed pipe is an error value (EPIPE), not a death by signal.
   std::signal(SIGPIPE, SIG_IGN);
 

@@ -4,6 +4,7 @@
 // here, and all messages the form of every other message of the program.
 #include "usage.h"
 
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,7 +55,11 @@ Error usage_error(std::string message, std::string hint) {
 }  // namespace
 
 int report_usage(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
-  if (error.get_exit_code() == 0) return app.exit(error) == 0 ? kYes : kUsage;
+  if (error.get_exit_code() == 0) {
+    std::ostringstream out;
+    app.exit(error, out, out);
+    return print(out.str());
+  }
   const CLI::App& verb = chosen(app);
   const std::string help = fmt::format("'{} --help' lists what there is", path_of(verb));
 

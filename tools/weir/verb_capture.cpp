@@ -37,8 +37,10 @@ using Clock = std::chrono::steady_clock;
 
 // What signal handlers stop. Written before they are installed.
 std::vector<capture::LiveSource*> stopped_by_signals;
+std::atomic<bool> stopping{false};
 
 void on_signal(int) {
+  stopping = true;
   for (capture::LiveSource* source : stopped_by_signals) source->request_stop();
 }
 
@@ -66,6 +68,8 @@ class CaptureRun {
   }
 
  private:
+  static constexpr std::uint32_t kWhole = 262144;  // bytes: the longest packet
+
   static Error usage(std::string message, std::string hint = {}) {
     return Error{.code = ErrorCode::kUsage, .message = std::move(message), .hint = std::move(hint)};
   }
@@ -77,10 +81,13 @@ class CaptureRun {
       WEIR_TRY(user, kernel::find_user(options_.user));
     }
     for (const std::string& name : options_.interfaces) WEIR_CHECK(open_interface(name));
+    const bool rotates = writer_.rotate_bytes != 0 || writer_.rotate_seconds > 0;
+    // Of several files the first is the user's as well, and where it may not write, that shows now.
+    if (user && rotates) WEIR_CHECK(kernel::become(*user));
     if (!options_.count_only) WEIR_CHECK(open_output());
-    if (user) WEIR_CHECK(kernel::become(*user));
-    else if (!options_.keep_privileges) WEIR_CHECK(kernel::drop_capabilities());
-    return {};
+    if (user) return rotates ? Status() : kernel::become(*user);
+    if (options_.keep_privileges) return {};
+    return kernel::drop_capabilities(rotates ? kernel::Keep::kFileAccess : kernel::Keep::kNothing);
   }
 
   Status take_options() {
@@ -96,12 +103,14 @@ class CaptureRun {
     } else {
       output_ = options_.output;
     }
+    if (options_.snap_length == 0) options_.snap_length = kWhole;
     live_.snap_length = options_.snap_length;
     live_.promiscuous = !options_.no_promiscuous;
     live_.direction = options_.direction == "in"    ? capture::Direction::kIn
                       : options_.direction == "out" ? capture::Direction::kOut
                                                     : capture::Direction::kBoth;
     WEIR_TRY(live_.ring_bytes, parse_bytes(options_.ring));
+    if (live_.ring_bytes < (32u << 10)) return fail(usage("a ring has at least 32K"));
     if (live_.ring_bytes > (std::uint64_t{4} << 30)) return fail(usage("a ring holds at most 4G"));
     while (live_.block_bytes > 16384 && live_.block_bytes * 8 > live_.ring_bytes) live_.block_bytes /= 2;
     if (!options_.rotate_size.empty()) {
@@ -122,6 +131,7 @@ class CaptureRun {
       return fail(usage("--rotate-files needs --rotate-size or --rotate-time"));
     if (options_.af_xdp) WEIR_CHECK(check_xdp_options());
     writer_.keep_files = options_.rotate_files;
+    writer_.stopping = &stopping;
     writer_.format = options_.format == "pcap" ? capture::Format::kPcap : capture::Format::kPcapng;
     return {};
   }
@@ -143,20 +153,35 @@ class CaptureRun {
       for (const auto& [mode, value] : kModes)
         if (options_.fanout == mode) live.fanout = value;
     const auto first = taps_.size();
+    const auto number = static_cast<std::uint32_t>(interfaces_.size());
+    WEIR_CHECK(open_taps(name, number, live, options_.in_weir));
+    interfaces_.push_back(taps_[first]->source->interfaces().front());
+    interfaces_.back().snap_length = options_.snap_length;
+    // All sockets of a fanout group decide alike.
+    WEIR_TRY(const bool in_kernel, set_filter(std::span(taps_).subspan(first)));
+    if (in_kernel) return {};
+    if (!options_.in_weir) {
+      taps_.resize(first);
+      WEIR_CHECK(open_taps(name, number, live, true));
+    }
+    return load_engines(std::span(taps_).subspan(first));
+  }
+
+  // A filter that runs in weir sees whole packets, as it would in the kernel: they are cut behind it.
+  Status open_taps(const std::string& name, std::uint32_t number, capture::LiveOptions live, bool whole) {
+    if (whole) live.snap_length = kWhole;
     for (std::uint32_t thread = 0; thread < options_.threads; ++thread) {
       auto tap = std::make_unique<Tap>();
       WEIR_TRY(tap->source, capture::open_live(name, live));
       live.fanout_group = tap->source->fanout_group();
-      tap->interface = static_cast<std::uint32_t>(interfaces_.size());
+      tap->interface = number;
       taps_.push_back(std::move(tap));
     }
-    interfaces_.push_back(taps_[first]->source->interfaces().front());
-    // All sockets of a fanout group decide alike.
-    return set_filter(std::span(taps_).subspan(first));
+    return {};
   }
 
   Status open_with_xdp(const std::string& name) {
-    capture::XdpOptions how{.snap_length = live_.snap_length,
+    capture::XdpOptions how{.snap_length = options_.in_weir ? kWhole : live_.snap_length,
                             .promiscuous = live_.promiscuous,
                             .ring_bytes = live_.ring_bytes,
                             .mode = options_.xdp_mode == "native"    ? capture::XdpMode::kNative
@@ -165,11 +190,13 @@ class CaptureRun {
     auto tap = std::make_unique<Tap>();
     WEIR_TRY(std::unique_ptr<capture::XdpSource> source, capture::open_xdp(name, how));
     interfaces_.push_back(source->interfaces().front());
+    interfaces_.back().snap_length = options_.snap_length;
     tap->interface = static_cast<std::uint32_t>(interfaces_.size() - 1);
     const capture::XdpSource& opened = *source;
     tap->source = std::move(source);
     taps_.push_back(std::move(tap));
-    WEIR_CHECK(set_filter(std::span(taps_).last(1)));
+    WEIR_TRY(const bool in_kernel, set_filter(std::span(taps_).last(1)));
+    if (!in_kernel) WEIR_CHECK(load_engines(std::span(taps_).last(1)));
     if (!options_.quiet)
       say(fmt::format("weir: {}: {} are taken from the host: it does not get them (AF_XDP, {} mode, {}, {} queue{})\n",
                       name, expression_.empty() || options_.in_weir ? "all packets" : "packets that match",
@@ -188,7 +215,8 @@ class CaptureRun {
     return filter::compile(expression_, compile);
   }
 
-  Status set_filter(std::span<const std::unique_ptr<Tap>> taps) {
+  // Whether the kernel filters; if not, weir has to.
+  Result<bool> set_filter(std::span<const std::unique_ptr<Tap>> taps) {
     const capture::Interface& interface = interfaces_.back();
     const bool cooked = taps.front()->source->cooked();
     // What the kernel keeps beside the packet can only be read in the kernel, behind XDP; cooked programs are rewritten
@@ -203,14 +231,20 @@ class CaptureRun {
         attached.error().hint =
             "leave --af-xdp out; or take all packets from the host and filter them in weir: add "
             "--filter-in-weir";
-      return attached;
+      if (!attached) return fail(std::move(attached).error());
+      return true;
     }
     if (!options_.in_weir) {
       const Status taken = filter_in_kernel(taps, compiled.program, cooked);
-      if (taken || taken.error().code == ErrorCode::kSystem) return taken;
+      if (taken) return true;
+      if (taken.error().code == ErrorCode::kSystem) return fail(taken.error());
       say(fmt::format("weir: {}: packets are filtered in weir, after the ring\n", taken.error().message));
     }
-    WEIR_TRY(const filter::Compiled portable, compile(interface, filter::Platform::kPortable));
+    return false;
+  }
+
+  Status load_engines(std::span<const std::unique_ptr<Tap>> taps) {
+    WEIR_TRY(const filter::Compiled portable, compile(interfaces_.back(), filter::Platform::kPortable));
     for (const std::unique_ptr<Tap>& tap : taps) {
       WEIR_TRY(tap->engine, engine::load(portable.program));
     }
@@ -257,7 +291,11 @@ class CaptureRun {
     struct sigaction action {};
     action.sa_handler = on_signal;
     ::sigemptyset(&action.sa_mask);
-    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGALRM}) ::sigaction(number, &action, nullptr);
+    for (const int number : {SIGINT, SIGTERM, SIGALRM}) ::sigaction(number, &action, nullptr);
+    // nohup has it ignored.
+    struct sigaction inherited {};
+    if (::sigaction(SIGHUP, nullptr, &inherited) == 0 && inherited.sa_handler != SIG_IGN)
+      ::sigaction(SIGHUP, &action, nullptr);
     if (duration_ <= 0) return;
     itimerval timer{};
     timer.it_value.tv_sec = static_cast<time_t>(duration_);
@@ -271,6 +309,7 @@ class CaptureRun {
     for (const std::unique_ptr<Tap>& tap : taps_)
       if (const Status started = tap->source->start(); !started) return report(started.error());
     announce();
+    interfaces_left_ = static_cast<int>(taps_.size());
     std::vector<std::thread> threads;
     for (std::size_t i = 1; i < taps_.size(); ++i) threads.emplace_back([this, i] { drain(*taps_[i]); });
     drain(*taps_.front());
@@ -290,8 +329,18 @@ class CaptureRun {
 
   void drain(Tap& tap) {
     tap.result = drain_source(tap);
-    if (!tap.result) stop_all();
+    if (!tap.result && !goes_on_without(tap)) stop_all();
     if (const Result<capture::LiveStatistics> statistics = tap.source->statistics()) tap.statistics = *statistics;
+  }
+
+  // Of several interfaces one may go away.
+  bool goes_on_without(Tap& tap) {
+    if (tap.result.error().system_error != ENETDOWN || --interfaces_left_ <= 0 || options_.threads > 1) return false;
+    Error warning = std::move(tap.result).error();
+    warning.severity = Severity::kWarning;
+    report(warning);
+    tap.result = {};
+    return true;
   }
 
   // Of `wanted` packets, how many may still be taken under -c.
@@ -313,13 +362,23 @@ class CaptureRun {
       if (read == capture::Read::kEnd) return {};
       std::size_t count = batch.packets.size();
       tap.seen += count;
-      if (tap.engine) count = filter_in_weir(*tap.engine, batch, verdicts);
+      if (tap.engine) {
+        count = filter_in_weir(*tap.engine, batch, verdicts);
+        cut_to_snap_length(batch);
+      }
       const std::size_t taken = claim(count);
       if (options_.count != 0 && taken < count) keep_first(batch, taken, verdicts);
-      tap.captured += taken;
-      for (std::size_t i = 0; i < batch.packets.size(); ++i)
-        if (verdicts.empty() || verdicts[i] != 0) tap.bytes += batch.packets[i].length;
-      if (lane) WEIR_CHECK(lane->write(batch, verdicts, tap.interface));
+      if (lane) {
+        const Status written = lane->write(batch, verdicts, tap.interface);
+        // What a failed write left out was not captured.
+        tap.captured = lane->packets();
+        tap.bytes = lane->packet_bytes();
+        WEIR_CHECK(written);
+      } else {
+        tap.captured += taken;
+        for (std::size_t i = 0; i < batch.packets.size(); ++i)
+          if (verdicts.empty() || verdicts[i] != 0) tap.bytes += batch.packets[i].length;
+      }
       if (options_.count != 0 && claimed_ >= options_.count) return {};
     }
   }
@@ -332,6 +391,10 @@ class CaptureRun {
     std::size_t matched = 0;
     for (const std::uint32_t verdict : verdicts) matched += verdict != 0;
     return matched;
+  }
+
+  void cut_to_snap_length(capture::RecordBatch& batch) const {
+    for (packet::Packet& packet : batch.packets) packet.length = std::min(packet.length, options_.snap_length);
   }
 
   static void keep_first(capture::RecordBatch& batch, std::size_t wanted, std::vector<std::uint32_t>& verdicts) {
@@ -348,6 +411,7 @@ class CaptureRun {
     capture::LiveStatistics all;
     std::vector<capture::LiveStatistics> by_interface(interfaces_.size());
     int status = kYes;
+    std::string reported;
     for (const std::unique_ptr<Tap>& tap : taps_) {
       captured += tap->captured;
       bytes += tap->bytes;
@@ -356,7 +420,9 @@ class CaptureRun {
         sum->dropped += tap->statistics.dropped;
         sum->freezes += tap->statistics.freezes;
       }
-      if (!tap->result && tap->result.error().system_error != EPIPE)
+      if (tap->result || tap->result.error().system_error == EPIPE) continue;
+      // All that write to a file fail with it.
+      if (std::exchange(reported, tap->result.error().message) != tap->result.error().message)
         status = std::max(status, report(tap->result.error()));
     }
     if (file_)
@@ -392,7 +458,7 @@ class CaptureRun {
     return kYes;
   }
 
-  const CaptureOptions& options_;
+  CaptureOptions options_;
   std::string expression_;
   filter::CompileOptions compile_;
   std::string output_;
@@ -403,6 +469,7 @@ class CaptureRun {
   std::vector<std::unique_ptr<Tap>> taps_;
   std::unique_ptr<capture::LiveWriter> file_;
   std::atomic<std::uint64_t> claimed_{0};
+  std::atomic<int> interfaces_left_{0};
 };
 
 }  // namespace

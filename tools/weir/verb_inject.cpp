@@ -5,12 +5,18 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <weir/base/file.h>
 #include <weir/capture/inject.h>
+#include <weir/capture/open_file.h>
 #include <weir/capture/source.h>
 #include <weir/kernel/privileges.h>
 
@@ -61,8 +67,8 @@ void wait_until(Nanoseconds due) {
   }
 }
 
-// A rate as people write it: 1000, 50k, 1.5M, 1G.
-Result<double> parse_rate(const std::string& text) {
+// A rate as people write it: 1000, 50k, 1.5M, 1G; 1000pps, 10Mbps.
+Result<double> parse_rate(const std::string& text, std::string_view suffix) {
   std::size_t used = 0;
   double value = 0;
   try {
@@ -70,8 +76,9 @@ Result<double> parse_rate(const std::string& text) {
   } catch (const std::exception&) {
     used = 0;
   }
-  const std::string unit = text.substr(used);
-  const double factor = unit.empty() ? 1 : unit == "k" ? 1e3 : unit == "M" ? 1e6 : unit == "G" ? 1e9 : 0;
+  std::string unit = text.substr(used);
+  if (unit.ends_with(suffix)) unit.resize(unit.size() - suffix.size());
+  const double factor = unit.empty() ? 1 : unit == "k" || unit == "K" ? 1e3 : unit == "M" ? 1e6 : unit == "G" ? 1e9 : 0;
   if (used == 0 || factor == 0 || !(value > 0) || value * factor > 1e12)
     return fail(Error{.code = ErrorCode::kUsage, .message = "'" + text + "' is no rate", .hint = "write it like 50k"});
   return value * factor;
@@ -85,11 +92,11 @@ class Pace {
     pace.speed_ = options.speed;
     pace.top_ = options.top_speed;
     if (!options.rate.empty()) {
-      WEIR_TRY(const double rate, parse_rate(options.rate));
+      WEIR_TRY(const double rate, parse_rate(options.rate, "pps"));
       pace.packet_gap_ = 1e9 / rate;
     }
     if (!options.bit_rate.empty()) {
-      WEIR_TRY(const double rate, parse_rate(options.bit_rate));
+      WEIR_TRY(const double rate, parse_rate(options.bit_rate, "bps"));
       pace.bit_gap_ = 1e9 / rate;
     }
     return pace;
@@ -121,16 +128,55 @@ class Pace {
   std::optional<Nanoseconds> last_;
 };
 
+// A capture, opened once: what privileges are needed for it are gone later, and a pipe gives its bytes only once.
+class Input {
+ public:
+  // `again`: it will be read several times.
+  static Result<Input> open(const std::string& name, bool again) {
+    Input input;
+    input.name_ = name;
+    WEIR_TRY(input.file_, open_for_reading(name));
+    if (again && (name == "-" || ::lseek(input.file_.get(), 0, SEEK_CUR) < 0))
+      return fail(
+          Error{.code = ErrorCode::kUsage,
+                .message = fmt::format("{} can be read only once", name == "-" ? "standard input" : "'" + name + "'"),
+                .hint = "--loop needs files"});
+    // One that cannot be read is an error before the first packet is sent.
+    WEIR_TRY(FileDescriptor file, input.again());
+    WEIR_TRY(input.first_, capture::open(std::move(file), name));
+    return input;
+  }
+
+  // From the start; a pipe only the first time.
+  Result<std::unique_ptr<capture::Source>> source() {
+    if (first_) return std::move(first_);
+    if (::lseek(file_.get(), 0, SEEK_SET) < 0) return fail(system_failure("cannot go back in '" + name_ + "'", errno));
+    WEIR_TRY(FileDescriptor file, again());
+    return capture::open(std::move(file), name_);
+  }
+
+ private:
+  Result<FileDescriptor> again() const {
+    FileDescriptor file(::fcntl(file_.get(), F_DUPFD_CLOEXEC, 3));
+    if (!file) return fail(system_failure("cannot open '" + name_ + "' again", errno));
+    return file;
+  }
+
+  std::string name_;
+  FileDescriptor file_;
+  std::unique_ptr<capture::Source> first_;
+};
+
 class InjectRun {
  public:
-  InjectRun(const Options& options, capture::Injector injector, Pace pace)
-      : options_(options), injector_(std::move(injector)), pace_(std::move(pace)) {}
+  InjectRun(const Options& options, std::vector<Input> inputs, capture::Injector injector, Pace pace)
+      : options_(options), inputs_(std::move(inputs)), injector_(std::move(injector)), pace_(std::move(pace)) {}
 
   Status run() {
     start_ = now();
     for (std::uint64_t round = 0; round < options_.loops && !done(); ++round)
-      for (const std::string& file : options_.captures) {
-        WEIR_CHECK(send_capture(file));
+      for (Input& input : inputs_) {
+        WEIR_CHECK(send_capture(input));
         pace_.new_round();
       }
     return {};
@@ -163,8 +209,8 @@ class InjectRun {
  private:
   bool done() const { return stopped || (options_.count != 0 && taken_ >= options_.count); }
 
-  Status send_capture(const std::string& file) {
-    WEIR_TRY(const std::unique_ptr<capture::Source> source, capture::open(file));
+  Status send_capture(Input& input) {
+    WEIR_TRY(const std::unique_ptr<capture::Source> source, input.source());
     capture::RecordBatch batch;
     while (!done()) {
       WEIR_TRY(const capture::Read read, source->read(batch));
@@ -224,6 +270,7 @@ class InjectRun {
   }
 
   const Options& options_;
+  std::vector<Input> inputs_;
   capture::Injector injector_;
   Pace pace_;
   Nanoseconds start_ = 0;
@@ -241,15 +288,21 @@ int run_inject(const Options& options) {
   if (!pace) return report(pace.error());
   Result<capture::Injector> injector = capture::Injector::open(options.interface, {.bypass_queues = options.bypass});
   if (!injector) return report(injector.error());
-  // A capture that cannot be read is an error before the first packet is sent.
-  for (const std::string& file : options.captures)
-    if (file != "-")
-      if (const auto source = capture::open(file); !source) return report(source.error());
+  std::vector<Input> inputs;
+  for (const std::string& name : options.captures) {
+    Result<Input> input = Input::open(name, options.loops > 1);
+    if (!input) return report(input.error());
+    inputs.push_back(std::move(*input));
+  }
   if (const Status dropped = kernel::drop_capabilities(); !dropped) return report(dropped.error());
   struct sigaction action {};
   action.sa_handler = on_signal;
-  for (const int number : {SIGINT, SIGTERM, SIGHUP}) ::sigaction(number, &action, nullptr);
-  InjectRun run(options, std::move(*injector), *pace);
+  for (const int number : {SIGINT, SIGTERM}) ::sigaction(number, &action, nullptr);
+  // nohup has it ignored.
+  struct sigaction inherited {};
+  if (::sigaction(SIGHUP, nullptr, &inherited) == 0 && inherited.sa_handler != SIG_IGN)
+    ::sigaction(SIGHUP, &action, nullptr);
+  InjectRun run(options, std::move(inputs), std::move(*injector), *pace);
   const Status done = run.run();
   const int status = run.finish();
   if (!done) return report(done.error());

@@ -1,5 +1,6 @@
 // weir verdict, weir compare: the verdict of a classic program for each packet of captures, from an engine of weir or
 // from the running kernel; and whether all of them agree.
+#include <cerrno>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,6 +26,7 @@ namespace {
 struct Options {
   std::vector<std::string> arguments;
   std::string expression;
+  std::string expression_file;
   std::string engine = "auto";
   LanguageFlags language;
   bool kernel = false;
@@ -78,7 +80,11 @@ Result<std::unique_ptr<Judge>> kernel_judge(const cbpf::Checked& program) {
   return std::make_unique<KernelJudge>(std::move(runner));
 }
 
-Result<Judges> all_judges(const cbpf::Checked& program) {
+// Whether the kernel has no room for the program; what it makes of it may be larger than a socket's memory.
+bool is_too_long(const Error& error) { return error.code == ErrorCode::kLimit || error.system_error == ENOMEM; }
+
+// `left_out`: why the kernel is not among them, if it is not.
+Result<Judges> all_judges(const cbpf::Checked& program, std::string& left_out) {
   Judges judges;
   for (const engine::KindInfo& kind : engine::kinds()) {
     if (kind.kind == engine::Kind::kAutomatic) continue;
@@ -88,8 +94,11 @@ Result<Judges> all_judges(const cbpf::Checked& program) {
     if (!judge) return fail(std::move(judge).error());
     judges.push_back(std::move(*judge));
   }
-  WEIR_TRY(std::unique_ptr<Judge> kernel, kernel_judge(program));
-  judges.push_back(std::move(kernel));
+  Result<std::unique_ptr<Judge>> kernel = kernel_judge(program);
+  // A program that is too long for the kernel can still be compared between weir's own engines.
+  if (kernel) judges.push_back(std::move(*kernel));
+  else if (is_too_long(kernel.error())) left_out = kernel.error().message;
+  else return fail(std::move(kernel).error());
   return judges;
 }
 
@@ -168,7 +177,17 @@ int report_of(const Run& run, const Error& error) {
   return report(error, std::holds_alternative<Span>(error.place) ? run.text() : "");
 }
 
-int run_verdict(const Options& options) {
+// -F as -e.
+Status take_expression(Options& options) {
+  if (options.expression_file.empty()) return {};
+  if (!options.expression.empty())
+    return fail(Error{.code = ErrorCode::kUsage, .message = "-e and -F contradict each other"});
+  WEIR_TRY(options.expression, expression_text({}, options.expression_file));
+  return {};
+}
+
+int run_verdict(Options& options) {
+  if (const Status taken = take_expression(options); !taken) return report(taken.error());
   const Result<engine::Kind> kind = engine::read_kind(options.engine);
   if (!kind) return report(kind.error());
   Run run(options);
@@ -208,13 +227,16 @@ struct Difference {
   std::vector<std::pair<std::string, std::uint32_t>> verdicts{};
 };
 
-int run_compare(const Options& options) {
+int run_compare(Options& options) {
+  if (const Status taken = take_expression(options); !taken) return report(taken.error());
   Run run(options);
   std::uint64_t packets = 0;
   std::vector<std::string> names;
   std::optional<Difference> first;
+  std::string left_out;
   const Status done = run.over_packets(
-      all_judges, [&](std::uint64_t number, packet::Packet packet, const Judges& judges) -> Result<bool> {
+      [&](const cbpf::Checked& program) { return all_judges(program, left_out); },
+      [&](std::uint64_t number, packet::Packet packet, const Judges& judges) -> Result<bool> {
         ++packets;
         packet.wire_length = packet.length;  // the kernel gets the captured bytes, and so knows no other length
         packet.metadata = nullptr;
@@ -222,7 +244,12 @@ int run_compare(const Options& options) {
         names.clear();
         bool differs = false;
         for (const std::unique_ptr<Judge>& judge : judges) {
-          WEIR_TRY(const kernel::Verdict verdict, judge->run(packet));
+          const Result<kernel::Verdict> ran = judge->run(packet);
+          if (!ran && judge->tells_implicit() && is_too_long(ran.error())) {
+            left_out = ran.error().message;
+            continue;
+          }
+          WEIR_TRY(const kernel::Verdict verdict, ran);
           here.verdicts.emplace_back(judge->name(), verdict.value);
           names.push_back(judge->name());
           differs = differs || verdict.value != here.verdicts.front().second;
@@ -232,14 +259,21 @@ int run_compare(const Options& options) {
         return false;
       });
   if (!done) return report_of(run, done.error());
+  if (!left_out.empty())
+    report(Error{.severity = Severity::kWarning, .message = "the kernel is left out: " + left_out});
   if (options.json) {
     nlohmann::json out = {{"version", 1}, {"packets", packets}, {"engines", names}, {"agree", !first.has_value()}};
     if (first) {
       out["packet"] = first->packet;
       for (const auto& [name, verdict] : first->verdicts) out["verdicts"][name] = verdict;
     }
+    if (!left_out.empty()) out["kernel_left_out"] = left_out;
     const int printed = print(json_line(out));
-    return printed != kYes ? printed : first ? kNo : kYes;
+    return printed != kYes ? printed : first || packets == 0 ? kNo : kYes;
+  }
+  if (packets == 0) {
+    const int printed = print("no packets: there was nothing to compare\n");
+    return printed != kYes ? printed : kNo;
   }
   if (!first)
     return print(fmt::format("{} packet{}: {} agree\n", packets, packets == 1 ? "" : "s", fmt::join(names, ", ")));
@@ -253,6 +287,7 @@ void add_options(CLI::App* verb, const std::shared_ptr<Options>& options) {
   verb->add_option("arguments", options->arguments, "PROGRAM CAPTURE...: '-' is standard input")->expected(0, -1);
   verb->add_option("-e,--expression", options->expression,
                    "the program of this expression; all arguments are captures");
+  verb->add_option("-F,--file", options->expression_file, "the same, the expression from this file");
   add_language_flags(*verb, options->language);
   verb->add_flag("--json", options->json, "print JSON");
 }

@@ -6,6 +6,7 @@
 // LiveWriter may be shared by threads; each makes a Lane of its own, which is not synchronised.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -25,11 +26,14 @@ struct LiveWriterOptions {
   std::uint64_t rotate_bytes = 0;   // a file gets no longer than this; 0: no limit
   double rotate_seconds = 0;        // a file gets no older than this; 0: no limit
   std::uint32_t keep_files = 0;     // the oldest goes when there are more; 0: all stay
+  // Set when the capture shall end: then a pipe or socket whose reader takes nothing for three seconds is an error.
+  const std::atomic<bool>* stopping = nullptr;
 };
 
 class LiveWriter {
  public:
-  // "-" is standard output. With rotation, files are named NAME-00001.EXT and so on.
+  // "-" is standard output. With rotation, files are named NAME-00001.EXT and so on, from the first number behind
+  // those of all such files that are there.
   // `interfaces` are those that packets name by their index.
   static Result<std::unique_ptr<LiveWriter>> create(const std::string& path, std::vector<Interface> interfaces,
                                                     const LiveWriterOptions& options = {});
@@ -42,6 +46,9 @@ class LiveWriter {
     // Writes the packets of the batch whose verdict is not 0; all packets when `verdicts` is empty. All is on its way
     // to the file when this returns: the batch may go.
     Status write(const RecordBatch& batch, std::span<const std::uint32_t> verdicts, std::uint32_t interface);
+    // What is in files, whole.
+    std::uint64_t packets() const { return packets_written_; }
+    std::uint64_t packet_bytes() const { return packet_bytes_written_; }
 
    private:
     bool has_room(std::uint32_t length) const;
@@ -55,6 +62,10 @@ class LiveWriter {
     std::uint8_t* piece_;  // where the buffer's part that is not in pieces_ yet begins
     std::vector<iovec> pieces_;
     std::uint64_t bytes_ = 0;  // in pieces_
+    std::uint64_t packets_ = 0;
+    std::uint64_t packet_bytes_ = 0;
+    std::uint64_t packets_written_ = 0;
+    std::uint64_t packet_bytes_written_ = 0;
   };
 
   // Ends the last file. pcapng tells what was received and dropped on each interface, when `statistics` has them.

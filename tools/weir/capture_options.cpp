@@ -9,6 +9,7 @@
 #include <weir/capture/live.h>
 
 #include "json_text.h"
+#include "quantity.h"
 #include "terminal.h"
 #include "verbs.h"
 
@@ -42,7 +43,7 @@ void add_choice_options(CLI::App* verb, const std::shared_ptr<CaptureOptions>& o
       ->check(CLI::IsMember({"in", "out", "both"}))
       ->capture_default_str();
   verb->add_flag("-p,--no-promiscuous", options->no_promiscuous, "do not set the interface to promiscuous mode");
-  verb->add_option("-c", options->count, "end after this many packets")->check(CLI::PositiveNumber);
+  verb->add_option("-c", options->count, "end after this many packets")->check(at_least_one());
   verb->add_option("--duration", options->duration, "end after this time: 10s, 500ms, 2min");
   add_language_flags(*verb, options->language);
 }

@@ -17,7 +17,7 @@ struct CaptureOptions {
   std::string format = "pcapng";
   std::string direction = "both";
   std::string fanout = "hash";
-  std::string ring = "8M";
+  std::string ring = "16M";
   std::string rotate_size;
   std::string rotate_time;
   std::string duration;

@@ -44,4 +44,14 @@ Result<double> parse_seconds(const std::string& text) {
   return seconds;
 }
 
+CLI::Validator at_least_one() {
+  return CLI::Validator(
+      [](const std::string& text) {
+        const bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+        const bool zero = digits && text.find_first_not_of('0') == std::string::npos;
+        return digits && !zero ? std::string() : "'" + text + "' is not a number of 1 or more";
+      },
+      "1...");
+}
+
 }  // namespace weir::tool

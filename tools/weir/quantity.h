@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include <CLI/CLI.hpp>
+
 #include <weir/base/error.h>
 
 namespace weir::tool {
@@ -12,5 +14,8 @@ namespace weir::tool {
 Result<std::uint64_t> parse_bytes(const std::string& text);
 // Seconds: a number with ms, s, min or h; a bare number is seconds.
 Result<double> parse_seconds(const std::string& text);
+
+// For options that count something: refuses 0, and says so.
+CLI::Validator at_least_one();
 
 }  // namespace weir::tool

@@ -324,8 +324,8 @@ void add_inject(CLI::App& app, int& status) {
   top->excludes(rate)->excludes(bits)->excludes(speed);
   rate->excludes(bits)->excludes(speed);
   bits->excludes(speed);
-  verb->add_option("--loop", options->loops, "send the captures this many times")->check(CLI::PositiveNumber);
-  verb->add_option("-c", options->count, "end after this many packets")->check(CLI::PositiveNumber);
+  verb->add_option("--loop", options->loops, "send the captures this many times")->check(at_least_one());
+  verb->add_option("-c", options->count, "end after this many packets")->check(at_least_one());
   verb->add_flag("--bypass-queues", options->bypass, "past queueing disciplines, straight to the driver");
   verb->add_flag("--json", options->json, "print the summary as JSON");
   verb->add_flag("-q,--quiet", options->quiet, "no summary");

@@ -18,6 +18,7 @@
 #include <weir/kernel/syscalls.h>
 
 #include "json_text.h"
+#include "quantity.h"
 #include "program_output.h"
 #include "seccomp_json.h"
 #include "terminal.h"
@@ -387,7 +388,7 @@ void add_seccomp(CLI::App& app, int& status) {
   CLI::App* audit_verb = add("audit", "look for holes in a filter", run_audit);
   for (CLI::App* one : {explain_verb, audit_verb}) {
     one->add_option("file", options->file, "the filter, in any form or raw, or a policy ('-': standard input)");
-    one->add_option("--pid", options->process, "the filters of this process")->check(CLI::PositiveNumber);
+    one->add_option("--pid", options->process, "the filters of this process")->check(at_least_one());
     one->add_flag("--json", options->json, "print JSON");
   }
   audit_verb->add_option("--arch", options->architecture, "the architecture of the process (default: this machine's)");

@@ -33,8 +33,8 @@ struct LiveOptions {
   std::uint32_t snap_length = 262144;  // bytes kept of a packet
   bool promiscuous = true;             // given back when the source is closed, even by kill -9
   Direction direction = Direction::kBoth;
-  std::uint64_t ring_bytes = 8u << 20;   // rounded to whole blocks
-  std::uint32_t block_bytes = 1u << 18;  // a power of two, at least a page; grows for long snap lengths
+  std::uint64_t ring_bytes = 16u << 20;  // rounded to whole blocks
+  std::uint32_t block_bytes = 1u << 19;  // a power of two, at least a page; grows for long snap lengths
   // A block that is not full is handed out after this time. Few packets take a whole block a time: this times the
   // number of blocks is how long a reader may stall.
   std::uint32_t wait_milliseconds = 300;

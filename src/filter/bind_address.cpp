@@ -130,7 +130,7 @@ FormulaId Binder::ipv4_id() {
                   fmt::format("the network is {}.{}.{}.{}", (value & mask) >> 24, (value & mask) >> 16 & 0xff,
                               (value & mask) >> 8 & 0xff, value & mask & 0xff));
   if (qualifiers.type != Type::kNet)
-    return refuse("a prefix or mask needs 'net' before it", id.span, fmt::format("as in 'net {}'", id.text));
+    return refuse("a prefix or mask needs 'net' before it", id.span, fmt::format("as in 'net {}'", words_of(id.span)));
   return host4(value, mask, qualifiers.protocol, qualifiers.direction, Type::kNet);
 }
 

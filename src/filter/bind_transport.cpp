@@ -202,7 +202,9 @@ std::optional<Binder::ResolvedPort> Binder::resolve_port(const std::string& text
   }
   const std::optional<ServicePorts> ports = resolver_.service(text);
   if (!ports) {
-    refuse(fmt::format("no port is known as '{}'", text), node().id.span, did_you_mean(text, known_words()));
+    const bool range = text.find('-') != std::string_view::npos && parse_number(text.substr(0, text.find('-')));
+    refuse(fmt::format("no port is known as '{}'", text), node().id.span,
+           range ? fmt::format("a range is written 'portrange {}'", text) : did_you_mean(text, known_words()));
     return std::nullopt;
   }
   if (ports->tcp && ports->udp && *ports->tcp == *ports->udp) return ResolvedPort{*ports->tcp, std::nullopt};

@@ -309,8 +309,8 @@ class Lexer {
 
   // \name: a name even where it is a keyword.
   void next_escaped(std::string_view rest) {
-    const std::size_t length = run_of(
-        rest.substr(1), [](char c) { return c != ' ' && c != '!' && c != '(' && c != ')' && c != '\n' && c != '\t'; });
+    // libpcap takes ',' and braces into the name, which no name has.
+    const std::size_t length = std::min(rest.find_first_of(" !()\n\t,{}", 1), rest.size()) - 1;
     if (length == 0) return bad("a name must follow '\\'", 1, "as in 'ip proto \\tcp'");
     push({.kind = TokenKind::kName, .text = rest.substr(1, length)}, 1 + length);
   }
@@ -320,7 +320,7 @@ class Lexer {
     std::size_t length = 1;
     while (length < rest.size() && length < 4 && (static_cast<unsigned char>(rest[length]) & 0xc0) == 0x80) ++length;
     std::string hint;
-    if (rest[0] == ',') hint = "write 'or' between alternatives";
+    if (rest[0] == ',') hint = "write 'or' between alternatives, or a set in braces: port {80, 443}";
     if (rest[0] == '"' || rest[0] == '\'') hint = "quotes are for the shell, not for the expression";
     if (rest[0] == '~') hint = "there is no such operator; 'x ^ 0xffffffff' inverts all bits of x";
     if (byte < 0x20 || byte == 0x7f || (byte >= 0x80 && byte < 0xc0))

@@ -123,7 +123,9 @@ TEST(Lex, NamedNumbers) {
 }
 
 TEST(Lex, BytesThatNoWordHas) {
-  EXPECT_EQ(words_of("a,b"), "name:a ERROR 1:2: unexpected character ',' (write 'or' between alternatives)");
+  EXPECT_EQ(words_of("a,b"),
+            "name:a ERROR 1:2: unexpected character ',' (write 'or' between alternatives, or a set in braces: port "
+            "{80, 443})");
   EXPECT_EQ(words_of("\xc3\xa9"), "ERROR 1:1: unexpected character '\xc3\xa9'");
   EXPECT_EQ(words_of("\x80"), "ERROR 1:1: unexpected byte 0x80");
   EXPECT_EQ(words_of(std::string_view("tcp\0", 4)), "key:tcp ERROR 1:4: unexpected byte 0x00");

@@ -161,7 +161,7 @@ constexpr Case kCases[] = {
     {"port 80,443",
      "error: unexpected character ','\n"
      "  port 80,443\n"
-     "         ^ write 'or' between alternatives\n"},
+     "         ^ write 'or' between alternatives, or a set in braces: port {80, 443}\n"},
     {"vlan 200-100",
      "error: the range '200-100' is empty\n"
      "  vlan 200-100\n"

@@ -298,8 +298,9 @@ void Parser::complain_of_adjacent(const Operand& operand) {
     return complain(fmt::format("'{}' cannot follow '{}' directly", token.text, before.text), token.span,
                     fmt::format("say what it is, as in '{} {} {}'", before.text, type, token.text));
   }
+  const bool mask = token.kind == TokenKind::kIpv4 && before.kind == TokenKind::kIpv4 && token.text.starts_with("255.");
   complain(fmt::format("'{}' cannot follow '{}'", token.text, before.text), token.span,
-           "write 'and' or 'or' between tests");
+           mask ? fmt::format("as in 'net {} mask {}'", before.text, token.text) : "write 'and' or 'or' between tests");
 }
 
 // Arithmetic that is compared with nothing.

@@ -1,5 +1,6 @@
 // Keys and values of maps as texts: each form, its limits, and texts changed at random.
 #include <random>
+#include <string_view>
 
 #include <gtest/gtest.h>
 
@@ -73,7 +74,8 @@ TEST(MapEntry, AnyText) {
     std::string text = std::string(1, static_cast<char>(random())) + seeds[random() % std::size(seeds)];
     for (std::uint64_t changes = random() % 4; changes > 0; --changes) {
       const std::size_t at = 1 + random() % text.size();
-      const char other = "0123456789-x:./ {}[],\"ae\0\xff"[random() % 28];
+      constexpr std::string_view kOthers("0123456789-x:./ {}[],\"ae\0\xff", 26);
+      const char other = kOthers[random() % kOthers.size()];
       if (at >= text.size() || random() % 3 == 0) text.insert(std::min(at, text.size()), 1, other);
       else if (random() % 2 == 0) text[at] = other;
       else text.erase(at, 1 + random() % 3);

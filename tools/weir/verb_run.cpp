@@ -332,6 +332,21 @@ Status set_presets(Loader& loader, const ExtendedInput& input, const engine::Ext
   return {};
 }
 
+// Programs that stand in an array of their own would keep each other alive.
+class ArraysCleared {
+ public:
+  explicit ArraysCleared(const engine::ExtendedEngine& main) : main_(main) {}
+  ~ArraysCleared() {
+    for (const auto& map : main_.maps())
+      if (auto* const references = dynamic_cast<runtime::ReferenceMap*>(map.get())) references->clear();
+  }
+  ArraysCleared(const ArraysCleared&) = delete;
+  ArraysCleared& operator=(const ArraysCleared&) = delete;
+
+ private:
+  const engine::ExtendedEngine& main_;
+};
+
 int run(const Options& options) {
   std::string text;
   const Result<ExtendedInput> input = read_extended(options.file, text);
@@ -353,6 +368,7 @@ int run(const Options& options) {
     error.source = options.file;
     return report(error);
   }
+  const ArraysCleared cleared(**engine);
   if (const Status status = set_presets(loader, *input, **engine); !status)
     return loader.refused() ? static_cast<int>(kBadInput) : report(status.error());
   for (const std::string& tail_call : options.tail_calls)

@@ -92,7 +92,8 @@ Result<ExtendedEnginePointer> load_extended(const ebpf::Checked& program, const 
 // bare calls: verified programs leave out the checks of their accesses only.
 Result<ExtendedEnginePointer> load_extended(const ebpf::Verified& program, const ExtendedOptions& options = {});
 
-// Puts a loaded program into a program array, for tail calls. The array keeps it.
+// Puts a loaded program into a program array, for tail calls. The array keeps it; where the program uses that array,
+// the two keep each other until the array is cleared (runtime::ReferenceMap::clear).
 Status set_tail_call(runtime::Map& array, std::uint32_t index, ExtendedEnginePointer program);
 
 }  // namespace weir::engine

@@ -1,4 +1,5 @@
-// Extended programs from files and to files. Exports read_extended, pick_program, write_converted and the forms.
+// Extended programs from files and to files. Exports read_extended, pick_program, core_error,
+// write_converted and the forms.
 #include "extended_input.h"
 
 #include <optional>
@@ -80,6 +81,12 @@ Result<const ebpf::Program*> pick_program(const ExtendedInput& input, const std:
   return fail(Error{.code = ErrorCode::kUsage,
                     .message = fmt::format("there is no program '{}'", name),
                     .hint = did_you_mean(name, known)});
+}
+
+Error core_error(std::string hint) {
+  return {.code = ErrorCode::kUnsupported,
+          .message = "the object's accesses are relocated against the types of a kernel (CO-RE)",
+          .hint = std::move(hint)};
 }
 
 std::optional<ebpf::Format> extended_format_named(std::string_view name) {

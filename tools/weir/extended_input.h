@@ -28,6 +28,9 @@ Result<ExtendedInput> read_extended(const std::string& path, std::string& text);
 // The program of this name, or of this section; the first when the name is empty.
 Result<const ebpf::Program*> pick_program(const ExtendedInput& input, const std::string& name);
 
+// What is said of an object that `needs_core` where it cannot be relocated.
+Error core_error(std::string hint = {});
+
 // The form that `--to` names: asm, ubpf, listing, c, hex; empty when there is none of this name.
 std::optional<ebpf::Format> extended_format_named(std::string_view name);
 

@@ -227,10 +227,7 @@ Result<LoadedPrograms> load_input(const std::string& file, const ExtendedInput& 
   Result<LoadedPrograms> loaded = [&]() -> Result<LoadedPrograms> {
     if (options.loader == "libbpf" || (input.needs_core && options.loader == "auto"))
       return load_by_libbpf(file, text, options);
-    if (input.needs_core)
-      return fail(Error{.code = ErrorCode::kUnsupported,
-                        .message = "the object's accesses are relocated against the kernel's types (CO-RE)",
-                        .hint = "libbpf loads it: --loader libbpf"});
+    if (input.needs_core) return fail(core_error("libbpf loads it: --loader libbpf"));
     if (typed) {
       Result<LoadedPrograms> through = load_by_libbpf(file, text, options);
       if (through || through.error().code != ErrorCode::kUnsupported) return through;

@@ -4,11 +4,9 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <weir/base/file.h>
 #include <weir/debug/extended_trace.h>
 
-#include "debug_shell.h"
-#include "extended_input.h"
+#include "extended_session.h"
 #include "terminal.h"
 #include "trace_extended.h"
 
@@ -16,33 +14,6 @@ namespace weir::tool {
 namespace {
 
 using Json = nlohmann::json;
-using Packets = std::vector<std::vector<std::uint8_t>>;
-
-Error usage(std::string message, std::string hint) {
-  return {.code = ErrorCode::kUsage, .message = std::move(message), .hint = std::move(hint)};
-}
-
-Result<Packets> packets_of(const ExtendedTraceOptions& options, debug::Sight sight) {
-  if (!options.memory.empty() && !options.capture.empty())
-    return fail(usage("memory and a capture", "give one of them"));
-  if (!options.memory.empty()) {
-    WEIR_TRY(const std::string bytes, read_whole_file(options.memory, 64u << 20));
-    return Packets{{bytes.begin(), bytes.end()}};
-  }
-  if (options.capture.empty()) {
-    if (sight != debug::Sight::kMemory)
-      return fail(usage("this kind of program needs a packet", "give a capture, or a packet with --mem"));
-    return Packets{{}};
-  }
-  WEIR_TRY(const debug::Capture capture, shell_hooks().open_capture(options.capture));
-  report_all(capture.warnings);
-  Packets packets;
-  for (std::uint32_t i = 0; i < capture.packets->size(); ++i) {
-    const packet::Packet& packet = (*capture.packets)[i];
-    packets.emplace_back(packet.data, packet.data + packet.length);
-  }
-  return packets;
-}
 
 Json to_json(const debug::ExtendedRow& row) {
   Json changes = Json::object();
@@ -103,25 +74,13 @@ int show_text(const ExtendedTraceOptions& options, const debug::ExtendedSession&
 
 int trace_extended(const ExtendedTraceOptions& options) {
   std::string text;
-  const Result<ExtendedInput> input = read_extended(options.file, text);
-  if (!input) return report(input.error(), text);
-  const Result<const ebpf::Program*> program = pick_program(*input, options.name);
-  if (!program) return report(program.error());
-  if (input->needs_core)
-    return report(Error{.code = ErrorCode::kUnsupported,
-                        .message = "the object's accesses are relocated against the types of a kernel (CO-RE)"});
-  const debug::Sight sight = debug::sight_of((*program)->type);
-  Result<Packets> packets = packets_of(options, sight);
-  if (!packets) return report(packets.error());
-  const std::size_t count = packets->size();
-  auto session = debug::ExtendedSession::create(**program, {std::move(*packets), sight});
-  if (!session) {
-    Error error = session.error();
-    if (error.source.empty()) error.source = options.file;
-    return report(error);
-  }
+  const auto session = open_session(
+      {.program = options.file, .name = options.name, .capture = options.capture, .memory = options.memory}, text);
+  if (!session) return report(session.error(), text);
   if (options.packet > 1 && !(*session)->select(options.packet))
-    return report(usage(fmt::format("there is no packet {}", options.packet), fmt::format("there are {}", count)));
+    return report(Error{.code = ErrorCode::kUsage,
+                        .message = fmt::format("there is no packet {}", options.packet),
+                        .hint = fmt::format("there are {}", (*session)->packet_count())});
   const debug::ExtendedTrace trace = debug::trace_packet(**session);
   const int printed = options.json ? show_json(options, trace) : show_text(options, **session, trace);
   if (printed != kYes) return printed;

@@ -15,7 +15,7 @@
 #include <weir/kernel/socket_filter.h>
 
 #include "debug_shell.h"
-#include "extended_input.h"
+#include "extended_session.h"
 #include "program_input.h"
 #include "terminal.h"
 #include "verbs.h"
@@ -105,46 +105,11 @@ int talk(const Dialogue& console, const Options& options) {
   return failed && script ? kBadInput : kYes;
 }
 
-Result<debug::ExtendedInputs> inputs_of(const Options& options, debug::Sight sight) {
-  debug::ExtendedInputs inputs{{}, sight};
-  if (!options.memory.empty()) {
-    WEIR_TRY(const std::string text, read_whole_file(options.memory));
-    inputs.packets.emplace_back(text.begin(), text.end());
-    return inputs;
-  }
-  if (options.capture.empty()) {
-    if (sight != debug::Sight::kMemory)
-      return fail(Error{.code = ErrorCode::kUsage,
-                        .message = "this kind of program needs packets",
-                        .hint = "give them with --capture or --mem"});
-    inputs.packets.emplace_back();
-    return inputs;
-  }
-  WEIR_TRY(const debug::Capture capture, shell_hooks().open_capture(options.capture));
-  for (std::uint32_t i = 0; i < capture.packets->size(); ++i) {
-    const packet::Packet& packet = (*capture.packets)[i];
-    inputs.packets.emplace_back(packet.data, packet.data + packet.length);
-  }
-  return inputs;
-}
-
 int run_extended(const Options& options) {
   std::string text;
-  const Result<ExtendedInput> input = read_extended(options.extended, text);
-  if (!input) return report(input.error(), text);
-  const Result<const ebpf::Program*> program = pick_program(*input, options.name);
-  if (!program) return report(program.error());
-  if (input->needs_core)
-    return report(Error{.code = ErrorCode::kUnsupported,
-                        .message = "the object's accesses are relocated against the types of a kernel (CO-RE)"});
-  Result<debug::ExtendedInputs> inputs = inputs_of(options, debug::sight_of((*program)->type));
-  if (!inputs) return report(inputs.error());
-  auto session = debug::ExtendedSession::create(**program, std::move(*inputs));
-  if (!session) {
-    Error error = session.error();
-    if (error.source.empty()) error.source = options.extended;
-    return report(error);
-  }
+  auto session = open_session(
+      {.program = options.extended, .name = options.name, .capture = options.capture, .memory = options.memory}, text);
+  if (!session) return report(session.error(), text);
   debug::ExtendedConsole console(std::move(*session));
   return talk(dialogue_with(console), options);
 }

@@ -256,10 +256,7 @@ class Loader {
     with.kind = options_.engine == "interpreter" ? engine::ExtendedKind::kInterpreter
                 : options_.engine == "native"    ? engine::ExtendedKind::kNative
                                                  : engine::ExtendedKind::kAutomatic;
-    if (input_.needs_core)
-      return fail(Error{.code = ErrorCode::kUnsupported,
-                        .message = "the object's accesses are relocated against the types of a kernel (CO-RE)",
-                        .hint = "run it in the kernel: --engine kernel"});
+    if (input_.needs_core) return fail(core_error("run it in the kernel: --engine kernel"));
     if (options_.verify) {
       const verify::Report report = examine(program);
       if (!report.verified) return fail(verify::to_error(*report.refusal));

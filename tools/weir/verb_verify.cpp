@@ -67,11 +67,12 @@ int run(const Options& options) {
   std::string text;
   const Result<ExtendedInput> input = read_extended(options.file, text);
   if (!input) return report(input.error(), text);
-  if (input->needs_core)
-    report(Diagnostic{.severity = Severity::kWarning,
-                      .message = "the object's accesses are relocated against the types of a kernel (CO-RE)",
-                      .source = options.file,
-                      .hint = "the verdict is about the offsets that the object was compiled with"});
+  if (input->needs_core) {
+    Diagnostic warning = core_error("the verdict is about the offsets that the object was compiled with");
+    warning.severity = Severity::kWarning;
+    warning.source = options.file;
+    report(warning);
+  }
   Verifier verifier(options);
   if (!options.program.empty()) {
     const Result<const ebpf::Program*> program = pick_program(*input, options.program);

@@ -27,6 +27,7 @@
 #include "capture_options.h"
 #include "json_text.h"
 #include "quantity.h"
+#include "stop_signals.h"
 #include "terminal.h"
 #include "verbs.h"
 
@@ -288,15 +289,9 @@ class CaptureRun {
 
   void install_signals() {
     for (const std::unique_ptr<Tap>& tap : taps_) stopped_by_signals.push_back(tap->source.get());
-    struct sigaction action {};
-    action.sa_handler = on_signal;
-    ::sigemptyset(&action.sa_mask);
-    for (const int number : {SIGINT, SIGTERM, SIGALRM}) ::sigaction(number, &action, nullptr);
-    // nohup has it ignored.
-    struct sigaction inherited {};
-    if (::sigaction(SIGHUP, nullptr, &inherited) == 0 && inherited.sa_handler != SIG_IGN)
-      ::sigaction(SIGHUP, &action, nullptr);
+    on_stop_signals(on_signal);
     if (duration_ <= 0) return;
+    ::signal(SIGALRM, on_signal);
     itimerval timer{};
     timer.it_value.tv_sec = static_cast<time_t>(duration_);
     timer.it_value.tv_usec = static_cast<suseconds_t>((duration_ - static_cast<double>(timer.it_value.tv_sec)) * 1e6);

@@ -22,6 +22,7 @@
 
 #include "json_text.h"
 #include "quantity.h"
+#include "stop_signals.h"
 #include "terminal.h"
 #include "verbs.h"
 
@@ -295,13 +296,7 @@ int run_inject(const Options& options) {
     inputs.push_back(std::move(*input));
   }
   if (const Status dropped = kernel::drop_capabilities(); !dropped) return report(dropped.error());
-  struct sigaction action {};
-  action.sa_handler = on_signal;
-  for (const int number : {SIGINT, SIGTERM}) ::sigaction(number, &action, nullptr);
-  // nohup has it ignored.
-  struct sigaction inherited {};
-  if (::sigaction(SIGHUP, nullptr, &inherited) == 0 && inherited.sa_handler != SIG_IGN)
-    ::sigaction(SIGHUP, &action, nullptr);
+  on_stop_signals(on_signal);
   InjectRun run(options, std::move(inputs), std::move(*injector), *pace);
   const Status done = run.run();
   const int status = run.finish();

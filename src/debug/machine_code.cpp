@@ -6,15 +6,13 @@
 #include <weir/debug/machine_code.h>
 
 #include <array>
-#include <memory>
-
-#include <dlfcn.h>
 
 #include <capstone/capstone.h>
 #include <fmt/format.h>
 
 #include <weir/base/suggest.h>
 
+#include "base/shared_library.h"
 #include "debug/machine_code_x86.h"
 
 namespace weir::debug {
@@ -61,23 +59,13 @@ struct Library {
   decltype(&::cs_disasm_iter) cs_disasm_iter = nullptr;
 };
 
-template <typename Function>
-bool find(void* library, const char* name, Function& function) {
-  function = reinterpret_cast<Function>(dlsym(library, name));
-  return function != nullptr;
-}
-
 // Null where the library is not installed.
 const Library* find_library() {
-  static const auto found = []() -> std::unique_ptr<Library> {
-    void* const handle = dlopen(kLibrary, RTLD_LAZY | RTLD_LOCAL);
-    if (handle == nullptr) return nullptr;
-    auto library = std::make_unique<Library>();
-    const bool all = find(handle, "cs_open", library->cs_open) && find(handle, "cs_close", library->cs_close) &&
-                     find(handle, "cs_malloc", library->cs_malloc) && find(handle, "cs_free", library->cs_free) &&
-                     find(handle, "cs_disasm_iter", library->cs_disasm_iter);
-    return all ? std::move(library) : nullptr;
-  }();
+  static const auto found = open_library<Library>(kLibrary, RTLD_LAZY, [](void* handle, Library& to) {
+    return find_symbol(handle, "cs_open", to.cs_open) && find_symbol(handle, "cs_close", to.cs_close) &&
+           find_symbol(handle, "cs_malloc", to.cs_malloc) && find_symbol(handle, "cs_free", to.cs_free) &&
+           find_symbol(handle, "cs_disasm_iter", to.cs_disasm_iter);
+  });
   return found.get();
 }
 

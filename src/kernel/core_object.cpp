@@ -5,17 +5,16 @@
 // callback without an argument, hence the one lock. Source: https://libbpf.readthedocs.io.
 #include <weir/kernel/core_object.h>
 
-#include <dlfcn.h>
 #include <fcntl.h>
 
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
-#include <memory>
 #include <mutex>
 
 #include <fmt/format.h>
 
+#include "base/shared_library.h"
 #include "kernel/bpf_call.h"
 
 struct bpf_object;
@@ -51,36 +50,23 @@ struct Library {
   int (*bpf_map__reuse_fd)(bpf_map*, int);
 };
 
-template <typename Function>
-bool find(void* library, const char* name, Function& function) {
-  function = reinterpret_cast<Function>(dlsym(library, name));
-  return function != nullptr;
-}
-
 const Library* find_library() {
-  static const auto found = []() -> std::unique_ptr<Library> {
-    void* const handle = dlopen("libbpf.so.1", RTLD_NOW | RTLD_LOCAL);
-    if (handle == nullptr) return nullptr;
-    auto library = std::make_unique<Library>();
-    bool all = true;
-#define WEIR_FIND(name) all = find(handle, #name, library->name) && all
-    WEIR_FIND(libbpf_set_print);
-    WEIR_FIND(bpf_object__open_mem);
-    WEIR_FIND(bpf_object__load);
-    WEIR_FIND(bpf_object__close);
-    WEIR_FIND(bpf_object__next_program);
-    WEIR_FIND(bpf_program__name);
-    WEIR_FIND(bpf_program__section_name);
-    WEIR_FIND(bpf_program__fd);
-    WEIR_FIND(bpf_program__set_type);
-    WEIR_FIND(bpf_program__set_autoload);
-    WEIR_FIND(bpf_object__next_map);
-    WEIR_FIND(bpf_map__name);
-    WEIR_FIND(bpf_map__fd);
-    WEIR_FIND(bpf_map__reuse_fd);
-#undef WEIR_FIND
-    return all ? std::move(library) : nullptr;
-  }();
+  static const auto found = open_library<Library>("libbpf.so.1", RTLD_NOW, [](void* handle, Library& to) {
+    return find_symbol(handle, "libbpf_set_print", to.libbpf_set_print) &&
+           find_symbol(handle, "bpf_object__open_mem", to.bpf_object__open_mem) &&
+           find_symbol(handle, "bpf_object__load", to.bpf_object__load) &&
+           find_symbol(handle, "bpf_object__close", to.bpf_object__close) &&
+           find_symbol(handle, "bpf_object__next_program", to.bpf_object__next_program) &&
+           find_symbol(handle, "bpf_program__name", to.bpf_program__name) &&
+           find_symbol(handle, "bpf_program__section_name", to.bpf_program__section_name) &&
+           find_symbol(handle, "bpf_program__fd", to.bpf_program__fd) &&
+           find_symbol(handle, "bpf_program__set_type", to.bpf_program__set_type) &&
+           find_symbol(handle, "bpf_program__set_autoload", to.bpf_program__set_autoload) &&
+           find_symbol(handle, "bpf_object__next_map", to.bpf_object__next_map) &&
+           find_symbol(handle, "bpf_map__name", to.bpf_map__name) &&
+           find_symbol(handle, "bpf_map__fd", to.bpf_map__fd) &&
+           find_symbol(handle, "bpf_map__reuse_fd", to.bpf_map__reuse_fd);
+  });
   return found.get();
 }
 

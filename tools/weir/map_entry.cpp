@@ -10,6 +10,8 @@
 
 #include <fmt/format.h>
 
+#include "json_text.h"
+
 namespace weir::tool {
 namespace {
 
@@ -25,7 +27,7 @@ constexpr int kDeepest = 32;
 std::string brief(const Json& json) {
   if (json.is_array()) return "an array";
   if (json.is_object()) return "an object";
-  std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string text = json_text(json);
   if (text.size() > 60) text = text.substr(0, 57) + "...";
   return text;
 }
@@ -414,11 +416,11 @@ Json EntryForm::value(ByteSpan bytes) const {
 }
 std::string EntryForm::key_text(ByteSpan bytes) const {
   const Json json = key(bytes);
-  return json.is_null() ? hex_bytes(bytes) : json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json.is_null() ? hex_bytes(bytes) : json_text(json);
 }
 std::string EntryForm::value_text(ByteSpan bytes) const {
   const Json json = value(bytes);
-  return json.is_null() ? hex_bytes(bytes) : json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json.is_null() ? hex_bytes(bytes) : json_text(json);
 }
 
 Result<Bytes> EntryForm::read_key(const std::string& text) const {

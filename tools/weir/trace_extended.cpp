@@ -7,6 +7,7 @@
 #include <weir/debug/extended_trace.h>
 
 #include "extended_session.h"
+#include "json_text.h"
 #include "terminal.h"
 #include "trace_extended.h"
 
@@ -53,7 +54,7 @@ int show_json(const ExtendedTraceOptions& options, const debug::ExtendedTrace& t
                     {"instruction", trace.outcome.instruction},
                     {"message", error.message}};
   }
-  return print(out.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+  return print(json_line(out));
 }
 
 int show_text(const ExtendedTraceOptions& options, const debug::ExtendedSession& session,

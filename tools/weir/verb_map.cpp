@@ -11,6 +11,7 @@
 
 #include <weir/base/suggest.h>
 
+#include "json_text.h"
 #include "kernel_find.h"
 #include "map_entry.h"
 #include "terminal.h"
@@ -76,7 +77,7 @@ Json to_json(const kernel::MapInfo& info, const std::vector<std::string>& pins) 
 
 int print_json(Json out) {
   out["version"] = 1;
-  return print(out.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+  return print(json_line(out));
 }
 
 int list(const Options& options) {

@@ -7,6 +7,7 @@
 
 #include <weir/kernel/ebpf.h>
 
+#include "json_text.h"
 #include "kernel_find.h"
 #include "prog_verbs.h"
 #include "terminal.h"
@@ -162,7 +163,7 @@ int pin(const Options& options) {
 
 int print_prog_json(Json out) {
   out["version"] = 1;
-  return print(out.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+  return print(json_line(out));
 }
 
 void add_prog(CLI::App& app, int& status) {

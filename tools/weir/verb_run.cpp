@@ -20,6 +20,7 @@
 #include <weir/runtime/dump.h>
 #include <weir/verify/verify.h>
 
+#include "json_text.h"
 #include "run_verb.h"
 #include "terminal.h"
 #include "verdict_output.h"
@@ -81,7 +82,7 @@ int RunResults::finish(std::string_view program, std::string_view engine, int st
     nlohmann::json out = {{"version", 1}, {"program", program}, {"engine", engine}, {"runs", rows_}};
     if (options_.verify) out["verified"] = true;
     if (options_.maps) out["maps"] = maps;
-    printed = print(out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    printed = print(json_line(out));
   } else if (options_.maps) {
     printed = print(maps_text);
   }
@@ -273,10 +274,7 @@ class Loader {
     if (report.refusal) {
       refused_ = true;
       const VerdictRow row{program, with.premise.type, "", report};
-      if (options_.json)
-        print(nlohmann::json({{"version", 1}, {"accepted", false}, {"programs", {verdict_as_json(row)}}})
-                  .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) +
-              "\n");
+      if (options_.json) print(json_line({{"version", 1}, {"accepted", false}, {"programs", {verdict_as_json(row)}}}));
       else say(verdict_as_text(row));
     }
     return report;

@@ -11,6 +11,7 @@
 #include <weir/verify/verify.h>
 
 #include "extended_input.h"
+#include "json_text.h"
 #include "premise.h"
 #include "terminal.h"
 #include "verdict_output.h"
@@ -85,7 +86,7 @@ int run(const Options& options) {
   if (!options.json) return verifier.status;
   const nlohmann::json out = {
       {"version", 1}, {"accepted", verifier.status == kYes}, {"programs", std::move(verifier.rows)}};
-  const int printed = print(out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  const int printed = print(json_line(out));
   return printed != kYes ? printed : verifier.status;
 }
 

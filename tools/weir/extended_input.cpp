@@ -56,6 +56,9 @@ Result<ExtendedInput> read_extended(const std::string& path, std::string& text) 
   if (object::is_elf(bytes_of(text))) {
     Result<object::Object> object = object::read(bytes_of(text));
     if (!object) return named(std::move(object).error());
+    input.elf = true;
+    input.native = object->order == std::endian::native;
+    input.typed_maps = object->btf && object->btf->find(object::BtfKind::kDataSection, ".maps").has_value();
     input.programs = std::move(object->programs);
     input.sections = std::move(object->sections);
     input.needs_core = object->needs_core;

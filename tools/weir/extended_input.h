@@ -15,8 +15,11 @@ namespace weir::tool {
 struct ExtendedInput {
   std::vector<ebpf::Program> programs;  // at least one; those of an object share their maps
   std::vector<std::string> sections;    // of each program, for objects
+  bool elf = false;                     // all below is for objects
+  bool native = false;                  // of this machine's byte order
+  bool typed_maps = false;              // described by BTF
   bool needs_core = false;
-  std::vector<object::MapFacts> facts{};  // of each map, for objects
+  std::vector<object::MapFacts> facts{};  // of each map
   std::vector<object::Preset> presets{};
   std::vector<std::uint8_t> types{};  // as a kernel takes them; empty: none
 };

@@ -1,4 +1,5 @@
-// Files with extended programs into the running kernel. Exports load_programs, find_or_load.
+// Files with extended programs into the running kernel. Exports load_programs, load_input, find_or_load,
+// set_slot.
 //
 // What needs the kernel's types (CO-RE; programs that attach to functions of the kernel) goes through libbpf, and so do
 // objects that describe their maps by BTF, where libbpf is installed. All else weir loads itself: assembler text,
@@ -49,6 +50,20 @@ Result<ebpf::ProgramType> type_named(const std::string& text) {
       usage(fmt::format("there is no type of program '{}'", text), did_you_mean(text, ebpf::program_type_names())));
 }
 
+// With its types where it has some and the kernel takes them: some kinds of maps take none.
+Result<kernel::Map> make_map(const ebpf::MapDefinition& definition, kernel::MapOptions with,
+                             const object::MapFacts& facts, const kernel::TypeTable* types) {
+  with.extra = facts.extra;
+  if (types != nullptr && facts.value_type != 0) {
+    kernel::MapOptions typed = with;
+    typed.types = types;
+    typed.key_type = facts.key_type;
+    typed.value_type = facts.value_type;
+    if (Result<kernel::Map> map = kernel::Map::create(definition, typed)) return map;
+  }
+  return kernel::Map::create(definition, with);
+}
+
 // The maps of an object, made or taken from `given`, in the order of the definitions.
 Result<std::vector<LoadedPrograms::Map>> make_maps(const ExtendedInput& input, Replacements& given) {
   const std::vector<ebpf::MapDefinition>& definitions = input.programs.front().maps;
@@ -80,19 +95,10 @@ Result<std::vector<LoadedPrograms::Map>> make_maps(const ExtendedInput& input, R
       const std::size_t inner = outer ? index_of(definition.inner) : definitions.size();
       const bool known = inner < definitions.size() && made[inner];
       kernel::MapOptions with{.inner = known ? &*made[inner] : nullptr};
-      if (i < input.facts.size()) with.extra = input.facts[i].extra;
-      Result<kernel::Map> map = fail("no types");
-      if (types && i < input.facts.size() && input.facts[i].value_type != 0) {
-        kernel::MapOptions typed = with;
-        typed.types = &*types;
-        typed.key_type = input.facts[i].key_type;
-        typed.value_type = input.facts[i].value_type;
-        map = kernel::Map::create(definition, typed);
-      }
-      // Some kinds of maps take no types.
-      if (!map) map = kernel::Map::create(definition, with);
+      const object::MapFacts facts = i < input.facts.size() ? input.facts[i] : object::MapFacts();
+      Result<kernel::Map> map = make_map(definition, with, facts, types ? &*types : nullptr);
       if (!map) {
-        Error error = map.error();
+        Error error = std::move(map).error();
         error.message = fmt::format("map '{}': {}", definition.name, error.message);
         return fail(std::move(error));
       }
@@ -118,8 +124,7 @@ Status set_presets(const ExtendedInput& input, LoadedPrograms& loaded) {
       descriptor = program->program.descriptor();
     }
     LoadedPrograms::Map& map = loaded.maps[preset.map];
-    Status set = map.map.set({reinterpret_cast<const std::uint8_t*>(&preset.slot), 4},
-                             {reinterpret_cast<const std::uint8_t*>(&descriptor), 4});
+    Status set = set_slot(map.map, preset.slot, descriptor);
     if (set) continue;
     Error error = std::move(set).error();
     error.message = fmt::format("slot {} of map '{}': {}", preset.slot, map.name, error.message);
@@ -202,17 +207,19 @@ Result<LoadedPrograms> load_by_libbpf(const std::string& file, const std::string
   return out;
 }
 
-bool has_typed_maps(const std::string& bytes) {
-  const ByteSpan span{reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()};
-  if (!object::is_elf(span)) return false;
-  const Result<object::Object> object = object::read(span);
-  if (!object || object->order != std::endian::native) return false;
-  const bool kernels = std::any_of(object->programs.begin(), object->programs.end(),
+// What libbpf is better at, where it is installed.
+bool is_for_libbpf(const ExtendedInput& input) {
+  const bool kernels = std::any_of(input.programs.begin(), input.programs.end(),
                                    [](const ebpf::Program& program) { return needs_kernel_types(program.type); });
-  return kernels || (object->btf && object->btf->find(object::BtfKind::kDataSection, ".maps").has_value());
+  return input.native && (kernels || input.typed_maps);
 }
 
 }  // namespace
+
+Status set_slot(kernel::Map& map, std::uint32_t slot, int descriptor) {
+  return map.set({reinterpret_cast<const std::uint8_t*>(&slot), sizeof slot},
+                 {reinterpret_cast<const std::uint8_t*>(&descriptor), sizeof descriptor});
+}
 
 Result<LoadedPrograms> load_programs(const std::string& file, const FileLoadOptions& options, std::string& text) {
   WEIR_TRY(const ExtendedInput input, read_extended(file, text));
@@ -221,14 +228,12 @@ Result<LoadedPrograms> load_programs(const std::string& file, const FileLoadOpti
 
 Result<LoadedPrograms> load_input(const std::string& file, const ExtendedInput& input, const std::string& text,
                                   const FileLoadOptions& options) {
-  const bool elf = object::is_elf({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
-  if (options.loader == "libbpf" && !elf) return fail(usage("libbpf loads ELF objects alone"));
-  const bool typed = elf && options.loader == "auto" && has_typed_maps(text);
+  if (options.loader == "libbpf" && !input.elf) return fail(usage("libbpf loads ELF objects alone"));
   Result<LoadedPrograms> loaded = [&]() -> Result<LoadedPrograms> {
     if (options.loader == "libbpf" || (input.needs_core && options.loader == "auto"))
       return load_by_libbpf(file, text, options);
     if (input.needs_core) return fail(core_error("libbpf loads it: --loader libbpf"));
-    if (typed) {
+    if (options.loader == "auto" && is_for_libbpf(input)) {
       Result<LoadedPrograms> through = load_by_libbpf(file, text, options);
       if (through || through.error().code != ErrorCode::kUnsupported) return through;
     }

@@ -55,6 +55,9 @@ Result<LoadedPrograms> load_input(const std::string& file, const ExtendedInput& 
 // A program that the kernel has, or else one of a file. Keeps its maps.
 Result<LoadedPrograms> find_or_load(const std::string& program, const FileLoadOptions& options, std::string& text);
 
+// Puts a program or map into a slot of an array of them.
+Status set_slot(kernel::Map& map, std::uint32_t slot, int descriptor);
+
 // Prints it on one line, with "version": 1.
 int print_prog_json(nlohmann::json out);
 

@@ -150,9 +150,7 @@ Status add_tail_calls(const RunOptions& options, const ExtendedInput& input, Loa
       return fail(Error{.code = ErrorCode::kUsage,
                         .message = fmt::format("there is no map '{}'", call.array),
                         .source = "--tail-call"});
-    const int descriptor = target->program.descriptor();
-    WEIR_CHECK(map->map.set({reinterpret_cast<const std::uint8_t*>(&call.index), 4},
-                            {reinterpret_cast<const std::uint8_t*>(&descriptor), 4}));
+    WEIR_CHECK(set_slot(map->map, call.index, target->program.descriptor()));
   }
   return {};
 }

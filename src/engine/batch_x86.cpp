@@ -378,8 +378,6 @@ std::unique_ptr<Joined> join(std::span<const Engine* const> engines) {
 }
 
 Result<std::unique_ptr<Engine>> make_batch_avx2(Plan plan, const BatchOptions& options) {
-  drop_implied_guards(plan, 0);  // scalar code wants the same
-  find_sets(plan);
   WEIR_TRY(std::unique_ptr<Engine> scalar, make_scalar_x86(plan));
   Plan original = plan;
   GroupsCode groups;

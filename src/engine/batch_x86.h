@@ -16,6 +16,7 @@ struct BatchOptions {
 };
 
 // Programs that lanes cannot run (extension loads, very large ones) run as scalar code all the same.
+// plan: as for make_scalar_x86.
 Result<std::unique_ptr<Engine>> make_batch_avx2(Plan plan, const BatchOptions& options);
 
 }  // namespace weir::engine

@@ -1,7 +1,8 @@
 // Memory that holds machine code. Exports CodeMemory.
 //
-// Code is copied into fresh pages that are writable and not executable, and then made executable and not writable:
-// never both at once. The pages live as long as the object.
+// Code is copied into pages that are writable and not executable, which are then made executable and not writable:
+// never both at once. They belong to the object as long as it lives. Pages for small code are taken from chunks that
+// are mapped once and used again, since mapping and unmapping takes as long as making a small filter's code.
 #pragma once
 
 #include <cstddef>
@@ -12,14 +13,19 @@
 
 namespace weir::engine {
 
+struct CodeChunk;
+
+// Any thread may make and destroy objects.
 class CodeMemory {
  public:
   CodeMemory() = default;
   ~CodeMemory();
-  CodeMemory(CodeMemory&& other) noexcept : pages_(std::exchange(other.pages_, nullptr)), size_(other.size_) {}
+  CodeMemory(CodeMemory&& other) noexcept
+      : pages_(std::exchange(other.pages_, nullptr)), size_(other.size_), chunk_(other.chunk_) {}
   CodeMemory& operator=(CodeMemory&& other) noexcept {
     std::swap(pages_, other.pages_);
     std::swap(size_, other.size_);
+    std::swap(chunk_, other.chunk_);
     return *this;
   }
 
@@ -34,6 +40,7 @@ class CodeMemory {
  private:
   void* pages_ = nullptr;
   std::size_t size_ = 0;
+  CodeChunk* chunk_ = nullptr;  // where the pages are from; null: from a mapping of their own
 };
 
 }  // namespace weir::engine

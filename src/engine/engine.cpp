@@ -14,6 +14,7 @@
 #include "engine/batch_x86.h"
 #include "engine/interpreter.h"
 #include "engine/plan_builder.h"
+#include "engine/plan_passes.h"
 #include "engine/scalar_a64.h"
 #include "engine/scalar_x86.h"
 
@@ -41,8 +42,10 @@ tl::unexpected<Error> unsupported(Kind kind) {
 // kind: one that makes machine code.
 Result<std::unique_ptr<Engine>> make_machine_code(Kind kind, Plan plan, const LoadOptions& options) {
   const CpuFeatures& features = options.features;
+  if (kind == Kind::kScalar && features.aarch64) return make_scalar_a64(std::move(plan));
+  drop_implied_guards(plan, 0);
+  find_sets(plan);
   if (kind == Kind::kScalar) {
-    if (features.aarch64) return make_scalar_a64(std::move(plan));
     if (features.x86_64) return make_scalar_x86(std::move(plan));
   }
   if (kind == Kind::kAvx2 && features.x86_64 && features.avx2)

@@ -34,17 +34,16 @@ void tidy(Plan& plan) {
   std::vector<PlanBlockId> number(count, kNothing);
   number[through(plan, 0)] = 0;
   PlanBlockId next = 0;
-  std::vector<PlanBlock> kept;
   for (PlanBlockId id = 0; id < count; ++id) {
     if (number[id] == kNothing) continue;
-    const PlanBlock& block = plan.blocks[id];
+    const PlanBlock& block = plan.blocks[next] = plan.blocks[id];
     number[id] = next++;
-    kept.push_back(block);
     if (block.kind == ExitKind::kVerdict) continue;
     number[block.if_true.target] = 0;  // reached; its number follows
     if (block.kind != ExitKind::kJump) number[block.if_false.target] = 0;
   }
-  for (PlanBlock& block : kept) {
+  plan.blocks.resize(next);
+  for (PlanBlock& block : plan.blocks) {
     if (block.kind == ExitKind::kVerdict) continue;
     block.if_true.target = number[block.if_true.target];
     if (block.kind == ExitKind::kJump) {
@@ -53,7 +52,6 @@ void tidy(Plan& plan) {
       block.if_false.target = number[block.if_false.target];
     }
   }
-  plan.blocks = std::move(kept);
 }
 
 }  // namespace weir::engine

@@ -10,8 +10,7 @@
 // Guards that failed late in a chain would come early in the set: hence no guards inside, and drop_implied_guards
 // before.
 #include <algorithm>
-#include <map>
-#include <optional>
+#include <span>
 
 #include "engine/plan_passes.h"
 
@@ -24,15 +23,13 @@ using flow::Range;
 
 constexpr std::uint32_t kLargest = 0xffffffff;
 
-std::vector<Range> complement(const std::vector<Range>& set) {
-  std::vector<Range> out;
+void append_complement(std::span<const Range> set, std::vector<Range>& to) {
   std::uint64_t next = 0;
   for (const Range& range : set) {
-    if (range.first > next) out.push_back({static_cast<std::uint32_t>(next), range.first - 1});
+    if (range.first > next) to.push_back({static_cast<std::uint32_t>(next), range.first - 1});
     next = std::uint64_t{range.last} + 1;
   }
-  if (next <= kLargest) out.push_back({static_cast<std::uint32_t>(next), kLargest});
-  return out;
+  if (next <= kLargest) to.push_back({static_cast<std::uint32_t>(next), kLargest});
 }
 
 void normalise(std::vector<Range>& set) {
@@ -90,23 +87,24 @@ class SetFinder {
  private:
   // All edges to blocks that only give the same constant verdict lead to the last of them: chains end in one place.
   void join_verdicts() {
-    std::map<std::uint32_t, PlanBlockId> last;
+    std::vector<PlanBlockId> last(plan_.nodes.size(), kNothing);  // by the verdict's node
     const auto only_gives = [&](const PlanBlock& block) {
       return block.kind == ExitKind::kVerdict && block.guards.empty() && plan_.is_constant(block.lhs);
     };
     for (PlanBlockId id = 0; id < plan_.blocks.size(); ++id)
-      if (only_gives(plan_.blocks[id])) last[plan_[plan_.blocks[id].lhs].k] = id;
+      if (only_gives(plan_.blocks[id])) last[plan_.blocks[id].lhs] = id;
     for (PlanBlock& block : plan_.blocks) {
       if (block.kind == ExitKind::kVerdict) continue;
       for (PlanEdge* edge : {&block.if_true, &block.if_false}) {
         if (edge->target == kNothing || !edge->assignments.empty()) continue;
         const PlanBlock& target = plan_.blocks[edge->target];
-        if (only_gives(target)) edge->target = last[plan_[target.lhs].k];
+        if (only_gives(target)) edge->target = last[target.lhs];
       }
     }
   }
 
   void drop_unused_sets() {
+    if (plan_.sets.empty()) return;
     std::vector<std::vector<Range>> kept;
     std::vector<std::uint32_t> number(plan_.sets.size(), kNothing);
     for (PlanBlock& block : plan_.blocks) {
@@ -126,18 +124,32 @@ class SetFinder {
            block.if_false.assignments.empty();
   }
 
-  // The values for which a test is true, where that is a set of constants.
-  std::optional<std::vector<Range>> true_set(const PlanBlock& block) const {
-    if (block.kind == ExitKind::kSet) return plan_.sets[block.set];
-    if (block.kind != ExitKind::kTest || !plan_.is_constant(block.rhs)) return std::nullopt;
-    const std::uint32_t k = plan_[block.rhs].k;
-    switch (block.condition) {
-      case Condition::kEqual: return std::vector<Range>{{k, k}};
-      case Condition::kGreater: return k == kLargest ? std::vector<Range>{} : std::vector<Range>{{k + 1, kLargest}};
-      case Condition::kGreaterOrEqual: return std::vector<Range>{{k, kLargest}};
-      case Condition::kBitsSet: return std::nullopt;
+  // Whether the values for which a test is true are a set of constants.
+  bool has_set(const PlanBlock& block) const {
+    if (block.kind == ExitKind::kSet) return true;
+    return block.kind == ExitKind::kTest && plan_.is_constant(block.rhs) && block.condition != Condition::kBitsSet;
+  }
+
+  // Adds those values, or all others.
+  void append_set(const PlanBlock& block, bool when_true, std::vector<Range>& to) const {
+    if (block.kind == ExitKind::kSet) {
+      const std::vector<Range>& set = plan_.sets[block.set];
+      if (when_true) {
+        to.insert(to.end(), set.begin(), set.end());
+      } else {
+        append_complement(set, to);
+      }
+      return;
     }
-    return std::nullopt;
+    const std::uint32_t k = plan_[block.rhs].k;
+    const Range one{block.condition == Condition::kGreater ? k + 1 : k,
+                    block.condition == Condition::kEqual ? k : kLargest};
+    const bool is_empty = block.condition == Condition::kGreater && k == kLargest;
+    if (!when_true) {
+      append_complement(is_empty ? std::span<const Range>{} : std::span(&one, 1), to);
+    } else if (!is_empty) {
+      to.push_back(one);
+    }
   }
 
   bool extends_chain(PlanBlockId next, PlanBlockId common) const {
@@ -182,24 +194,26 @@ class SetFinder {
       std::size_t count = 0;
     };
     std::vector<Part> parts;
-    std::map<NodeId, std::size_t> part_of;
+    part_of_.resize(plan_.nodes.size(), kNothing);
     PlanBlockId last = kNothing;
     for (const PlanBlockId id : chain) {
       const PlanBlock& block = plan_.blocks[id];
       const bool when_true = block.if_true.target == common;
       last = when_true ? block.if_false.target : block.if_true.target;
-      std::optional<std::vector<Range>> set = true_set(block);
-      if (!set) {
+      if (!has_set(block)) {
         parts.push_back({block, when_true, {}, 1});
         continue;
       }
-      if (!when_true) *set = complement(*set);
-      const auto [at, is_new] = part_of.try_emplace(block.lhs, parts.size());
-      if (is_new) parts.push_back({block, when_true, {}, 0});
-      Part& part = parts[at->second];
+      std::uint32_t& number = part_of_[block.lhs];
+      if (number == kNothing) {
+        number = static_cast<std::uint32_t>(parts.size());
+        parts.push_back({block, when_true, {}, 0});
+      }
+      Part& part = parts[number];
       ++part.count;
-      part.set.insert(part.set.end(), set->begin(), set->end());
+      append_set(block, when_true, part.set);
     }
+    for (const Part& part : parts) part_of_[part.test.lhs] = kNothing;
     for (std::size_t i = 0; i < parts.size(); ++i) {
       Part& part = parts[i];
       PlanBlock& block = plan_.blocks[chain[i]];
@@ -322,7 +336,8 @@ class SetFinder {
 
   Plan& plan_;
   std::vector<std::uint32_t> predecessors_;
-  std::vector<std::uint32_t> seen_;  // the head + 1 of the tree that saw a block last
+  std::vector<std::uint32_t> part_of_;  // of a chain that is gathered, by the tested node
+  std::vector<std::uint32_t> seen_;     // the head + 1 of the tree that saw a block last
   std::uint64_t walks_left_ = 0;
 };
 

@@ -58,8 +58,8 @@ class Function {
     std::uint32_t words = 0;
     for (int copy = 1;; ++copy) {
       begin_packet(lean, shorter);
-      X86Body body(a_, long_plan_, tables.first(long_plan_.sets.size()), {reject, loop, done, outside}, length_, 0,
-                   lean);
+      X86Body body(a_, long_plan_, tables.first(long_plan_.sets.size()), {reject, loop, done, outside},
+                   {.known_length = length_, .base_in_rdi = lean});
       body.emit();
       if (copy == 1) add_marks(body);
       words = body.words_used();
@@ -86,8 +86,8 @@ class Function {
         a_.add(x86::rbx, x86::rdi);
         a_.mov(x86::r15d, x86::dword_ptr(x86::r13, x86::r12, 2));
       }
-      X86Body short_body(a_, short_plan_, tables.subspan(long_plan_.sets.size()), {reject, loop, done, reject}, 0, 0,
-                         lean);
+      X86Body short_body(a_, short_plan_, tables.subspan(long_plan_.sets.size()), {reject, loop, done, reject},
+                         {.base_in_rdi = lean, .seldom_run = true});
       short_body.emit();
       if (short_body.is_straight()) {
         a_.inc(x86::r12);
@@ -213,8 +213,6 @@ class Function {
 
 Result<std::unique_ptr<Engine>> make_scalar_x86(Plan plan) {
   const std::uint32_t length = common_length(plan);
-  drop_implied_guards(plan, 0);
-  find_sets(plan);
   Plan shorter = plan;
   drop_implied_guards(plan, length);
   gather_guards(plan);

@@ -21,13 +21,13 @@ constexpr std::uint32_t kHomeRegisters = 5;
 }  // namespace
 
 X86Body::X86Body(x86::Assembler& assembler, const Plan& plan, std::span<const SetTable> tables, X86Exits exits,
-                 std::uint32_t known_length, std::uint32_t first_word, bool base_in_rdi)
+                 const Options& options)
     : a_(assembler),
       plan_(plan),
       tables_(tables),
       exits_(exits),
-      words_used_(first_word + plan.phi_count),
-      first_phi_word_(first_word),
+      seldom_run_(options.seldom_run),
+      words_used_(plan.phi_count),
       values_(plan),
       labels_(plan.blocks.size()),
       dominator_(dominators(plan)),
@@ -35,8 +35,8 @@ X86Body::X86Body(x86::Assembler& assembler, const Plan& plan, std::span<const Se
       needed_(plan.blocks.size(), false),
       homes_(plan.nodes.size()),
       free_registers_((1u << kHomeRegisters) - 1),
-      first_free_word_(first_word + plan.phi_count) {
-  if (base_in_rdi) free_registers_ &= ~2u;
+      first_free_word_(plan.phi_count) {
+  if (options.base_in_rdi) free_registers_ &= ~2u;
   // Homes for life: region code wants the others.
   constexpr std::uint32_t kPhisInRegisters = 1;
   if (plan.phi_count <= kPhisInRegisters)
@@ -45,7 +45,7 @@ X86Body::X86Body(x86::Assembler& assembler, const Plan& plan, std::span<const Se
         homes_[id] = {Home::kRegister, plan[id].k};
         free_registers_ &= ~(1u << plan[id].k);
       }
-  known_length_[0] = known_length;
+  known_length_[0] = options.known_length;
   for (PlanBlockId id = 0; id < plan.blocks.size(); ++id) {
     const PlanBlock& block = plan.blocks[id];
     std::uint64_t& known = known_length_[id];
@@ -80,7 +80,7 @@ void X86Body::emit() {
     for (PlanBlockId child = first_child[id]; child != kNothing; child = sibling[child]) stack.push_back(child);
     std::reverse(stack.begin() + static_cast<std::ptrdiff_t>(mark), stack.end());
   }
-  estimate_costs();
+  if (!seldom_run_) estimate_costs();
   needed_[0] = true;
   if (is_reject(0)) a_.jmp(exits_.reject);  // what stands behind the body may be anything
   for (std::size_t i = 0; i < order.size(); ++i) {
@@ -94,7 +94,7 @@ void X86Body::emit() {
     const PlanBlock& block = plan_.blocks[id];
     mark(block);
     for (std::uint32_t g = block.guards.begin; g < block.guards.end; ++g) emit_guard(plan_.guards[g]);
-    if (emit_region(id)) continue;
+    if (!seldom_run_ && emit_region(id)) continue;
     emit_exit(id, next);
   }
 }
@@ -168,7 +168,7 @@ void X86Body::emit_edge(const PlanEdge& edge, PlanBlockId next) {
     if (in_register(assignment.phi)) {
       a_.mov(home_register(assignment.phi), x86::eax);
     } else {
-      a_.mov(frame_word(first_phi_word_ + plan_[assignment.phi].k), x86::eax);
+      a_.mov(frame_word(plan_[assignment.phi].k), x86::eax);
     }
   }
   const Label target = label_of(edge.target);

@@ -43,9 +43,14 @@ struct X86Exits {
 
 class X86Body {
  public:
-  // known_length: what every packet that comes here has at least. tables: one for each of the plan's sets.
+  struct Options {
+    std::uint32_t known_length = 0;  // what every packet that comes here has at least
+    bool base_in_rdi = false;        // rdi is no home
+    bool seldom_run = false;         // not worth the time that finding code without branches takes
+  };
+  // tables: one for each of the plan's sets.
   X86Body(asmjit::x86::Assembler& assembler, const Plan& plan, std::span<const SetTable> tables, X86Exits exits,
-          std::uint32_t known_length, std::uint32_t first_word, bool base_in_rdi);
+          const Options& options);
 
   void emit();
   // Whether all of the plan became code without branches: then the code ends where the verdict is stored, and what
@@ -53,7 +58,7 @@ class X86Body {
   bool is_straight() const { return is_straight_; }
   // Where the code of each block that was made from instructions begins, in order of emission.
   const std::vector<CodeMark>& marks() const { return marks_; }
-  std::uint32_t words_used() const { return words_used_; }  // of the frame: first_word included
+  std::uint32_t words_used() const { return words_used_; }  // of the frame
 
  private:
   using Gp = asmjit::x86::Gp;
@@ -122,9 +127,9 @@ class X86Body {
   const Plan& plan_;
   std::span<const SetTable> tables_;
   X86Exits exits_;
+  const bool seldom_run_;
   std::uint32_t words_used_;
   std::vector<CodeMark> marks_;
-  std::uint32_t first_phi_word_;
   PlanValues values_;
   std::vector<asmjit::Label> labels_;
   std::vector<PlanBlockId> dominator_;
@@ -150,6 +155,11 @@ class X86Body {
   bool in_region_ = false;
   std::uint64_t region_length_ = 0;    // known at the head of the region
   std::vector<NodeId> region_guards_;  // loads at addresses that vary, guarded inside of the region
+
+  // Of prepare() and compute(): kept, so that they need not be allocated anew.
+  std::vector<NodeId> wanted_;
+  std::vector<NodeId> stack_;
+  std::vector<NodeId> run_;
 };
 
 }  // namespace weir::engine

@@ -12,7 +12,9 @@
 //
 // Bits live in r8, r9, r10 (homes that are free, or the region is refused); homes of kept nodes use what is left.
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <span>
 
 #include "engine/plan_likelihood.h"
 #include "engine/x86_body.h"
@@ -50,24 +52,27 @@ bool can_trap(const Node& node) { return node.op == Op::kDivide || node.op == Op
 }  // namespace
 
 struct X86Body::Region {
-  std::vector<PlanBlockId> blocks;     // tests, in ascending order; the first is the head
-  std::vector<std::uint32_t> uses;     // edges inside of the region to each of them
-  std::vector<std::uint32_t> outcome;  // kFalse, kTrue or a register, once computed
-  std::uint32_t accept = 0;            // the verdict that is not 0
-  std::uint32_t work = 0;              // in operations, roughly
+  std::array<PlanBlockId, kMostBlocks> tests;  // in ascending order; the first is the head
+  std::size_t count = 0;
+  std::array<std::uint32_t, kMostBlocks> uses{};     // edges inside of the region to each of them
+  std::array<std::uint32_t, kMostBlocks> outcome{};  // kFalse, kTrue or a register, once computed
+  std::uint32_t accept = 0;                          // the verdict that is not 0
+  std::uint32_t work = 0;                            // in operations, roughly
   std::uint32_t free = (1u << kBitRegisters) - 1;
 
+  std::span<const PlanBlockId> blocks() const { return {tests.data(), count}; }
+  PlanBlockId head() const { return tests[0]; }
   std::size_t position(PlanBlockId id) const {
-    return static_cast<std::size_t>(std::lower_bound(blocks.begin(), blocks.end(), id) - blocks.begin());
+    return static_cast<std::size_t>(std::find(tests.begin(), tests.begin() + count, id) - tests.begin());
   }
 };
 
 bool X86Body::plan_region(PlanBlockId head, Region& region) const {
   std::uint32_t& work = region.work;
-  std::vector<PlanBlockId> pending{head};
-  while (!pending.empty()) {
-    const PlanBlockId id = pending.back();
-    pending.pop_back();
+  std::array<PlanBlockId, 2 * kMostBlocks + 1> pending{head};
+  std::size_t left = 1;
+  while (left != 0) {
+    const PlanBlockId id = pending[--left];
     const PlanBlock& block = plan_.blocks[id];
     if (block.kind == ExitKind::kVerdict) {
       if (!plan_.is_constant(block.lhs) || !block.guards.empty()) return false;
@@ -78,9 +83,9 @@ bool X86Body::plan_region(PlanBlockId head, Region& region) const {
     }
     if (block.kind == ExitKind::kJump || !block.if_true.assignments.empty() || !block.if_false.assignments.empty())
       return false;
-    if (std::find(region.blocks.begin(), region.blocks.end(), id) != region.blocks.end()) continue;
-    region.blocks.push_back(id);
-    if (region.blocks.size() > kMostBlocks) return false;
+    if (region.position(id) < region.count) continue;
+    if (region.count == kMostBlocks) return false;
+    region.tests[region.count++] = id;
     work += block.kind == ExitKind::kSet ? work_of(tables_[block.set]) : 3;
     if (id != head)
       for (std::uint32_t g = block.guards.begin; g < block.guards.end; ++g) {
@@ -88,14 +93,12 @@ bool X86Body::plan_region(PlanBlockId head, Region& region) const {
         work += plan_[plan_.guards[g]].a != kNothing && begins_anew() ? 2 : 5;
       }
     if (work > kMostWork) return false;
-    pending.push_back(block.if_true.target);
-    pending.push_back(block.if_false.target);
+    pending[left++] = block.if_true.target;
+    pending[left++] = block.if_false.target;
   }
   if (region.accept == 0) return false;
-  std::sort(region.blocks.begin(), region.blocks.end());
-  region.uses.assign(region.blocks.size(), 0);
-  region.outcome.assign(region.blocks.size(), kFalse);
-  for (const PlanBlockId id : region.blocks)
+  std::sort(region.tests.begin(), region.tests.begin() + region.count);
+  for (const PlanBlockId id : region.blocks())
     for (const PlanBlockId next : {plan_.blocks[id].if_true.target, plan_.blocks[id].if_false.target})
       if (plan_.blocks[next].kind != ExitKind::kVerdict) ++region.uses[region.position(next)];
   return true;
@@ -126,17 +129,19 @@ float X86Body::cost_of_branches(PlanBlockId id) const {
 
 // What a region computes must not trap or call: no division by what may be zero, no extension that is a call.
 bool X86Body::region_values_are_plain(NodeId root) const {
-  std::vector<NodeId> pending{root};
-  for (std::size_t looked = 0; !pending.empty(); ++looked) {
-    if (looked > 200) return false;
-    const NodeId id = pending.back();
-    pending.pop_back();
+  constexpr std::size_t kMostLookedAt = 200;
+  std::array<NodeId, kMostLookedAt + 2> pending;
+  std::size_t left = 0;
+  pending[left++] = root;
+  for (std::size_t looked = 0; left != 0; ++looked) {
+    if (looked == kMostLookedAt) return false;
+    const NodeId id = pending[--left];
     const Node& node = plan_[id];
     if (node.op == Op::kConstant || node.op == Op::kParameter) continue;
     if (homes_[id].where != Home::kNone) continue;
     if (can_trap(node) || node.op == Op::kExtension) return false;
-    if (node.a != kNothing) pending.push_back(node.a);
-    if (node.b != kNothing) pending.push_back(node.b);
+    if (node.a != kNothing) pending[left++] = node.a;
+    if (node.b != kNothing) pending[left++] = node.b;
   }
   return true;
 }
@@ -148,7 +153,7 @@ bool X86Body::emit_region(PlanBlockId head) {
   Region region;
   if (!plan_region(head, region)) return false;
   if (head < costs_.size() && cost_of_branches(head) < kCyclesOfWork * static_cast<float>(region.work)) return false;
-  for (const PlanBlockId id : region.blocks) {
+  for (const PlanBlockId id : region.blocks()) {
     const PlanBlock& block = plan_.blocks[id];
     if (!region_values_are_plain(block.lhs)) return false;
     if (block.kind == ExitKind::kTest && !region_values_are_plain(block.rhs)) return false;
@@ -158,9 +163,9 @@ bool X86Body::emit_region(PlanBlockId head) {
   }
   // At most three outcomes live at once: walk it before anything is emitted.
   std::uint32_t live = 0;
-  std::vector<std::uint32_t> left = region.uses;
-  for (std::size_t i = region.blocks.size(); i-- > 0;) {
-    const PlanBlock& block = plan_.blocks[region.blocks[i]];
+  std::array<std::uint32_t, kMostBlocks> left = region.uses;
+  for (std::size_t i = region.count; i-- > 0;) {
+    const PlanBlock& block = plan_.blocks[region.tests[i]];
     for (const PlanBlockId next : {block.if_true.target, block.if_false.target})
       if (plan_.blocks[next].kind != ExitKind::kVerdict && --left[region.position(next)] == 0) --live;
     if (++live >= kBitRegisters) return false;
@@ -170,7 +175,7 @@ bool X86Body::emit_region(PlanBlockId head) {
   region_length_ = known_length_[head];
   in_region_ = true;
   region_guards_.clear();
-  for (const PlanBlockId id : region.blocks)
+  for (const PlanBlockId id : region.blocks())
     if (id != head)
       for (std::uint32_t g = plan_.blocks[id].guards.begin; g < plan_.blocks[id].guards.end; ++g) {
         if (plan_[plan_.guards[g]].a == kNothing) continue;
@@ -180,7 +185,7 @@ bool X86Body::emit_region(PlanBlockId head) {
           region_guards_.push_back(plan_.guards[g]);
         }
       }
-  for (std::size_t i = region.blocks.size(); i-- > 0;) region_block(region.blocks[i], region);
+  for (std::size_t i = region.count; i-- > 0;) region_block(region.tests[i], region);
   in_region_ = false;
   leave_scope(before);
   const Gp bit = kBits[region.outcome[0]];
@@ -240,7 +245,7 @@ void X86Body::region_guard(const Node& load, Gp bit) {
 
 void X86Body::region_block(PlanBlockId id, Region& region) {
   const PlanBlock& block = plan_.blocks[id];
-  if (id != region.blocks.front()) mark(block);
+  if (id != region.head()) mark(block);
   const auto outcome = [&](PlanBlockId next) {
     const PlanBlock& after = plan_.blocks[next];
     if (after.kind == ExitKind::kVerdict) return plan_[after.lhs].k == 0 ? kFalse : kTrue;
@@ -304,7 +309,7 @@ void X86Body::region_block(PlanBlockId id, Region& region) {
     }
   }
   region.free &= ~(1u << to);
-  if (id != region.blocks.front())
+  if (id != region.head())
     for (std::uint32_t g = block.guards.begin; g < block.guards.end; ++g)
       if (plan_[plan_.guards[g]].a == kNothing || !begins_anew()) region_guard(plan_[plan_.guards[g]], kBits[to]);
   region.outcome[region.position(id)] = to;

@@ -45,23 +45,23 @@ void X86Body::take_home(NodeId id) {
 
 // Operands come before their users, so computing the missing kept nodes in order of their numbers meets all needs.
 void X86Body::prepare(NodeId root) {
-  std::vector<NodeId> wanted;
-  std::vector<NodeId> stack{root};
-  while (!stack.empty()) {
-    const NodeId id = stack.back();
-    stack.pop_back();
+  wanted_.clear();
+  stack_.push_back(root);
+  while (!stack_.empty()) {
+    const NodeId id = stack_.back();
+    stack_.pop_back();
     if (homes_[id].where != Home::kNone) continue;
     const Node& node = plan_[id];
     if (values_.kept(id)) {
-      if (std::find(wanted.begin(), wanted.end(), id) != wanted.end()) continue;
-      wanted.push_back(id);
+      if (std::find(wanted_.begin(), wanted_.end(), id) != wanted_.end()) continue;
+      wanted_.push_back(id);
     }
     if (node.op == Op::kConstant || node.op == Op::kParameter) continue;
-    if (first_operand(node) != kNothing) stack.push_back(first_operand(node));
-    if (second_operand(node) != kNothing) stack.push_back(second_operand(node));
+    if (first_operand(node) != kNothing) stack_.push_back(first_operand(node));
+    if (second_operand(node) != kNothing) stack_.push_back(second_operand(node));
   }
-  std::sort(wanted.begin(), wanted.end());
-  for (const NodeId id : wanted) {
+  std::sort(wanted_.begin(), wanted_.end());
+  for (const NodeId id : wanted_) {
     compute(id, x86::eax);
     take_home(id);
     if (in_register(id)) {
@@ -85,7 +85,7 @@ void X86Body::operand_to(NodeId id, Gp to) {
       a_.mov(to, node.k);
     }
   } else if (node.op == Op::kParameter) {
-    a_.mov(to, frame_word(first_phi_word_ + node.k));
+    a_.mov(to, frame_word(node.k));
   } else {  // kLength
     a_.mov(to.r64(), x86::qword_ptr(x86::rsp, X86Frame::kWireLengths));
     a_.mov(to, x86::dword_ptr(to.r64(), x86::r12, 2));
@@ -136,13 +136,13 @@ void X86Body::load_swapped(const Mem& from, std::uint8_t size, Gp to) {
 
 // A run of operations on `to`, from the innermost left operand outwards.
 void X86Body::compute(NodeId id, Gp to) {
-  std::vector<NodeId> run;
+  run_.clear();
   NodeId at = id;
   for (;;) {
     const Node& node = plan_[at];
     const bool leaf = node.op == Op::kLoad || node.op == Op::kExtension || node.a == kNothing;
     if ((at != id && homes_[at].where != Home::kNone) || leaf) break;
-    run.push_back(at);
+    run_.push_back(at);
     at = node.a;
   }
   const Node& inner = plan_[at];
@@ -155,8 +155,8 @@ void X86Body::compute(NodeId id, Gp to) {
   } else {
     operand_to(at, to);
   }
-  for (std::size_t i = run.size(); i-- > 0;) {
-    const Node& node = plan_[run[i]];
+  for (std::size_t i = run_.size(); i-- > 0;) {
+    const Node& node = plan_[run_[i]];
     if (node.op == Op::kNegate) {
       a_.neg(to);
     } else {

@@ -38,7 +38,7 @@ T number(const std::uint8_t* at) {
 }
 
 // What one step found at a place.
-enum class Found : std::uint8_t { kPacket, kOther, kStop };
+enum class Kind : std::uint8_t { kPacket, kOther, kStop };
 
 struct Entry {
   std::uint32_t captured = 0;
@@ -52,12 +52,12 @@ struct PcapStep {
   static constexpr std::size_t kHeader = kPcapHeader;
   std::uint32_t limit;
 
-  Found operator()(const std::uint8_t* at, std::size_t left, Entry& entry) const {
-    if (left < kPcapHeader) return Found::kStop;
+  Kind operator()(const std::uint8_t* at, std::size_t left, Entry& entry) const {
+    if (left < kPcapHeader) return Kind::kStop;
     entry.captured = number<swapped>(at + 8);
     entry.wire = number<swapped>(at + 12);
     entry.size = kPcapHeader + entry.captured;
-    return entry.captured > limit || entry.size > left ? Found::kStop : Found::kPacket;
+    return entry.captured > limit || entry.size > left ? Kind::kStop : Kind::kPacket;
   }
   // Whether a packet's record stands here and ends before `before`; the header is known to lie inside of the file.
   bool ends_before(const std::uint8_t* at, const std::uint8_t* before, Entry& entry) const {
@@ -79,25 +79,25 @@ struct PcapngStep {
   static constexpr std::size_t kHeader = kEnhancedHeader;
   std::span<const std::uint32_t> limits;
 
-  Found operator()(const std::uint8_t* at, std::size_t left, Entry& entry) const {
-    if (left < kBlockHeader + kBlockTrailer) return Found::kStop;
+  Kind operator()(const std::uint8_t* at, std::size_t left, Entry& entry) const {
+    if (left < kBlockHeader + kBlockTrailer) return Kind::kStop;
     const auto type = number<swapped>(at);
     entry.size = number<swapped>(at + 4);
-    if (entry.size > left || entry.size % 4 != 0 || entry.size < kBlockHeader + kBlockTrailer) return Found::kStop;
-    if (number<swapped>(at + entry.size - kBlockTrailer) != entry.size) return Found::kStop;
+    if (entry.size > left || entry.size % 4 != 0 || entry.size < kBlockHeader + kBlockTrailer) return Kind::kStop;
+    if (number<swapped>(at + entry.size - kBlockTrailer) != entry.size) return Kind::kStop;
     if (type != kEnhancedPacket) {
       entry.captured = entry.wire = entry.interface = 0;
-      return is_passive(type) && entry.size <= kLongestPacket ? Found::kOther : Found::kStop;
+      return is_passive(type) && entry.size <= kLongestPacket ? Kind::kOther : Kind::kStop;
     }
-    if (entry.size < kShortestEnhanced) return Found::kStop;
+    if (entry.size < kShortestEnhanced) return Kind::kStop;
     entry.interface = number<swapped>(at + 8);
     entry.captured = number<swapped>(at + 20);
     entry.wire = number<swapped>(at + 24);
-    if (entry.interface >= limits.size() || entry.captured > limits[entry.interface]) return Found::kStop;
-    return entry.captured > entry.size - kShortestEnhanced ? Found::kStop : Found::kPacket;
+    if (entry.interface >= limits.size() || entry.captured > limits[entry.interface]) return Kind::kStop;
+    return entry.captured > entry.size - kShortestEnhanced ? Kind::kStop : Kind::kPacket;
   }
   bool ends_before(const std::uint8_t* at, const std::uint8_t* before, Entry& entry) const {
-    return (*this)(at, static_cast<std::size_t>(before - at), entry) == Found::kPacket && at + entry.size < before;
+    return (*this)(at, static_cast<std::size_t>(before - at), entry) == Kind::kPacket && at + entry.size < before;
   }
 };
 
@@ -114,7 +114,7 @@ bool is_plausible(const PcapStep<swapped>& step, const Layout& layout, const std
                   Entry& entry) {
   // The length first: it refuses most places with one load.
   if (left < kPcapHeader || number<swapped>(at + 8) - 1 >= step.limit) return false;
-  return step(at, left, entry) == Found::kPacket && entry.wire >= entry.captured &&
+  return step(at, left, entry) == Kind::kPacket && entry.wire >= entry.captured &&
          entry.wire <= std::max(step.limit, kLongestPacket) && number<swapped>(at + 4) < layout.fraction_limit;
 }
 
@@ -122,7 +122,7 @@ template <bool swapped>
 bool is_plausible(const PcapngStep<swapped>& step, const Layout&, const std::uint8_t* at, std::size_t left,
                   Entry& entry) {
   return left >= kShortestEnhanced && number<swapped>(at) == kEnhancedPacket &&
-         step(at, left, entry) == Found::kPacket && entry.captured > 0;
+         step(at, left, entry) == Kind::kPacket && entry.captured > 0;
 }
 
 template <typename Step>
@@ -138,155 +138,150 @@ bool starts_chain(const Step& step, const Region& region, std::uint64_t at) {
 
 }  // namespace
 
-Walker::Walker(const Region& region, std::uint64_t base) : region_(region), base_(region.bytes.data() + base) {
+Walker::Walker(const Region& region) : region_(region) {
   const std::size_t header = region.layout.format == Format::kPcap ? kPcapHeader : kEnhancedHeader;
   if (region.bytes.size() >= header) last_header_ = region.bytes.data() + region.bytes.size() - header;
+  found_.offsets = columns_.offsets;
+  found_.lengths = columns_.lengths;
+  found_.wire_lengths = columns_.wire_lengths;
+  found_.ends = columns_.ends;
+  found_.interfaces = columns_.interfaces;
+  found_.lane = lane_;
 }
 
 std::size_t Walker::start(const Segment& segment) {
-  assert(has_free());
+  assert(has_free() && segment.begin < segment.limit);
   std::size_t index = 0;
   while (taken_[index]) ++index;
   taken_[index] = true;
   ++running_;
+  changed_ = true;
   const std::uint8_t* const bytes = region_.bytes.data();
-  cursors_[index] = {segment.begin, segment.begin < segment.limit, false};
-  at_[index] = bytes + segment.begin;
+  begin_[index] = at_[index] = bytes + segment.begin;
   limit_[index] = bytes + segment.limit;
   before_[index] = std::min(limit_[index], last_header_);
-  first_[index] = last_[index] = row_ == Stripe::kRecords ? 0 : row_;
-  if (row_ == 0 || row_ == Stripe::kRecords) columns_[index].others = 0;
+  first_step_[index] = steps_;
+  others_[index] = 0;
+  stopped_[index] = false;
   __builtin_prefetch(at_[index]);
   __builtin_prefetch(at_[index] + 64);
   return index;
 }
 
-void Walker::release(std::size_t index) {
-  assert(taken_[index] && !cursors_[index].running);
+Walker::End Walker::release(std::size_t index) {
+  assert(taken_[index] && found_.finished == index);
   taken_[index] = false;
   --running_;
+  changed_ = true;
+  return {static_cast<std::uint64_t>(at_[index] - region_.bytes.data()),
+          steps_ - first_step_[index] - others_[index], stopped_[index]};
 }
 
-Stripe Walker::stripe(std::size_t index) const {
-  const Columns& columns = columns_[index];
-  const std::size_t first = first_[index];
-  const std::size_t end = cursors_[index].running ? (row_ == Stripe::kRecords ? row_ : first) : last_[index];
-  if (first == end) return {};
-  return {columns.offsets + first, columns.lengths + first, columns.wire_lengths + first, end - first,
-          columns.others >> first, columns.ends + first,    columns.interfaces + first};
+void Walker::choose_lanes() {
+  changed_ = false;
+  found_.lanes = 0;
+  for (std::size_t i = 0; i < kCursors; ++i) {
+    if (!taken_[i]) continue;
+    if (found_.lanes == 0 || begin_[i] < base_) base_ = begin_[i];
+    lane_[found_.lanes++] = static_cast<std::uint8_t>(i);
+  }
+  found_.base = base_;
 }
 
-void Walker::look_ahead(std::size_t index) const {
-  constexpr std::size_t kLines = 8;
-  constexpr std::size_t kShort = 512;  // bytes a record: of longer ones, most lines are never looked at
-  if (!cursors_[index].running || row_ != Stripe::kRecords) return;
-  const std::size_t stepped = Stripe::kRecords - first_[index];
-  const std::uint8_t* const at = at_[index];
-  if (static_cast<std::size_t>(at - base_) - columns_[index].offsets[first_[index]] > stepped * kShort) return;
-  for (std::size_t line = 1; line <= kLines; ++line) __builtin_prefetch(at + 64 * line);
-}
-
-// Writes what a cursor found here into its columns; gives the next record's place.
+// Writes what a cursor found here as an entry; gives the next record's place.
 template <typename Step, typename Entry>
-inline const std::uint8_t* Walker::note(Columns& columns, std::size_t row, const std::uint8_t* here,
+inline const std::uint8_t* Walker::note(Columns& columns, std::size_t entry_index, const std::uint8_t* here,
                                         const std::uint8_t* base, const Entry& entry) {
   const std::uint8_t* const next = here + entry.size;
   __builtin_prefetch(next);
   __builtin_prefetch(next + 64);
-  columns.offsets[row] = static_cast<std::uint32_t>(here - base + static_cast<std::ptrdiff_t>(Step::kHeader));
-  columns.lengths[row] = entry.captured;
-  columns.wire_lengths[row] = entry.wire;
+  columns.offsets[entry_index] =
+      static_cast<std::uint32_t>(here - base + static_cast<std::ptrdiff_t>(Step::kHeader));
+  columns.lengths[entry_index] = entry.captured;
+  columns.wire_lengths[entry_index] = entry.wire;
   if constexpr (Step::kHeader == kEnhancedHeader) {
-    columns.ends[row] = static_cast<std::uint32_t>(next - base);
-    columns.interfaces[row] = entry.interface;
+    columns.ends[entry_index] = static_cast<std::uint32_t>(next - base);
+    columns.interfaces[entry_index] = entry.interface;
   }
   return next;
 }
 
-// Steps while every cursor's next record is a packet that ends before the cursor's limit. Returns the number of cursors
-// that have taken the step at row_, which is not a whole one, or 0 at the end of the stripe. On its own and unrolled
-// for all cursors, so that what it needs stays in registers and places are constants.
+// Steps while every cursor's next record is a packet that ends before the cursor's limit, from entry `count` on, which
+// the first lane's step makes. Returns the number of entries: fewer than a batch where the next step is another. On its
+// own and unrolled for all cursors, so that what it needs stays in registers and places are constants.
 template <typename Step, bool all>
-[[gnu::noinline]] std::size_t Walker::walk_fast(const Step step) {
+[[gnu::noinline]] std::size_t Walker::walk_fast(const Step step, std::size_t count) {
   const std::uint8_t* const base = base_;
-  Columns* const columns = columns_;
-  std::size_t row = row_;
-  std::size_t i = 0;
-  const auto take = [&](std::size_t index) {
+  const auto take = [&](std::size_t index, std::size_t entry_index) {
     const std::uint8_t* const here = at_[index];
     Entry entry;
     if (!step.ends_before(here, before_[index], entry)) [[unlikely]]
       return false;
-    at_[index] = note<Step>(columns[index], row, here, base, entry);
+    at_[index] = note<Step>(columns_, entry_index, here, base, entry);
     return true;
   };
-  for (; row < Stripe::kRecords; ++row) {
+  const std::size_t lanes = all ? kCursors : found_.lanes;
+  for (; count + lanes <= Found::kRecords; count += lanes) {
     if constexpr (all) {
 #pragma GCC unroll 16
-      for (i = 0; i < kCursors; ++i)
-        if (!take(i)) goto stopped;
+      for (std::size_t i = 0; i < kCursors; ++i)
+        if (!take(i, count + i)) return count + i;
     } else {
-      for (i = 0; i < lanes_; ++i)
-        if (!take(lane_[i])) goto stopped;
+      for (std::size_t i = 0; i < lanes; ++i)
+        if (!take(lane_[i], count + i)) return count + i;
     }
   }
-  i = 0;
-stopped:
-  row_ = row;
-  return i;
+  return count;
 }
 
-// One step of one cursor, which may be its last.
+// One step of one cursor; false when it was its last.
 template <typename Step>
-void Walker::walk_one(const Step& step, std::size_t index) {
+bool Walker::walk_one(const Step& step, std::size_t index) {
   const std::uint8_t* const end = region_.bytes.data() + region_.bytes.size();
   const std::uint8_t* const here = at_[index];
-  Cursor& cursor = cursors_[index];
   Entry entry;
-  const Found found = step(here, static_cast<std::size_t>(end - here), entry);
-  if (found == Found::kStop) [[unlikely]] {
-    cursor.running = false;
-    cursor.stopped = true;
-    last_[index] = row_;
-  } else {
-    at_[index] = note<Step>(columns_[index], row_, here, base_, entry);
-    if (found == Found::kOther) columns_[index].others |= std::uint64_t{1} << row_;
-    cursor.running = at_[index] < limit_[index];
-    last_[index] = row_ + 1;
+  const Kind found = step(here, static_cast<std::size_t>(end - here), entry);
+  if (found == Kind::kStop) [[unlikely]] {
+    stopped_[index] = true;
+    return false;
   }
-  cursor.position = static_cast<std::uint64_t>(at_[index] - region_.bytes.data());
+  if (found == Kind::kOther) {
+    found_.others |= std::uint64_t{1} << found_.count;
+    ++others_[index];
+  }
+  at_[index] = note<Step>(columns_, found_.count++, here, base_, entry);
+  return at_[index] < limit_[index];
 }
 
 template <typename Step>
 void Walker::walk_all(const Step& step) {
-  lanes_ = 0;
-  for (std::size_t i = 0; i < kCursors; ++i)
-    if (taken_[i] && cursors_[i].running) lane_[lanes_++] = i;
-  if (lanes_ == 0) return;
-  if (row_ == Stripe::kRecords) {
-    row_ = 0;
-    for (std::size_t i = 0; i < lanes_; ++i) {
-      first_[lane_[i]] = 0;
-      columns_[lane_[i]].others = 0;
+  const std::size_t lanes = found_.lanes;
+  while (found_.count + lanes <= Found::kRecords) {
+    std::size_t lane = 0;
+    if (std::all_of(lane_, lane_ + lanes, [this](std::size_t index) { return at_[index] <= before_[index]; })) {
+      found_.count = lanes == kCursors ? walk_fast<Step, true>(step, found_.count)
+                                       : walk_fast<Step, false>(step, found_.count);
+      if (found_.count + lanes > Found::kRecords && found_.count % lanes == 0) return;
+      lane = found_.count % lanes;
     }
-  }
-  while (row_ < Stripe::kRecords) {
-    std::size_t done = 0;
-    if (std::all_of(lane_, lane_ + lanes_, [this](std::size_t index) { return at_[index] <= before_[index]; }))
-      done = lanes_ == kCursors ? walk_fast<Step, true>(step) : walk_fast<Step, false>(step);
-    if (row_ == Stripe::kRecords) return;
-    bool finished = false;
-    for (; done < lanes_; ++done) {
-      walk_one(step, lane_[done]);
-      finished = finished || !cursors_[lane_[done]].running;
+    for (; lane < lanes; ++lane) {
+      if (walk_one(step, lane_[lane])) continue;
+      found_.finished = lane_[lane];
+      return;
     }
-    ++row_;
-    if (finished) return;
   }
 }
 
-void Walker::walk() {
+const Found& Walker::walk() {
+  assert(running_ > 0);
+  if (changed_) choose_lanes();
+  found_.count = 0;
+  found_.others = 0;
+  found_.finished = kCursors;
   with_step(region_.layout, [&](const auto& step) { walk_all(step); });
+  steps_ += found_.count / found_.lanes;
+  for (std::size_t lane = 0; lane < found_.count % found_.lanes; ++lane) --first_step_[lane_[lane]];
+  return found_;
 }
 
 void fetch(const Region& region, std::uint64_t from, std::uint64_t to) {

@@ -4,14 +4,15 @@
 // is not plain; read() hands that one out, with whatever must be said about it, and a region may follow again. So
 // damage, warnings, new sections and conversions have one implementation, the source's, and the fast path none.
 //
-// A large region is cut into chunks for the worker threads. Their results are taken in order: a segment counts when it
-// begins where the one before ended (then all that was found in it is right), and is walked again from there when it
-// does not.
+// A mapped region is cut into segments, which this thread and its helpers walk. Results are taken in order: a segment
+// counts when it begins where the one before ended (then all that was found in it is right), and is walked again from
+// there when it does not.
 #include <weir/pipe/filter.h>
 
 #include <algorithm>
 
-#include "pipe/chunk.h"
+#include "pipe/segment_walk.h"
+#include "pipe/segments.h"
 #include "pipe/workers.h"
 
 namespace weir::pipe {
@@ -37,10 +38,6 @@ class Filter::Run {
     std::vector<Loaded> engines;
     std::vector<std::uint32_t> verdicts;
   };
-  struct Slot {
-    Chunk chunk;
-    Workers::Task task;
-  };
   // How far a region was taken.
   struct Taken {
     std::uint64_t position = 0;
@@ -51,12 +48,13 @@ class Filter::Run {
   Result<const engine::Engine*> engine(RunningJob& job, const capture::Interface& interface);
   Status take_batch(const capture::Source& source, const capture::RecordBatch& batch);
   Result<Taken> take_region(capture::Source& source);
-  bool plan(capture::Source& source, const capture::Region& region, ChunkWork& work);
-  const engine::Joined* join(const std::vector<ChunkJob>& jobs);
-  std::uint64_t cut(std::uint64_t size, ChunkWork& work) const;
-  Status take_chunks(const capture::Source& source, ChunkWork& work, Taken& taken);
-  Status take_chunk(const capture::Source& source, const ChunkWork& work, Chunk& chunk, Taken& taken);
-  Status take_segment(const ChunkWork& work, const Chunk& chunk, const SegmentResult& segment);
+  bool plan(capture::Source& source, const capture::Region& region, RegionWork& work);
+  const engine::Joined* join(const std::vector<RegionJob>& jobs);
+  Status take_mapped(const capture::Source& source, const RegionWork& work, Taken& taken);
+  Status take_finished(const capture::Source& source, const RegionWork& work, Taken& taken);
+  Status take_guessed(const capture::Source& source, const RegionWork& work, const SegmentResult& guessed,
+                      Taken& taken);
+  Status take_segment(const RegionWork& work, const SegmentResult& segment, Taken& taken);
   void report_progress() const {
     if (options_.progress) options_.progress(statistics_);
   }
@@ -69,7 +67,8 @@ class Filter::Run {
     std::unique_ptr<engine::Joined> joined;  // null: not worth it
   };
   std::vector<JoinedJobs> joined_;
-  std::vector<std::unique_ptr<Slot>> slots_;
+  SegmentResult known_;  // of what is walked again, and of what is in a buffer
+  std::unique_ptr<Segments> segments_;
   std::unique_ptr<Workers> workers_;
 };
 
@@ -109,11 +108,11 @@ Status Filter::Run::take_batch(const capture::Source& source, const capture::Rec
 }
 
 // Whether all that the jobs need of this region can be had without looking at records one by one.
-bool Filter::Run::plan(capture::Source& source, const capture::Region& region, ChunkWork& work) {
+bool Filter::Run::plan(capture::Source& source, const capture::Region& region, RegionWork& work) {
   work.region = &region;
   work.matched_bytes = options_.matched_bytes;
   for (RunningJob& job : jobs_) {
-    ChunkJob plan;
+    RegionJob plan;
     plan.writes = job.job.sink != nullptr;
     if (plan.writes && !job.job.sink->copies(source)) return false;
     for (std::size_t i = 0; i < region.layout.limits.size(); ++i) {
@@ -129,9 +128,9 @@ bool Filter::Run::plan(capture::Source& source, const capture::Region& region, C
 }
 
 // All jobs as one, where each has one engine for all packets. Made once for the same engines.
-const engine::Joined* Filter::Run::join(const std::vector<ChunkJob>& jobs) {
+const engine::Joined* Filter::Run::join(const std::vector<RegionJob>& jobs) {
   std::vector<const engine::Engine*> engines;
-  for (const ChunkJob& job : jobs)
+  for (const RegionJob& job : jobs)
     if (job.uniform && !job.engines.empty()) engines.push_back(job.engines.front());
   if (jobs.size() < 2 || engines.size() != jobs.size()) return nullptr;
   for (const JoinedJobs& made : joined_)
@@ -141,110 +140,118 @@ const engine::Joined* Filter::Run::join(const std::vector<ChunkJob>& jobs) {
   return joined_.back().joined.get();
 }
 
-Status Filter::Run::take_segment(const ChunkWork& work, const Chunk& chunk, const SegmentResult& segment) {
+Status Filter::Run::take_segment(const RegionWork& work, const SegmentResult& segment, Taken& taken) {
   statistics_.packets += segment.packets;
   statistics_.bytes += segment.bytes;
   for (std::size_t j = 0; j < jobs_.size(); ++j) {
     statistics_.jobs[j].packets += segment.jobs[j].packets;
     statistics_.jobs[j].bytes += segment.jobs[j].bytes;
     if (segment.jobs[j].ranges.empty()) continue;
-    WEIR_CHECK(jobs_[j].job.sink->append(work.region->bytes.data() + chunk.base(), segment.jobs[j].ranges));
+    WEIR_CHECK(
+        jobs_[j].job.sink->append(work.region->bytes.data() + segment.segment.begin, segment.jobs[j].ranges));
+  }
+  taken.position = segment.end;
+  taken.stopped = segment.stopped;
+  return {};
+}
+
+// Takes the segment that follows, from taken.position on. What lies before a guess that was too late is walked first;
+// when that ends where the guess was, the guess is proved too.
+Status Filter::Run::take_guessed(const capture::Source& source, const RegionWork& work, const SegmentResult& guessed,
+                                 Taken& taken) {
+  const capture::Segment segment = guessed.segment;
+  while (taken.position < segment.limit && !taken.stopped) {
+    if (taken.position == segment.begin) return take_segment(work, guessed, taken);
+    walk_known(work, {taken.position, taken.position < segment.begin ? segment.begin : segment.limit}, known_);
+    WEIR_CHECK(source.check_region());
+    WEIR_CHECK(take_segment(work, known_, taken));
   }
   return {};
 }
 
-// Takes the segments of a chunk in order, from taken.position on. What lies before a guess that was too late is walked
-// first; when that ends where the guess was, the guess is proved too.
-Status Filter::Run::take_chunk(const capture::Source& source, const ChunkWork& work, Chunk& chunk, Taken& taken) {
+// Takes all segments that are finished and follow.
+Status Filter::Run::take_finished(const capture::Source& source, const RegionWork& work, Taken& taken) {
+  SegmentResult* result = segments_->front();
+  if (result == nullptr) return {};
   WEIR_CHECK(source.check_region());
-  const auto take = [&](const SegmentResult& result) -> Status {
-    WEIR_CHECK(take_segment(work, chunk, result));
-    taken.position = result.end;
-    taken.stopped = result.stopped;
-    return {};
-  };
-  for (const SegmentResult& guessed : chunk.segments()) {
-    const capture::Segment segment = guessed.segment;
-    while (taken.position < segment.limit && !taken.stopped) {
-      if (taken.position == segment.begin) {
-        WEIR_CHECK(take(guessed));
-        break;
-      }
-      const std::uint64_t limit = taken.position < segment.begin ? segment.begin : segment.limit;
-      const SegmentResult& walked = chunk.walk_known(work, {taken.position, limit});
-      WEIR_CHECK(source.check_region());
-      WEIR_CHECK(take(walked));
-    }
-    if (taken.stopped) break;
+  for (; result != nullptr && !taken.stopped; result = segments_->front()) {
+    WEIR_CHECK(take_guessed(source, work, *result, taken));
+    segments_->pop();
   }
+  report_progress();
   return {};
 }
 
-// Long segments need few guesses; short ones keep all cursors and threads at work until the end, and the memory that is
-// under way near. Cursors run dry at the end of a chunk, so a single thread that only counts takes long ones.
-std::uint64_t Filter::Run::cut(std::uint64_t size, ChunkWork& work) const {
-  constexpr std::uint64_t kMegabyte = 1 << 20;
-  const bool writes = std::any_of(work.jobs.begin(), work.jobs.end(), [](const ChunkJob& job) { return job.writes; });
-  const std::uint64_t longest = (options_.threads == 1 && !writes ? 128 : 32) * kMegabyte;
-  const std::uint64_t chunk = options_.chunk_size != 0
-                                  ? options_.chunk_size
-                                  : std::clamp<std::uint64_t>(size / (4 * options_.threads), kMegabyte, longest);
-  work.segment_size = options_.segment_size != 0 ? options_.segment_size
-                                                 : std::clamp<std::uint64_t>(chunk / 32, kMegabyte / 8, kMegabyte);
-  return chunk;
+// Gives free cursors a segment each, where there are any; guesses where its first record starts.
+void fill(SegmentWalk& walk, Segments& segments, const capture::Region& region) {
+  while (walk.has_free()) {
+    SegmentResult* const result = segments.give();
+    if (result == nullptr) return;
+    capture::Segment& where = result->segment;
+    if (where.begin != 0) where.begin = capture::find_record(region, where.begin, where.limit).value_or(where.limit);
+    result->end = where.begin;
+    if (where.begin < where.limit) walk.start(*result);
+    else segments.finish(*result);
+  }
 }
 
-Status Filter::Run::take_chunks(const capture::Source& source, ChunkWork& work, Taken& taken) {
-  const std::uint64_t size = work.region->bytes.size();
-  const std::uint64_t chunk_size = cut(size, work);
-  const std::uint64_t chunks = (size + chunk_size - 1) / chunk_size;
-  const auto helpers = static_cast<unsigned>(std::min<std::uint64_t>(options_.threads, chunks) - 1);
-  if (helpers > 0 && workers_ == nullptr) workers_ = std::make_unique<Workers>(options_.threads - 1);
-  const std::size_t ahead = helpers == 0 ? 1 : options_.threads + 1;
-  while (slots_.size() < ahead) slots_.push_back(std::make_unique<Slot>());
-  const auto run_chunk = [&](std::uint64_t number, Chunk& chunk) {
-    const std::uint64_t from = number * chunk_size;
-    const std::uint64_t to = std::min<std::uint64_t>(from + chunk_size, size);
-    capture::fetch(*work.region, from, to);
-    chunk.run(work, from, to, number == 0);
-  };
-  Status status;
-  std::uint64_t submitted = 0;
-  std::uint64_t number = 0;
-  for (; number < chunks && status && !taken.stopped; ++number) {
-    Slot& slot = *slots_[number % ahead];
-    if (helpers == 0) {
-      run_chunk(number, slot.chunk);
-    } else {
-      for (; submitted < std::min(chunks, number + ahead); ++submitted) {
-        Slot& next = *slots_[submitted % ahead];
-        next.task.work = [&run_chunk, &next, submitted] { run_chunk(submitted, next.chunk); };
-        workers_->submit(next.task);
-      }
-      workers_->wait(slot.task);
+void help(Segments& segments, const RegionWork& work) {
+  SegmentWalk walk(work);
+  do {
+    fill(walk, segments, *work.region);
+    while (walk.is_running() && !segments.is_cancelled()) {
+      SegmentResult* const result = walk.step();
+      if (result == nullptr) continue;
+      segments.finish(*result);
+      fill(walk, segments, *work.region);
     }
-    status = take_chunk(source, work, slot.chunk, taken);
-    report_progress();
+  } while (segments.wait_for_room());
+}
+
+// This thread walks as its helpers do, and takes results as soon as they are there.
+Status Filter::Run::take_mapped(const capture::Source& source, const RegionWork& work, Taken& taken) {
+  constexpr std::uint64_t kWorthAThread = 1 << 20;
+  const std::uint64_t size = work.region->bytes.size();
+  const std::uint64_t parts = options_.segment_size != 0 ? size / options_.segment_size : size / kWorthAThread;
+  const auto helpers = static_cast<unsigned>(std::min<std::uint64_t>(options_.threads - 1, parts));
+  if (helpers > 0 && workers_ == nullptr) workers_ = std::make_unique<Workers>(options_.threads - 1);
+  if (segments_ == nullptr)
+    segments_ = std::make_unique<Segments>(
+        SegmentsOptions{.threads = options_.threads, .segment_size = options_.segment_size});
+  segments_->reset(work);
+  std::vector<Workers::Task> tasks(helpers);
+  for (Workers::Task& task : tasks) {
+    task.work = [this, &work] { help(*segments_, work); };
+    workers_->submit(task);
   }
-  work.cancelled.store(true, std::memory_order_relaxed);
-  for (; number < submitted; ++number) workers_->wait(slots_[number % ahead]->task);
+  SegmentWalk walk(work);
+  Status status;
+  while (status && !taken.stopped && !segments_->is_done()) {
+    fill(walk, *segments_, *work.region);
+    if (walk.is_running()) {
+      if (SegmentResult* const result = walk.step(); result != nullptr) segments_->finish(*result);
+    } else {
+      segments_->wait_for_front();
+    }
+    status = take_finished(source, work, taken);
+  }
+  segments_->cancel();
+  for (Workers::Task& task : tasks) workers_->wait(task);
   return status;
 }
 
 // Takes what it can of the region that follows; where that is nothing, or a mapped file's region, read() must go on.
 Result<Filter::Run::Taken> Filter::Run::take_region(capture::Source& source) {
   const std::optional<capture::Region> region = source.region();
-  ChunkWork work;
+  RegionWork work;
   if (!region || !plan(source, *region, work)) return Taken{};
   Taken taken{.mapped = region->mapped};
   if (region->mapped) {
-    WEIR_CHECK(take_chunks(source, work, taken));
+    WEIR_CHECK(take_mapped(source, work, taken));
   } else {
     // In the cache and in order: one cursor.
-    if (slots_.empty()) slots_.push_back(std::make_unique<Slot>());
-    work.segment_size = region->bytes.size();
-    slots_.front()->chunk.run(work, 0, region->bytes.size(), true);
-    WEIR_CHECK(take_chunk(source, work, slots_.front()->chunk, taken));
+    walk_known(work, {0, region->bytes.size()}, known_);
+    WEIR_CHECK(take_segment(work, known_, taken));
     report_progress();
   }
   source.consume(taken.position);

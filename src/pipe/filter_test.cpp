@@ -103,11 +103,9 @@ void expect_same(const std::string& bytes, capture::Format output, std::mt19937&
   const Outcome expected = filter_file(folder / "in", {.slow = true, .output = output});
   for (const unsigned threads : {1u, 3u}) {
     const std::size_t segment = 16 + random() % 5000;
-    const std::size_t chunk = segment * (1 + random() % 6) + random() % 100;
     const Outcome fast =
-        filter_file(folder / "in",
-                    {.output = output, .options = {.threads = threads, .chunk_size = chunk, .segment_size = segment}});
-    EXPECT_TRUE(fast == expected) << what << ", segments of " << segment << ", chunks of " << chunk << ", " << threads
+        filter_file(folder / "in", {.output = output, .options = {.threads = threads, .segment_size = segment}});
+    EXPECT_TRUE(fast == expected) << what << ", segments of " << segment << ", " << threads
                                   << " threads: " << fast.packets << " of " << expected.packets << " packets, '"
                                   << fast.error << "' and '" << expected.error << "' at " << fast.error_offset
                                   << " and " << expected.error_offset;
@@ -280,7 +278,7 @@ TEST(FilterFastPath, FileThatShrinks) {
     auto source = capture::open(folder / "in");
     ASSERT_TRUE(source);
     bool cut = false;
-    FilterOptions options{.threads = 2, .chunk_size = 200000, .segment_size = 20000};
+    FilterOptions options{.threads = 2, .segment_size = 20000};
     options.progress = [&](const Statistics&) {
       if (!cut) std::filesystem::resize_file(folder / "in", left);
       cut = true;

@@ -31,87 +31,91 @@ struct Segment {
   std::uint64_t limit = 0;
 };
 
-// Records that a cursor found, in order. Columns are relative to the walker's base. A view into the walker.
-struct Stripe {
-  static constexpr std::size_t kRecords = 64;  // as many as a word has bits
+// Records that the cursors found: a step of each cursor in turn, then the next step of each. Entry e was found by cursor
+// lane[e % lanes]. A view into the walker, valid until its next walk().
+struct Found {
+  static constexpr std::size_t kRecords = 64;  // at most: as many as a word has bits
   static constexpr std::size_t kSlack = 4;     // entries behind the last one that may be read, whatever they hold
 
-  const std::uint32_t* offsets = nullptr;       // of the packets' bytes
+  const std::uint8_t* base = nullptr;
+  const std::uint32_t* offsets = nullptr;       // of the packets' bytes, from base
   const std::uint32_t* lengths = nullptr;       // captured bytes
   const std::uint32_t* wire_lengths = nullptr;  // bytes on the wire
   std::size_t count = 0;
   // pcapng only; in pcap nothing stands between a packet's end and the next record.
   std::uint64_t others = 0;                   // bits of the entries that are blocks without a packet
-  const std::uint32_t* ends = nullptr;        // where the record ends
+  const std::uint32_t* ends = nullptr;        // where the record ends, from base
   const std::uint32_t* interfaces = nullptr;  // index into Layout::limits
+
+  std::size_t lanes = 0;               // cursors that run
+  const std::uint8_t* lane = nullptr;  // their indices, ascending
+  // The cursor that has finished with the last of these entries, or without one; none while this is Walker::kCursors.
+  std::size_t finished = 0;
 };
 
 class Walker {
  public:
   static constexpr std::size_t kCursors = 16;
+  static constexpr std::uint64_t kSpan = std::uint64_t{1} << 30;
 
-  // `region` and `layout` must outlive the walker. Offsets in stripes are relative to region.bytes.data() + base, and
-  // all segments must lie in [base, base + 2^30).
-  Walker(const Region& region, std::uint64_t base);
+  // `region` must outlive the walker.
+  explicit Walker(const Region& region);
 
-  // Takes a segment into a free cursor; gives the cursor's index.
+  // Takes a segment, which is not empty, into a free cursor; gives the cursor's index. All segments that are walked at
+  // once must lie within kSpan bytes.
   std::size_t start(const Segment& segment);
   bool has_free() const { return running_ < kCursors; }
   std::size_t running() const { return running_; }
 
-  // Walks all cursors on, until they have filled a stripe or some of them finish. stripe() tells what is to be taken.
-  void walk();
+  // Walks all cursors on until there are enough records for a batch, or one of the cursors finishes. At least one must
+  // be running.
+  const Found& walk();
 
-  struct Cursor {
-    std::uint64_t position = 0;  // where the next record starts, once it has finished
-    bool running = false;        // not finished: neither at the limit nor stopped
+  struct End {
+    std::uint64_t position = 0;  // where the next record starts
+    std::uint64_t packets = 0;   // in the segment
     bool stopped = false;        // at `position` is something else than a plain record, or it is cut
   };
-  const Cursor& cursor(std::size_t index) const { return cursors_[index]; }
-  // What this cursor found that was not to be taken before; nothing while its stripe fills. Valid until walk().
-  Stripe stripe(std::size_t index) const;
-  // Asks the memory for what this cursor will need next: worth it before its stripe is judged, where records are short.
-  void look_ahead(std::size_t index) const;
-  // Frees a cursor that has finished.
-  void release(std::size_t index);
+  // Frees the cursor that has finished.
+  End release(std::size_t index);
 
  private:
-  // What the cursors find, a row at a time: entry r of every column is what each found in step r. A cursor that starts
-  // while the others are under way fills its columns from first_ on.
   struct Columns {
-    alignas(32) std::uint32_t offsets[Stripe::kRecords + Stripe::kSlack];
-    std::uint32_t lengths[Stripe::kRecords + Stripe::kSlack];
-    std::uint32_t wire_lengths[Stripe::kRecords + Stripe::kSlack];
-    std::uint32_t ends[Stripe::kRecords + Stripe::kSlack];
-    std::uint32_t interfaces[Stripe::kRecords + Stripe::kSlack];
-    std::uint64_t others;
+    alignas(64) std::uint32_t offsets[Found::kRecords + Found::kSlack];
+    alignas(64) std::uint32_t lengths[Found::kRecords + Found::kSlack];
+    alignas(64) std::uint32_t wire_lengths[Found::kRecords + Found::kSlack];
+    alignas(64) std::uint32_t ends[Found::kRecords + Found::kSlack];
+    alignas(64) std::uint32_t interfaces[Found::kRecords + Found::kSlack];
   };
 
+  void choose_lanes();
   template <typename Step>
   void walk_all(const Step& step);
   template <typename Step, bool all>
-  std::size_t walk_fast(Step step);
+  std::size_t walk_fast(Step step, std::size_t count);
   template <typename Step>
-  void walk_one(const Step& step, std::size_t index);
+  bool walk_one(const Step& step, std::size_t index);
   template <typename Step, typename Entry>
-  static const std::uint8_t* note(Columns& columns, std::size_t row, const std::uint8_t* here, const std::uint8_t* base,
-                                  const Entry& entry);
+  static const std::uint8_t* note(Columns& columns, std::size_t entry_index, const std::uint8_t* here,
+                                  const std::uint8_t* base, const Entry& entry);
 
   const Region& region_;
-  const std::uint8_t* base_;
+  const std::uint8_t* base_ = nullptr;         // the first of the running segments' begins
   const std::uint8_t* last_header_ = nullptr;  // where the last header in the region may stand
-  std::size_t row_ = 0;                        // the next step's
-  std::size_t running_ = 0;                    // cursors that are taken
-  std::size_t lanes_ = 0;                      // of them, those that run
-  std::size_t lane_[kCursors];                 // the indices of these
-  const std::uint8_t* at_[kCursors];           // where the next record starts
-  const std::uint8_t* limit_[kCursors];        // where the segment ends
-  const std::uint8_t* before_[kCursors];       // the same, but not behind last_header_
-  std::size_t first_[kCursors];                // the first row that was not to be taken yet
-  std::size_t last_[kCursors];                 // behind the last one of a cursor that has finished
+  std::size_t running_ = 0;
+  bool changed_ = true;                    // other cursors run than found_ says
+  std::uint64_t steps_ = 0;                // that all cursors have taken
+  std::uint8_t lane_[kCursors];            // the cursors that run
   bool taken_[kCursors] = {};
-  Cursor cursors_[kCursors];
-  Columns columns_[kCursors] = {};
+  const std::uint8_t* begin_[kCursors];    // of the segment
+  const std::uint8_t* at_[kCursors];       // where the next record starts
+  const std::uint8_t* limit_[kCursors];    // where the segment ends
+  const std::uint8_t* before_[kCursors];   // the same, but not behind last_header_
+  std::uint64_t first_step_[kCursors];     // what steps_ was, less the steps that this cursor alone has taken
+  std::uint64_t others_[kCursors];         // blocks without a packet
+  bool stopped_[kCursors];
+  Found found_;
+  Columns columns_ = {};
 };
 
 // Lets the system read [from, to) of a mapped region from the disk now, in order: cursors would ask for it in pieces

@@ -179,6 +179,7 @@ Walker::End Walker::release(std::size_t index) {
 
 void Walker::choose_lanes() {
   changed_ = false;
+  before_ends_ = false;
   found_.lanes = 0;
   for (std::size_t i = 0; i < kCursors; ++i) {
     if (!taken_[i]) continue;
@@ -258,17 +259,31 @@ void Walker::walk_all(const Step& step) {
   const std::size_t lanes = found_.lanes;
   while (found_.count + lanes <= Found::kRecords) {
     std::size_t lane = 0;
-    if (std::all_of(lane_, lane_ + lanes, [this](std::size_t index) { return at_[index] <= before_[index]; })) {
+    if (!before_ends_)
+      before_ends_ =
+          std::all_of(lane_, lane_ + lanes, [this](std::size_t index) { return at_[index] <= before_[index]; });
+    if (before_ends_) {
       found_.count = lanes == kCursors ? walk_fast<Step, true>(step, found_.count)
                                        : walk_fast<Step, false>(step, found_.count);
       if (found_.count + lanes > Found::kRecords && found_.count % lanes == 0) return;
       lane = found_.count % lanes;
     }
+    before_ends_ = false;
     for (; lane < lanes; ++lane) {
       if (walk_one(step, lane_[lane])) continue;
       found_.finished = lane_[lane];
       return;
     }
+  }
+}
+
+// While a batch is judged, nothing is asked of the memory; where records are short, these lines will be wanted next.
+void Walker::look_ahead() const {
+  constexpr std::uint32_t kShort = 3 * 256;  // three records: of longer ones, some lines are never looked at
+  constexpr std::size_t kLast = Found::kRecords - kCursors;
+  for (std::size_t i = 0; i < kCursors; ++i) {
+    if (columns_.offsets[kLast + i] - columns_.offsets[i] > kShort) continue;
+    for (std::size_t line = 2; line < 5; ++line) __builtin_prefetch(at_[i] + 64 * line);
   }
 }
 
@@ -279,6 +294,7 @@ const Found& Walker::walk() {
   found_.others = 0;
   found_.finished = kCursors;
   with_step(region_.layout, [&](const auto& step) { walk_all(step); });
+  if (found_.count == Found::kRecords && found_.lanes == kCursors) look_ahead();
   steps_ += found_.count / found_.lanes;
   for (std::size_t lane = 0; lane < found_.count % found_.lanes; ++lane) --first_step_[lane_[lane]];
   return found_;

@@ -229,7 +229,10 @@ Status Filter::Run::take_mapped(const capture::Source& source, const RegionWork&
   while (status && !taken.stopped && !segments_->is_done()) {
     fill(walk, *segments_, *work.region);
     if (walk.is_running()) {
-      if (SegmentResult* const result = walk.step(); result != nullptr) segments_->finish(*result);
+      // Now and then it looks whether a helper has finished something.
+      SegmentResult* result = nullptr;
+      for (int batch = 0; batch < 64 && result == nullptr; ++batch) result = walk.step();
+      if (result != nullptr) segments_->finish(*result);
     } else {
       segments_->wait_for_front();
     }

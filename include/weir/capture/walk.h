@@ -89,6 +89,7 @@ class Walker {
   };
 
   void choose_lanes();
+  void look_ahead() const;
   template <typename Step>
   void walk_all(const Step& step);
   template <typename Step, bool all>
@@ -104,6 +105,7 @@ class Walker {
   const std::uint8_t* last_header_ = nullptr;  // where the last header in the region may stand
   std::size_t running_ = 0;
   bool changed_ = true;                    // other cursors run than found_ says
+  bool before_ends_ = false;               // no cursor is known to have passed its before_
   std::uint64_t steps_ = 0;                // that all cursors have taken
   std::uint8_t lane_[kCursors];            // the cursors that run
   bool taken_[kCursors] = {};

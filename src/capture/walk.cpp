@@ -173,8 +173,8 @@ Walker::End Walker::release(std::size_t index) {
   taken_[index] = false;
   --running_;
   changed_ = true;
-  return {static_cast<std::uint64_t>(at_[index] - region_.bytes.data()),
-          steps_ - first_step_[index] - others_[index], stopped_[index]};
+  return {static_cast<std::uint64_t>(at_[index] - region_.bytes.data()), steps_ - first_step_[index] - others_[index],
+          stopped_[index]};
 }
 
 void Walker::choose_lanes() {
@@ -196,8 +196,7 @@ inline const std::uint8_t* Walker::note(Columns& columns, std::size_t entry_inde
   const std::uint8_t* const next = here + entry.size;
   __builtin_prefetch(next);
   __builtin_prefetch(next + 64);
-  columns.offsets[entry_index] =
-      static_cast<std::uint32_t>(here - base + static_cast<std::ptrdiff_t>(Step::kHeader));
+  columns.offsets[entry_index] = static_cast<std::uint32_t>(here - base + static_cast<std::ptrdiff_t>(Step::kHeader));
   columns.lengths[entry_index] = entry.captured;
   columns.wire_lengths[entry_index] = entry.wire;
   if constexpr (Step::kHeader == kEnhancedHeader) {
@@ -263,8 +262,8 @@ void Walker::walk_all(const Step& step) {
       before_ends_ =
           std::all_of(lane_, lane_ + lanes, [this](std::size_t index) { return at_[index] <= before_[index]; });
     if (before_ends_) {
-      found_.count = lanes == kCursors ? walk_fast<Step, true>(step, found_.count)
-                                       : walk_fast<Step, false>(step, found_.count);
+      found_.count =
+          lanes == kCursors ? walk_fast<Step, true>(step, found_.count) : walk_fast<Step, false>(step, found_.count);
       if (found_.count + lanes > Found::kRecords && found_.count % lanes == 0) return;
       lane = found_.count % lanes;
     }

@@ -147,8 +147,7 @@ Status Filter::Run::take_segment(const RegionWork& work, const SegmentResult& se
     statistics_.jobs[j].packets += segment.jobs[j].packets;
     statistics_.jobs[j].bytes += segment.jobs[j].bytes;
     if (segment.jobs[j].ranges.empty()) continue;
-    WEIR_CHECK(
-        jobs_[j].job.sink->append(work.region->bytes.data() + segment.segment.begin, segment.jobs[j].ranges));
+    WEIR_CHECK(jobs_[j].job.sink->append(work.region->bytes.data() + segment.segment.begin, segment.jobs[j].ranges));
   }
   taken.position = segment.end;
   taken.stopped = segment.stopped;
@@ -182,6 +181,8 @@ Status Filter::Run::take_finished(const capture::Source& source, const RegionWor
   return {};
 }
 
+namespace {
+
 // Gives free cursors a segment each, where there are any; guesses where its first record starts.
 void fill(SegmentWalk& walk, Segments& segments, const capture::Region& region) {
   while (walk.has_free()) {
@@ -208,6 +209,8 @@ void help(Segments& segments, const RegionWork& work) {
   } while (segments.wait_for_room());
 }
 
+}  // namespace
+
 // This thread walks as its helpers do, and takes results as soon as they are there.
 Status Filter::Run::take_mapped(const capture::Source& source, const RegionWork& work, Taken& taken) {
   constexpr std::uint64_t kWorthAThread = 1 << 20;
@@ -216,8 +219,8 @@ Status Filter::Run::take_mapped(const capture::Source& source, const RegionWork&
   const auto helpers = static_cast<unsigned>(std::min<std::uint64_t>(options_.threads - 1, parts));
   if (helpers > 0 && workers_ == nullptr) workers_ = std::make_unique<Workers>(options_.threads - 1);
   if (segments_ == nullptr)
-    segments_ = std::make_unique<Segments>(
-        SegmentsOptions{.threads = options_.threads, .segment_size = options_.segment_size});
+    segments_ =
+        std::make_unique<Segments>(SegmentsOptions{.threads = options_.threads, .segment_size = options_.segment_size});
   segments_->reset(work);
   std::vector<Workers::Task> tasks(helpers);
   for (Workers::Task& task : tasks) {

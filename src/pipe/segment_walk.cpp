@@ -211,8 +211,7 @@ void walk_known(const RegionWork& work, const capture::Segment& segment, Segment
   if (segment.begin >= segment.limit) return;
   SegmentWalk walk(work);
   walk.start(result);
-  while (walk.step() == nullptr) {
-  }
+  while (walk.step() == nullptr) {}
 }
 
 }  // namespace weir::pipe

@@ -39,7 +39,7 @@ struct SegmentResult {
   bool stopped = false;      // there, because it is not a plain one
   std::uint64_t packets = 0;
   std::uint64_t bytes = 0;
-  std::vector<JobResult> jobs;       // keep their memory
+  std::vector<JobResult> jobs;        // keep their memory
   std::atomic<bool> finished{false};  // all of this may be read
 
   // Makes it that of a segment in which nothing was found yet.

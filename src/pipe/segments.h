@@ -53,8 +53,8 @@ class Segments {
   const RegionWork* work_ = nullptr;
   std::uint64_t size_ = 0;     // of the region
   std::uint64_t longest_ = 0;  // segment of it
-  std::mutex mutex_;         // of those who give and finish
-  std::uint64_t next_ = 0;   // where the next segment begins
+  std::mutex mutex_;           // of those who give and finish
+  std::uint64_t next_ = 0;     // where the next segment begins
   std::uint64_t fetched_ = 0;
   std::atomic<std::uint64_t> given_{0};  // segments
   std::atomic<std::uint64_t> taken_{0};  // of them, those taken back

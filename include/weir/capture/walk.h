@@ -31,8 +31,8 @@ struct Segment {
   std::uint64_t limit = 0;
 };
 
-// Records that the cursors found: a step of each cursor in turn, then the next step of each. Entry e was found by cursor
-// lane[e % lanes]. A view into the walker, valid until its next walk().
+// Records that the cursors found: a step of each cursor in turn, then the next step of each. Entry e was found by
+// cursor lane[e % lanes]. A view into the walker, valid until its next walk().
 struct Found {
   static constexpr std::size_t kRecords = 64;  // at most: as many as a word has bits
   static constexpr std::size_t kSlack = 4;     // entries behind the last one that may be read, whatever they hold
@@ -104,17 +104,17 @@ class Walker {
   const std::uint8_t* base_ = nullptr;         // the first of the running segments' begins
   const std::uint8_t* last_header_ = nullptr;  // where the last header in the region may stand
   std::size_t running_ = 0;
-  bool changed_ = true;                    // other cursors run than found_ says
-  bool before_ends_ = false;               // no cursor is known to have passed its before_
-  std::uint64_t steps_ = 0;                // that all cursors have taken
-  std::uint8_t lane_[kCursors];            // the cursors that run
+  bool changed_ = true;          // other cursors run than found_ says
+  bool before_ends_ = false;     // no cursor is known to have passed its before_
+  std::uint64_t steps_ = 0;      // that all cursors have taken
+  std::uint8_t lane_[kCursors];  // the cursors that run
   bool taken_[kCursors] = {};
-  const std::uint8_t* begin_[kCursors];    // of the segment
-  const std::uint8_t* at_[kCursors];       // where the next record starts
-  const std::uint8_t* limit_[kCursors];    // where the segment ends
-  const std::uint8_t* before_[kCursors];   // the same, but not behind last_header_
-  std::uint64_t first_step_[kCursors];     // what steps_ was, less the steps that this cursor alone has taken
-  std::uint64_t others_[kCursors];         // blocks without a packet
+  const std::uint8_t* begin_[kCursors];   // of the segment
+  const std::uint8_t* at_[kCursors];      // where the next record starts
+  const std::uint8_t* limit_[kCursors];   // where the segment ends
+  const std::uint8_t* before_[kCursors];  // the same, but not behind last_header_
+  std::uint64_t first_step_[kCursors];    // what steps_ was, less the steps that this cursor alone has taken
+  std::uint64_t others_[kCursors];        // blocks without a packet
   bool stopped_[kCursors];
   Found found_;
   Columns columns_ = {};

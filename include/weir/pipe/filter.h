@@ -41,9 +41,9 @@ struct Statistics {
 };
 
 struct FilterOptions {
-  unsigned threads = 0;  // 0: one a core
+  unsigned threads = 0;          // 0: one a core
   std::size_t segment_size = 0;  // how mapped files are cut for cursors; 0: by the size of the file
-  bool matched_bytes = true;  // false: Matched::bytes stays 0, and counting is a little faster
+  bool matched_bytes = true;     // false: Matched::bytes stays 0, and counting is a little faster
   // Called now and then, from the thread that runs the filter, with the statistics so far. May be empty.
   std::function<void(const Statistics&)> progress{};
 };

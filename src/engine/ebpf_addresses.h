@@ -2,8 +2,10 @@
 //
 // Compilers for BPF write `r5 = r1; r5 += r3; r0 = r5; r0 += 2; r5 = *(u16 *)(r5 + 0)`: each sum in a register of its
 // own. x86-64 adds two registers and a constant in one `lea`, and in each load and store. This pass follows sums along
-// straight code, gives each use of one its parts, and finds the sums that nothing else needs. For verified programs
-// only: others name the register of an access where it is looked up.
+// straight code, gives each use of one its parts, and finds the sums that nothing else needs. A constant that is added
+// to a register is kept back the same way: addresses take it in, and the register is advanced, by all that was kept
+// back, where something else reads it. For verified programs only: others name the register of an access where it is
+// looked up.
 #pragma once
 
 #include <cstdint>
@@ -23,11 +25,25 @@ struct Address {
 };
 
 struct StepAddress {
-  Address sum;             // what this step and the next, a copy and an addition, compute
-  bool is_needed = false;  // and whether something needs it in its register
-  Address memory;          // where this load or store goes
+  Address sum;                // what this step and the next, a copy and an addition, compute
+  bool is_needed = false;     // and whether something needs it in its register
+  bool is_kept_back = false;  // an addition that is done later, or never
+  Address memory;             // where this load or store goes
 };
 
-std::vector<StepAddress> find_addresses(const Code& code, const Facts& facts);
+// A register gets what was kept back of it, before a step, or before what jumps to the step meets it.
+struct Advance {
+  std::uint32_t slot;
+  bool before_label;
+  std::uint8_t reg;
+  std::int32_t by;
+};
+
+struct Addresses {
+  std::vector<StepAddress> steps;
+  std::vector<Advance> advances;  // in the order of the code
+};
+
+Addresses find_addresses(const Code& code, const Facts& facts);
 
 }  // namespace weir::engine

@@ -647,7 +647,7 @@ class ExtendedInterpreter final : public ExtendedEngine {
   std::string_view name() const override { return "interpreter"; }
   const ebpf::Program& program() const override { return code_->program; }
   const std::vector<std::shared_ptr<runtime::Map>>& maps() const override { return code_->maps; }
-  Outcome run(runtime::Invocation& invocation) const override {
+  Outcome run_whole(runtime::Invocation& invocation) const override {
     return Interpretation(*code_, invocation, code_->options.budget).go();
   }
   const Code& code_reference() const { return *code_; }

@@ -22,13 +22,12 @@ const void* const kHostFunctions[] = {
 
 class ExtendedNative final : public ExtendedEngine {
  public:
-  ExtendedNative(std::shared_ptr<const Code> code, std::unique_ptr<NativeCode> native)
+  ExtendedNative(std::shared_ptr<const Code> code, const Facts& facts, std::unique_ptr<NativeCode> native)
       : code_(std::move(code)), native_(std::move(native)) {
-    const Facts facts = find_facts(*code_);
     frame_size_ = facts.frame_size;
     is_bare_ = native_->is_bare();
-    is_bare_for_packets_ = is_bare_ && (code_->sight == Sight::kXdp || code_->sight == Sight::kSocket);
-    if (code_->sight == Sight::kSocket) context_offset_ = runtime::PacketBuffer::kSocketContext;
+    if (is_bare_ && code_->sight == Sight::kXdp) set_direct(native_->bare(), 0);
+    if (is_bare_ && code_->sight == Sight::kSocket) set_direct(native_->bare(), runtime::PacketBuffer::kSocketContext);
     has_checked_ = facts.has_checked;
 #if !defined(__x86_64__)
     // Proven calls go through native_helper() too.
@@ -43,25 +42,14 @@ class ExtendedNative final : public ExtendedEngine {
   ByteSpan code() const override { return native_->bytes(); }
   const Code& shared() const { return *code_; }
 
-  Outcome run(runtime::Invocation& invocation) const override {
-    // Short programs take little longer than a call.
-    const runtime::PacketBuffer* const packet = invocation.packet;
-    if (is_bare_for_packets_ && packet != nullptr &&
-        invocation.arguments[0] == reinterpret_cast<std::uint64_t>(packet->xdp_context()) + context_offset_) {
-      Outcome outcome;
-      outcome.value = native_->run_bare(invocation);
-      return outcome;
-    }
-    return run_otherwise(invocation);
-  }
-  __attribute__((noinline)) Outcome run_otherwise(runtime::Invocation& invocation) const {
+  Outcome run_whole(runtime::Invocation& invocation) const override {
     const std::uint64_t budget = code_->options.budget;
     return start(invocation, budget == 0 || budget > INT64_MAX ? INT64_MAX : static_cast<std::int64_t>(budget), 0);
   }
 
   Outcome start(runtime::Invocation& invocation, std::int64_t budget, std::uint32_t tail_calls) const {
     if (code_->proven && !code_->premise_holds(invocation)) return {0, Fault::kArgument, 0, 1, 0, &code_->program};
-    if (is_bare_) return {native_->run_bare(invocation)};
+    if (is_bare_) return {native_->bare()(invocation.arguments[0], &invocation)};
     if (!has_checked_) return run_unchecked(invocation, budget);
     alignas(16) std::uint8_t stack[ebpf::kMaximumCallDepth * ebpf::kStackSize];
     NativeState state;
@@ -115,8 +103,6 @@ class ExtendedNative final : public ExtendedEngine {
   std::uint32_t frame_size_ = 0;
   bool has_checked_ = false;
   bool is_bare_ = false;
-  bool is_bare_for_packets_ = false;
-  std::uint32_t context_offset_ = 0;
 };
 
 std::uint32_t stop(NativeState* state, Fault fault, std::uint32_t slot, std::uint64_t detail) {
@@ -295,12 +281,9 @@ bool NativeCode::seal(std::size_t used) {
 }
 
 Result<ExtendedEnginePointer> make_extended_native(std::shared_ptr<const Code> code) {
-  WEIR_TRY(std::unique_ptr<NativeCode> native, emit_native(*code, find_facts(*code)));
-  return wrap_native(std::move(code), std::move(native));
-}
-
-ExtendedEnginePointer wrap_native(std::shared_ptr<const Code> code, std::unique_ptr<NativeCode> native) {
-  return std::make_shared<ExtendedNative>(std::move(code), std::move(native));
+  const Facts facts = find_facts(*code);
+  WEIR_TRY(std::unique_ptr<NativeCode> native, emit_native(*code, facts));
+  return ExtendedEnginePointer(std::make_shared<ExtendedNative>(std::move(code), facts, std::move(native)));
 }
 
 }  // namespace weir::engine

@@ -72,13 +72,11 @@ class NativeCode {
   std::uint64_t run(NativeState& state) const {
     return reinterpret_cast<std::uint64_t (*)(NativeState*)>(data_)(&state);
   }
-  // Code that is a function of the arguments, without a NativeState.
+  // Code that is a function of r1 and of the Invocation, without a NativeState.
+  using Bare = std::uint64_t (*)(std::uint64_t r1, runtime::Invocation* run);
   bool is_bare() const { return is_bare_; }
   void set_bare(bool is_bare) { is_bare_ = is_bare; }
-  std::uint64_t run_bare(runtime::Invocation& run) const {
-    return reinterpret_cast<std::uint64_t (*)(const std::uint64_t*, runtime::Invocation*)>(data_)(run.arguments.data(),
-                                                                                                  &run);
-  }
+  Bare bare() const { return reinterpret_cast<Bare>(data_); }
 
  private:
   NativeCode(std::uint8_t* data, std::size_t mapped) : data_(data), mapped_(mapped) {}
@@ -92,8 +90,6 @@ class NativeCode {
 Result<std::unique_ptr<NativeCode>> emit_native(const Code& code, const Facts& facts);
 
 Result<ExtendedEnginePointer> make_extended_native(std::shared_ptr<const Code> code);
-// With code that was made elsewhere, for this processor and this program.
-ExtendedEnginePointer wrap_native(std::shared_ptr<const Code> code, std::unique_ptr<NativeCode> native);
 
 // The code of a native engine; null for others.
 const Code* native_code_of(const ExtendedEngine& engine);

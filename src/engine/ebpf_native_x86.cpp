@@ -3,6 +3,8 @@
 
 #include "engine/ebpf_x86.h"
 
+#include "engine/ebpf_unroll.h"
+
 namespace weir::engine {
 
 using ebpf::OperandShape;
@@ -28,11 +30,13 @@ void X86Emitter::run() {
   stop_ = a_.newLabel();
   prologue();
   for (std::size_t i = 0; i < code_.steps.size(); ++i) {
+    advance(i, true);
     // A short loop that lies in one line of the cache is decoded once.
     if (facts_.steps[i].is_loop_head) a_.align(asmjit::AlignMode::kCode, 64);
     a_.bind(labels_[i]);
     if (facts_.steps[i].is_target) zero_flag_ = -1;
-    if (code_.steps[i].is_second() || facts_.steps[i].is_idle) continue;
+    advance(i, false);
+    if (code_.steps[i].is_second() || facts_.steps[i].is_idle || addresses_.steps[i].is_kept_back) continue;
     if (fuse(static_cast<std::uint32_t>(i))) a_.bind(labels_[++i]);
     else step(static_cast<std::uint32_t>(i));
   }
@@ -48,6 +52,16 @@ void X86Emitter::run() {
   leave();
   for (const Lookup& lookup : lookups_) look_up(lookup);
   for (const Trap& trap : traps_) raise(trap);
+}
+
+// Adds to registers what was kept back of them.
+void X86Emitter::advance(std::size_t slot, bool before_label) {
+  const std::vector<Advance>& all = addresses_.advances;
+  for (; advanced_ < all.size() && all[advanced_].slot == slot && all[advanced_].before_label == before_label;
+       ++advanced_) {
+    a_.add(kX86Map[all[advanced_].reg], all[advanced_].by);
+    zero_flag_ = -1;
+  }
 }
 
 std::vector<std::uint32_t> X86Emitter::offsets() const {
@@ -67,6 +81,13 @@ bool X86Emitter::is_near(std::uint32_t from, std::uint32_t to) const {
   return true;
 }
 
+// Where r1 to r5 lie in an Invocation.
+static std::int32_t arguments_at() {
+  const runtime::Invocation run;
+  return static_cast<std::int32_t>(reinterpret_cast<const char*>(run.arguments.data()) -
+                                   reinterpret_cast<const char*>(&run));
+}
+
 void X86Emitter::enter_bare() {
   for (const unsigned reg : {6u, 7u, 8u, 9u})
     if ((facts_.used >> reg & 1) != 0) saved_.push_back(kX86Map[reg]);
@@ -78,9 +99,9 @@ void X86Emitter::enter_bare() {
   if (padded_ && has_frame_) a_.sub(x86::rsp, 8);
   padded_ = padded_ && has_frame_;
   if (facts_.calls_helpers) a_.mov(kX86State, x86::rsi);
-  for (const unsigned reg : {2u, 3u, 4u, 5u, 1u})  // r1 is rdi, from which the others are read
+  for (const unsigned reg : {3u, 4u, 5u, 2u})  // r1 is there; r2 is rsi, from which the others are read
     if ((facts_.live_at_start >> reg & 1) != 0)
-      a_.mov(kX86Map[reg], x86::ptr(x86::rdi, static_cast<std::int32_t>(reg - 1) * 8, 8));
+      a_.mov(kX86Map[reg], x86::ptr(x86::rsi, arguments_at() + static_cast<std::int32_t>(reg - 1) * 8, 8));
   for (const unsigned reg : {0u, 6u, 7u, 8u, 9u})
     if ((facts_.live_at_start >> reg & 1) != 0) a_.xor_(kX86Map[reg].r32(), kX86Map[reg].r32());
   if (has_frame_) open_frame(facts_.frame_size);
@@ -236,7 +257,7 @@ void X86Emitter::charge(std::uint32_t slot, std::int64_t cost) {
 x86::Mem X86Emitter::access(std::uint32_t slot, std::uint8_t base, std::int32_t offset, std::uint32_t size,
                             bool write) {
   const StepFacts& fact = facts_.steps[slot];
-  if (const Address& known = addresses_[slot].memory; known && fact.access == AccessProof::kProven)
+  if (const Address& known = addresses_.steps[slot].memory; known && fact.access == AccessProof::kProven)
     return place(known, size);
   const Mem plain = x86::ptr(kX86Map[base], offset, size);
   if (fact.access == AccessProof::kProven) return plain;
@@ -570,7 +591,7 @@ class FirstError final : public asmjit::ErrorHandler {
 };
 }  // namespace
 
-Result<std::unique_ptr<NativeCode>> emit_native(const Code& code, const Facts& facts) {
+static Result<std::unique_ptr<NativeCode>> emit(const Code& code, const Facts& facts) {
   const auto broken = [](asmjit::Error error) {
     return fail(
         Error{.code = ErrorCode::kUnsupported,
@@ -604,6 +625,11 @@ Result<std::unique_ptr<NativeCode>> emit_native(const Code& code, const Facts& f
   native->set_bare(facts.is_bare);
   if (!native->seal(holder.codeSize())) return fail(system_failure("make machine code executable", errno));
   return native;
+}
+
+Result<std::unique_ptr<NativeCode>> emit_native(const Code& code, const Facts& facts) {
+  if (const std::unique_ptr<const Code> unrolled = unroll(code, facts)) return emit(*unrolled, find_facts(*unrolled));
+  return emit(code, facts);
 }
 
 }  // namespace weir::engine

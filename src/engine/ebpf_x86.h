@@ -76,6 +76,7 @@ class X86Emitter {
   static Mem place(const Address& address, std::uint32_t size);
   Mem access(std::uint32_t slot, std::uint8_t base, std::int32_t offset, std::uint32_t size, bool write);
 
+  void advance(std::size_t slot, bool before_label);
   void step(std::uint32_t at);
   bool fuse(std::uint32_t at);
   void arithmetic(std::uint32_t at, const ebpf::OpcodeInfo& row, const Step& step);
@@ -102,7 +103,8 @@ class X86Emitter {
   const Facts& facts_;
   asmjit::x86::Assembler a_;
   std::mt19937_64 random_;
-  std::vector<StepAddress> addresses_;
+  Addresses addresses_;
+  std::size_t advanced_ = 0;  // of addresses_.advances
   std::vector<std::uint32_t> before_;
   bool has_bmi2_;
   bool is_bare_;

@@ -18,7 +18,7 @@ bool X86Emitter::fuse(std::uint32_t at) {
   if (at + 1 >= code_.steps.size() || facts_.steps[at + 1].is_target || !is_plain()) return false;
   const Step& move = code_.steps[at];
   const Step& next = code_.steps[at + 1];
-  if (const StepAddress& known = addresses_[at]; known.sum) {
+  if (const StepAddress& known = addresses_.steps[at]; known.sum) {
     if (known.is_needed) {
       a_.lea(kX86Map[move.dst], place(known.sum, 8));
       if (move.dst == zero_flag_) zero_flag_ = -1;

@@ -1,5 +1,7 @@
 // Machine code against the interpreter: the same results, memory and faults at the same slots for random programs, with
 // and without blinded constants.
+#include <cstdlib>
+
 #include <gtest/gtest.h>
 
 #include <weir/ebpf/text.h>
@@ -43,7 +45,8 @@ TEST(ExtendedAgreement, NativeIsTheInterpreterOnRandomPrograms) {
   GTEST_SKIP() << "no machine code for this processor";
 #endif
   const int rounds = tests::rounds(12000);
-  tests::ExtendedProgramMaker maker(41);
+  const char* seed = std::getenv("WEIR_SEED");
+  tests::ExtendedProgramMaker maker(seed != nullptr ? std::stoull(seed) : 41);
   int ended = 0;
   int compared = 0;
   for (int round = 0; round < rounds; ++round) {

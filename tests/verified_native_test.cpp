@@ -2,6 +2,7 @@
 // all: equal results, packets and maps.
 #include <linux/bpf.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <random>
 
@@ -90,7 +91,8 @@ TEST(VerifiedNative, IsTheInterpreter) {
   GTEST_SKIP() << "no machine code for this processor";
 #endif
   const int rounds = tests::rounds(6000);
-  tests::VerifiedPrograms maker(17);
+  const char* seed = std::getenv("WEIR_SEED");
+  tests::VerifiedPrograms maker(seed != nullptr ? std::stoull(seed) : 17);
   std::mt19937_64 random(3);
   Host host;
   int accepted = 0;

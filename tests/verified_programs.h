@@ -94,10 +94,11 @@ class VerifiedPrograms {
 
   void part() {
     if (!outs_.empty() && below(3) == 0) land();
-    switch (below(16)) {
+    switch (below(17)) {
       case 0:
       case 1:
       case 2: return arithmetic();
+      case 16: return walk();
       case 3: return branch();
       case 4: return stack();
       case 5: return lookup();
@@ -289,6 +290,54 @@ class VerifiedPrograms {
     if (below(3) == 0) {
       const std::string over = label();
       a_.jump_imm(condition(), R::kR6, constant(), over).alu64_imm(A::kAdd, R::kR6, 1).label(over);
+    }
+  }
+
+  // A counted loop over the packet or the memory: an index, and pointers that are made of it or added to.
+  void walk() {
+    if (type_ == ebpf::ProgramType::kSocketFilter) return;
+    const auto by = static_cast<std::int32_t>(1 + below(4)), rounds = static_cast<std::int32_t>(2 + below(12));
+    const bool moves = below(3) == 0;  // the pointer goes along, too
+    const std::int32_t size = by * rounds * (moves ? 2 : 1) + 8;
+    const std::string out = label(), again = label();
+    if (type_ == ebpf::ProgramType::kUnspec) {
+      a_.mov64_reg(R::kR2, R::kR9).jump_imm(C::kLess, R::kR8, size, out);
+    } else {
+      const bool xdp = type_ == ebpf::ProgramType::kXdp;
+      a_.mem_load(W::kWord, R::kR2, R::kR9, xdp ? 0 : 76).mem_load(W::kWord, R::kR3, R::kR9, xdp ? 4 : 80);
+      a_.mov64_reg(R::kR5, R::kR2).alu64_imm(A::kAdd, R::kR5, size).jump_reg(C::kGreater, R::kR5, R::kR3, out);
+    }
+    a_.mov64_imm(R::kR5, 1).mov64_imm(R::kR0, 3).mov64_reg(R::kR4, R::kR2).mov64_imm(R::kR3, 0).label(again);
+    for (std::uint32_t i = 1 + below(5); i > 0; --i) walk_step(out);
+    if (moves) a_.alu64_imm(A::kAdd, R::kR2, by);
+    a_.alu64_imm(A::kAdd, R::kR3, by);
+    if (below(3) == 0) a_.alu64_reg(A::kXor, R::kR6, below(2) == 0 ? R::kR3 : R::kR5);
+    const std::int32_t end = by * rounds + (often() ? 0 : 1);
+    if (below(2) == 0) a_.jump_imm(C::kNotEqual, R::kR3, end, again);
+    else a_.jump32_imm(below(3) == 0 ? C::kLess : C::kNotEqual, R::kR3, end, again);
+    if (below(2) == 0) a_.alu64_reg(A::kAdd, R::kR6, below(2) == 0 ? R::kR3 : R::kR5);
+    if (below(2) == 0) a_.alu64_imm(A::kAdd, R::kR2, -2).mem_load(W::kByte, R::kR7, R::kR2, 3);
+    a_.label(out);
+  }
+  void walk_step(const std::string& out) {
+    const R number = one_of({R::kR0, R::kR5, R::kR6, R::kR7});
+    const W unit = width();
+    const auto place = static_cast<std::int16_t>(below(8));
+    switch (below(9)) {
+      case 0:
+      case 1: a_.mov64_reg(R::kR4, R::kR2).alu64_reg(A::kAdd, R::kR4, R::kR3); break;
+      case 2: a_.mov64_reg(R::kR4, R::kR2).alu64_imm(A::kAdd, R::kR4, static_cast<std::int32_t>(below(3))); break;
+      case 3: a_.mem_load(unit, number, R::kR4, place); break;
+      case 4:
+        if (below(2) == 0) a_.mem_store_reg(unit, R::kR4, below(3) == 0 ? R::kR3 : number, place);
+        else a_.mem_load(W::kByte, number, R::kR2, place);
+        break;
+      case 5:
+        a_.alu64_reg(one_of({A::kAdd, A::kXor, A::kSub}), number, one_of({R::kR0, R::kR5, R::kR3, R::kR6}));
+        break;
+      case 6: a_.alu64_imm(A::kAdd, number, static_cast<std::int32_t>(below(9)) - 4); break;
+      case 7: a_.mov64_reg(number, one_of({R::kR0, R::kR3, R::kR5})).alu64_imm(A::kAdd, number, constant()); break;
+      default: a_.jump_imm(condition(), number, constant(), out);
     }
   }
 

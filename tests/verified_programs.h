@@ -15,7 +15,8 @@ namespace weir::tests {
 
 class VerifiedPrograms {
  public:
-  explicit VerifiedPrograms(std::uint64_t seed) : random_(seed) {}
+  // `callbacks`: some programs have functions that helpers call back; the kernel wants type information for them.
+  explicit VerifiedPrograms(std::uint64_t seed, bool callbacks = true) : random_(seed), callbacks_(callbacks) {}
 
   // A program for memory (kUnspec), XDP, tc or sockets.
   ebpf::Program next() {
@@ -72,13 +73,19 @@ class VerifiedPrograms {
     for (int i = 1; i <= 6; ++i)
       if (below(4) != 0) a_.mem_store_imm(W::kDouble, R::kR10, static_cast<std::int16_t>(-8 * i), constant());
     const bool has_function = below(3) == 0;
+    has_loops_ = callbacks_ && below(3) == 0;
+    calls_turn_ = calls_each_ = calls_inner_ = false;
     const std::uint32_t parts = 1 + below(9);
     for (std::uint32_t i = 0; i < parts; ++i) {
       if (has_function && below(4) == 0) call();
+      else if (has_loops_ && below(3) == 0) call_back(below(2) == 0);
       else part();
     }
     close();
     if (has_function) function();
+    if (calls_turn_) called_back("turn", false, true);
+    if (calls_each_) called_back("each", true, true);
+    if (calls_inner_) called_back("inner", false, false);
     return a_.assemble();
   }
 
@@ -459,6 +466,73 @@ class VerifiedPrograms {
     a_.mov64_reg(R::kR0, R::kR6).exit();
   }
 
+  // bpf_loop or bpf_for_each_map_elem over a function, which gets some of the stack.
+  void call_back(bool over_map) {
+    (over_map ? calls_each_ : calls_turn_) = true;
+    if (over_map) {
+      a_.load_map(R::kR1, below(8) == 0 ? "ring" : below(2) == 0 ? "array" : "hash");
+    } else if (below(2) == 0) {
+      a_.mov64_imm(R::kR1, static_cast<std::int32_t>(below(9)));
+    } else {
+      a_.mov64_reg(R::kR1, static_cast<R>(6 + below(2))).alu64_imm(A::kAnd, R::kR1, 15);
+    }
+    a_.load_function(R::kR2, over_map ? "each" : "turn").mov64_reg(R::kR3, R::kR10);
+    a_.alu64_imm(A::kAdd, R::kR3, -48).mov64_imm(R::kR4, 0);
+    a_.call(over_map ? ebpf::Helper::kForEachMapElem : ebpf::Helper::kLoop);
+    if (below(2) == 0) a_.mov64_reg(R::kR6, R::kR0);
+    if (below(2) == 0) a_.mem_load(W::kDouble, static_cast<R>(6 + below(2)), R::kR10, stack_place(8));
+    if (below(3) == 0) index_by(R::kR10, -48);
+  }
+  // A byte of the 48 at base + offset that a number on the stack tells.
+  void index_by(R base, std::int16_t offset) {
+    const std::string over = label();
+    a_.mem_load(W::kDouble, R::kR3, base, static_cast<std::int16_t>(offset + 8 * below(6)));
+    if (often()) a_.jump_imm(C::kGreater, R::kR3, static_cast<std::int32_t>(40 + below(9)), over);
+    a_.mov64_reg(R::kR4, base).alu64_imm(A::kAdd, R::kR4, offset).alu64_reg(A::kAdd, R::kR4, R::kR3);
+    if (below(2) == 0) a_.mem_load(W::kByte, R::kR6, R::kR4, 0);
+    else a_.mem_store_reg(W::kByte, R::kR4, R::kR6, 0);
+    a_.label(over);
+  }
+  // turn(index, stack), each(map, key, value, stack)
+  void called_back(const char* name, bool over_map, bool nests) {
+    a_.function(name).mov64_reg(R::kR9, over_map ? R::kR4 : R::kR2).mov64_imm(R::kR6, constant());
+    a_.mov64_imm(R::kR8, constant());
+    if (over_map) a_.mem_load(W::kWord, R::kR7, R::kR2, 0);
+    else a_.mov64_reg(R::kR7, R::kR1);
+    if (over_map && below(2) == 0) touch(R::kR3, below(2) == 0 ? 16 : 24);
+    if (over_map && below(8) == 0) touch(R::kR2, 4);
+    for (std::uint32_t i = below(6); i > 0; --i) {
+      const auto place = static_cast<std::int16_t>(8 * below(6));
+      switch (below(10)) {
+        case 0: branch(); break;
+        case 1: a_.mem_store_reg(W::kDouble, R::kR9, static_cast<R>(6 + below(3)), place); break;
+        case 2:
+          a_.mem_load(W::kDouble, R::kR6, R::kR9, place)
+              .alu64_imm(A::kAdd, R::kR6, static_cast<std::int32_t>(below(9)));
+          a_.mem_store_reg(W::kDouble, R::kR9, R::kR6, place);
+          break;
+        case 3: index_by(R::kR9, 0); break;
+        case 4: touch(R::kR9, 48); break;
+        case 5:
+          a_.mem_store_imm(W::kDouble, R::kR10, -8, 1);
+          stack();
+          break;
+        case 6: record(); break;
+        case 7:
+          if (!nests) break;
+          calls_inner_ = true;
+          a_.mov64_imm(R::kR1, static_cast<std::int32_t>(below(4))).load_function(R::kR2, "inner");
+          a_.mov64_reg(R::kR3, R::kR9).mov64_imm(R::kR4, 0).call(ebpf::Helper::kLoop);
+          break;
+        default: arithmetic();
+      }
+    }
+    while (!outs_.empty()) land();
+    if (often()) a_.mov64_imm(R::kR0, static_cast<std::int32_t>(below(10) == 0 ? 2 : below(2)));
+    else a_.mov64_reg(R::kR0, R::kR6).alu64_imm(A::kAnd, R::kR0, 1);
+    a_.exit();
+  }
+
   // Now and then, a field of one instruction becomes something else.
   void mutate(ebpf::Program& program) {
     for (int tries = below(3) == 0 ? 1 + static_cast<int>(below(2)) : 0; tries > 0; --tries) {
@@ -480,6 +554,8 @@ class VerifiedPrograms {
   }
 
   std::mt19937_64 random_;
+  bool callbacks_;
+  bool has_loops_ = false, calls_turn_ = false, calls_each_ = false, calls_inner_ = false;
   ebpf::Assembler a_;
   ebpf::ProgramType type_{};
   int labels_ = 0;

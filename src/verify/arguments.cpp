@@ -201,6 +201,11 @@ bool Walk::helper_memory(unsigned number, std::uint64_t size, bool reads, bool w
       return map_allows(access) &&
              access_sized(access, map.value_size, Rule::kMapBounds, fmt::format("the value of map '{}'", map.name));
     }
+    case Kind::kMapKey: {
+      const ebpf::MapDefinition& map = program_.maps[base.map];
+      if (writes) return refuse_key_write(number);
+      return access_sized(access, map.key_size, Rule::kMapBounds, fmt::format("the key of map '{}'", map.name));
+    }
     case Kind::kRecord: return access_sized(access, base.size, Rule::kRecordBounds, "the record");
     default: break;
   }

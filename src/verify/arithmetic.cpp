@@ -21,6 +21,7 @@ constexpr std::int64_t kFarthest = 1 << 29;
 std::string_view kind_name(Kind kind) {
   switch (kind) {
     case Kind::kMap: return "a map";
+    case Kind::kFunction: return "a function";
     case Kind::kPacketEnd: return "the end of the packet";
     default: return "a pointer";
   }
@@ -150,7 +151,7 @@ bool Walk::add_to_pointer(const Value& pointer, const Value& number, bool subtra
   if (pointer.may_be_null)
     return refuse(Rule::kNull, "arithmetic on a pointer that may be null", "a pointer that is not null", {dst},
                   "compare it with 0 and leave when it is, before adding to it");
-  if (pointer.kind == Kind::kMap || pointer.kind == Kind::kPacketEnd)
+  if (pointer.kind == Kind::kMap || pointer.kind == Kind::kPacketEnd || pointer.kind == Kind::kFunction)
     return refuse(Rule::kPointerArithmetic, fmt::format("arithmetic on {}", kind_name(pointer.kind)),
                   "a pointer to memory", {dst}, "copy it to another register first if you need it unchanged");
   // The end of the memory: its address and its length.
@@ -206,9 +207,12 @@ bool Walk::wide_constant(const ebpf::OpcodeInfo& row) {
                                    static_cast<std::uint32_t>(low.immediate));
     return true;
   }
-  if (row.shape == OperandShape::kWideFunction)
-    return refuse(Rule::kCall, "the address of a function", "no callbacks", {},
-                  "helpers that call functions of the program exist in a kernel only");
+  if (row.shape == OperandShape::kWideFunction) {
+    Value function = Value::pointer(Kind::kFunction);
+    function.size = at_ + 1 + static_cast<std::uint32_t>(low.immediate);
+    reg(low.dst) = function;
+    return true;
+  }
   if (row.shape == OperandShape::kWideVariable)
     return refuse(Rule::kCall, "a variable of the kernel", "variables of the program", {},
                   "variables of the kernel exist in a kernel only");

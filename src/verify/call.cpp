@@ -26,6 +26,7 @@ bool Walk::call_local() {
 }
 
 bool Walk::leave() {
+  if (state_.frames.back().is_callback) return leave_callback();
   if (state_.frames.size() > 1) {
     const Value result = reg(0);
     if (result.kind == Kind::kStack && result.frame + 1u == state_.frames.size())
@@ -87,7 +88,8 @@ bool Walk::call_helper(std::int32_t number) {
   const runtime::HelperEntry* entry = helpers_.find(number);
   const bool is_tail_call = number == static_cast<std::int32_t>(ebpf::Helper::kTailCall);
   const std::string name = ebpf::name_of(static_cast<ebpf::Helper>(number));
-  if (entry == nullptr || (entry->function == nullptr && !is_tail_call)) {
+  const bool with_function = calls_back(number);
+  if (entry == nullptr || (entry->function == nullptr && !is_tail_call && !with_function)) {
     const std::string_view why = why_unknown(number);
     return refuse(Rule::kHelper,
                   fmt::format("helper {} ({}) does not exist here{}{}", number, name, why.empty() ? "" : ": ", why),
@@ -103,6 +105,10 @@ bool Walk::call_helper(std::int32_t number) {
         Rule::kHelper,
         fmt::format("the kernel keeps {} for programs under the GPL; the license is '{}'", name, program_.license),
         "a license that the GPL agrees with", {}, "such as \"GPL\" or \"Dual BSD/GPL\"");
+  if (with_function) return call_with_function(number);
+  if (is_tail_call && in_callback())
+    return refuse(Rule::kHelper, "a tail call in a function that is called back", "tail calls outside of them", {},
+                  "let the function return 1 and make the tail call behind the loop");
   Call call{.prototype = &entry->prototype, .number = number};
   for (unsigned i = 0; i < 5; ++i)
     if (!argument(call, i)) return false;
@@ -162,6 +168,9 @@ bool Walk::packet_load(const ebpf::OpcodeInfo& row) {
                     "packet loads read the packet of the context in r6: copy r1 to r6 at the start");
   }
   if (row.shape == OperandShape::kPacketIndirect && !readable(slot().src)) return false;
+  if (in_callback())
+    return refuse(Rule::kContextAccess, "a packet load, which may end the program, in a function that is called back",
+                  "loads through pointers", {}, "");
   if (!nothing_held("a packet load that ends the program where the packet is too short")) return false;
   for (unsigned i = 0; i <= 5; ++i) reg(i) = Value{};
   reg(0) = Value::of(Range::of_bytes(row.width));

@@ -174,8 +174,6 @@ std::string_view why_unknown(std::int32_t helper) {
     case Helper::kTcpSock:
     case Helper::kGetListenerSock:
     case Helper::kSkAssign: return "references to sockets are not followed here";
-    case Helper::kForEachMapElem:
-    case Helper::kLoop:
     case Helper::kFindVma:
     case Helper::kUserRingbufDrain: return "calls back into the program are not followed here";
     case Helper::kDynptrFromMem:

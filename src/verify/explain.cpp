@@ -91,6 +91,10 @@ std::string Walk::value_text(const Value& value) const {
       return fmt::format("{}{}, {} from there on known to be there", what, offset, there);
     }
     case Kind::kPacketEnd: return on_memory_ ? "end of the memory" : "end of the packet";
+    case Kind::kMapKey:
+      return fmt::format("key of map '{}' ({} bytes){}", map_name(value.map), program_.maps[value.map].key_size,
+                         offset);
+    case Kind::kFunction: return fmt::format("function at {}", value.size);
     case Kind::kRecord: return fmt::format("record ({} bytes){}{}", value.size, offset, null);
   }
   return "";

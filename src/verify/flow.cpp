@@ -102,9 +102,17 @@ class Finder {
       if (falls_through(at)) count(next_of(at));
       if (call_target(at, to)) flow_.joins[to] = true;
       if (flow_.rows[at]->shape == OperandShape::kCallLocal) flow_.joins[at + 1] = true;
+      if (calls_back(at)) flow_.joins[at] = true;
     }
     for (u32 at = 0; at < size(); ++at)
       if (ways[at] > 1) flow_.joins[at] = true;
+  }
+
+  // Helpers that call functions of the program: the functions lead back to the call.
+  bool calls_back(u32 at) const {
+    return flow_.rows[at]->shape == OperandShape::kCallHelper &&
+           (code_[at].immediate == static_cast<std::int32_t>(ebpf::Helper::kLoop) ||
+            code_[at].immediate == static_cast<std::int32_t>(ebpf::Helper::kForEachMapElem));
   }
 
   void find_live() {

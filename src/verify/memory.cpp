@@ -101,6 +101,11 @@ bool Walk::access(const Access& access, Value* loaded, const Value* stored) {
       return map_allows(access) && (!access.atomic || aligned(access, kValueAlignment)) &&
              access_sized(access, map.value_size, Rule::kMapBounds, fmt::format("the value of map '{}'", map.name));
     }
+    case Kind::kMapKey: {
+      const ebpf::MapDefinition& map = program_.maps[base.map];
+      if (access.writes) return refuse_key_write(access.base);
+      return access_sized(access, map.key_size, Rule::kMapBounds, fmt::format("the key of map '{}'", map.name));
+    }
     case Kind::kRecord:
       return (!access.atomic || aligned(access, kValueAlignment)) &&
              access_sized(access, base.size, Rule::kRecordBounds, "the record");
@@ -112,10 +117,16 @@ bool Walk::access(const Access& access, Value* loaded, const Value* stored) {
                   "a pointer into the packet as it is now", {access.base},
                   "the call may have moved the packet: load data and data_end again and compare again");
   const char* what = base.kind == Kind::kMap         ? "a map, not one of its values"
+                     : base.kind == Kind::kFunction  ? "a function"
                      : base.kind == Kind::kPacketEnd ? "the end of the packet"
                                                      : "no pointer";
   return refuse(Rule::kNotAPointer, fmt::format("r{} is {}", access.base, what), "a pointer to memory", {access.base},
                 base.kind == Kind::kMap ? "look a value up with map_lookup_elem" : "");
+}
+
+bool Walk::refuse_key_write(unsigned base) {
+  return refuse(Rule::kReadOnly, "keys of maps may not be written", "memory that may be written", {base},
+                "copy the key to the stack");
 }
 
 bool Walk::map_allows(const Access& access) {

@@ -6,27 +6,43 @@
 // Which ones mattered is marked when it happens: each value knows from which registers and slots of the last checkpoint
 // it comes (Origins), those know theirs from the checkpoint before, and so on back.
 //
-// A state that equals one of its own past is a loop that never ends.
+// A state that equals one of its own past is a loop that never ends; but not where a helper called a function back
+// between the two, since helpers end. Then a state that one of its own past covers in everything needs no walk.
 #include <algorithm>
 
 #include "verify/walk.h"
 
 namespace weir::verify {
 
+// How an older state is compared: by what mattered after it, by everything, or whether it is the same.
+enum class Likeness : std::uint8_t { kWhatMattered, kCovers, kIdentical };
+
 // Compares a state with an older one.
 class Comparison {
  public:
-  Comparison(const Checkpoint& old, const State& now, const Flow& flow, bool identical)
-      : old_(old), now_(now), flow_(flow), identical_(identical) {}
+  Comparison(const Checkpoint& old, const State& now, const Flow& flow, Likeness likeness)
+      : old_(old),
+        now_(now),
+        flow_(flow),
+        whole_(likeness != Likeness::kWhatMattered),
+        identical_(likeness == Likeness::kIdentical) {}
 
   bool holds(std::uint32_t at) {
     const State& old = old_.state;
     if (old.frames.size() != now_.frames.size() || old.held.size() != now_.held.size()) return false;
     for (std::size_t i = old.frames.size(); i-- > 0;) {
       const bool top = i + 1 == old.frames.size();
-      if (old.frames[i].back != now_.frames[i].back || old.frames[i].function != now_.frames[i].function) return false;
+      const Frame& then = old.frames[i];
+      const Frame& now = now_.frames[i];
+      if (then.back != now.back || then.function != now.function || then.is_callback != now.is_callback) return false;
+      if (then.rounds > now.rounds) return false;  // more of them were to come
+      for (std::size_t k = 0; then.is_callback && k < std::max(then.held.size(), now.held.size()); ++k)
+        if (then.held.size() != now.held.size() || !same_identity(then.held[k].reference, now.held[k].reference))
+          return false;
+      // Behind a function that is called back the helper is called again, with its arguments.
+      const bool whole = top || now_.frames[i + 1].is_callback;
       const std::uint32_t next = top ? at : now_.frames[i + 1].back;
-      const auto live = static_cast<std::uint16_t>(flow_.live[next] & (top ? 0x3ff : 0x3c0));
+      const auto live = static_cast<std::uint16_t>(flow_.live[next] & (whole ? 0x3ff : 0x3c0));
       if (!registers(old.frames[i], now_.frames[i], live, old_.marks[i].exact_registers)) return false;
     }
     for (std::size_t i = 0; i < old.frames.size(); ++i)
@@ -39,16 +55,17 @@ class Comparison {
  private:
   bool registers(const Frame& old, const Frame& now, std::uint16_t live, std::uint16_t exact) {
     for (unsigned i = 0; i < 10; ++i)
-      if ((live >> i & 1) != 0 && !value(old.registers[i], now.registers[i], (exact >> i & 1) != 0)) return false;
+      if ((live >> i & 1) != 0 && !value(old.registers[i], now.registers[i], whole_ || (exact >> i & 1) != 0))
+        return false;
     return true;
   }
 
   bool slots(const Frame& old, const Frame& now, const Checkpoint::Marks& marks) {
     static const Slot kNone;
     for (std::size_t i = 0; i < old.slots.size(); ++i) {
-      if (!identical_ && (marks.read >> i & 1) == 0) continue;
+      if (!whole_ && (marks.read >> i & 1) == 0) continue;
       const Slot& slot = i < now.slots.size() ? now.slots[i] : kNone;
-      if (!this->slot(old.slots[i], slot, (marks.exact_slots >> i & 1) != 0)) return false;
+      if (!this->slot(old.slots[i], slot, whole_ || (marks.exact_slots >> i & 1) != 0)) return false;
     }
     return !identical_ || now.slots.size() <= old.slots.size();
   }
@@ -93,6 +110,7 @@ class Comparison {
   const Checkpoint& old_;
   const State& now_;
   const Flow& flow_;
+  bool whole_;
   bool identical_;
   std::vector<std::pair<std::uint32_t, std::uint32_t>> pairs_;
 };
@@ -102,17 +120,23 @@ bool Walk::join(bool& known) {
   bool in_loop = false;
   for (const Checkpoint* each : listed) in_loop |= each->branches > 0;
   const std::uint64_t steps = statistics_.steps - steps_at_checkpoint_, jumps = jumps_ - jumps_at_checkpoint_;
-  const bool keep = in_loop ? steps >= 100 || jumps >= 20 : listed.empty() || steps >= 8;
+  const bool in_rounds = flow_.rows[at_]->shape == ebpf::OperandShape::kCallHelper && calls_back(slot().immediate);
+  const bool keep = in_rounds ? true : in_loop ? steps >= 100 || jumps >= 20 : listed.empty() || steps >= 8;
   for (std::size_t i = 0; i < listed.size();) {
     Checkpoint& old = *listed[i];
     const bool unfinished = old.branches > 0;
-    if (Comparison(old, state_, flow_, unfinished).holds(at_)) {
-      if (unfinished)
+    const bool other_round = unfinished && old.state.turns != state_.turns;
+    const Likeness likeness = other_round  ? Likeness::kCovers
+                              : unfinished ? Likeness::kIdentical
+                                           : Likeness::kWhatMattered;
+    if (Comparison(old, state_, flow_, likeness).holds(at_)) {
+      if (unfinished && !other_round)
         return refuse(Rule::kEndless, "the loop comes back to where it was, and nothing has changed",
                       "a loop that ends", {},
                       "count rounds in a register or on the stack and leave after a constant number of them");
       ++old.hits;
-      inherit_marks(old);
+      if (unfinished) mark_all();
+      else inherit_marks(old);
       known = true;
       return true;
     }
@@ -146,6 +170,7 @@ void Walk::checkpoint() {
   Checkpoint& kept = *new_checkpoint();
   kept.state = state_;
   kept.parent = parent_;
+  kept.at = at_;
   kept.branches = 1;
   kept.is_listed = true;
   kept.marks.assign(state_.frames.size(), {});

@@ -22,23 +22,27 @@ struct Slot {
   Value value{};
 };
 
-struct Frame {
-  Value registers[ebpf::kRegisters];
-  std::vector<Slot> slots{};      // slot n is the bytes from r10 - 8 (n + 1) on; as many as were used
-  std::uint64_t overwritten = 0;  // slots that were written whole since the last checkpoint, or did not exist there
-  std::uint32_t back = 0;         // the instruction to return to
-  std::uint32_t function = 0;     // where the function starts
-};
-
 // A thing to release: its number and the instruction that took it.
 struct Held {
   std::uint32_t reference = 0;
   std::uint32_t instruction = 0;
 };
 
+struct Frame {
+  Value registers[ebpf::kRegisters];
+  std::vector<Slot> slots{};      // slot n is the bytes from r10 - 8 (n + 1) on; as many as were used
+  std::uint64_t overwritten = 0;  // slots that were written whole since the last checkpoint, or did not exist there
+  std::uint32_t back = 0;         // the instruction to return to
+  std::uint32_t function = 0;     // where the function starts
+  bool is_callback = false;       // a helper called it: `back` is the call itself
+  std::vector<Held> held{};       // is_callback: what was held at its start
+  std::uint32_t rounds = 0;       // of functions that the helper called here has called back
+};
+
 struct State {
   std::vector<Frame> frames{};  // the running function last
   std::vector<Held> held{};
+  std::uint32_t turns = 0;  // ends of functions that were called back, so far
 
   Frame& frame() { return frames.back(); }
   const Frame& frame() const { return frames.back(); }

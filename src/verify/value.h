@@ -22,6 +22,8 @@ enum class Kind : std::uint8_t {
   kPacketMeta,  // into the bytes before the packet that XDP programs pass on
   kPacketEnd,   // one past the packet's last byte
   kRecord,      // into a record that a ring buffer reserved
+  kMapKey,      // into a key of a map, which may be read
+  kFunction,    // a function of the program
 };
 
 // Where a value comes from: which registers and stack slots of the last checkpoint it depends on. A bit for each
@@ -43,15 +45,16 @@ struct Value {
   Kind kind = Kind::kNothing;
   bool may_be_null = false;
   std::uint8_t frame = 0;      // kStack
-  std::uint16_t map = 0;       // kMap, kMapValue: which of the program's
+  std::uint16_t map = 0;       // kMap, kMapValue, kMapKey: which of the program's
   std::uint32_t identity = 0;  // numbers: copies of each other; pointers into the packet: those with one variable part;
                                // pointers that may be null: null together
   std::uint32_t reference = 0;  // kRecord: what must be released
-  std::uint32_t size = 0;       // kRecord: bytes. kNumber: 1 + the instruction that made a packet pointer void
-  std::uint32_t room = 0;       // kPacket, kPacketMeta: how many bytes from offset 0 on are known to be there.
-                                // kNumber: this many more than the number are known to be within the memory's length
-  std::int64_t offset = 0;      // pointers: the constant part
-  Range number{};               // numbers: the number; pointers: the variable part of the offset
+  std::uint32_t size =
+      0;  // kRecord: bytes. kFunction: where it starts. kNumber: 1 + the instruction that made a packet pointer void
+  std::uint32_t room = 0;   // kPacket, kPacketMeta: how many bytes from offset 0 on are known to be there.
+                            // kNumber: this many more than the number are known to be within the memory's length
+  std::int64_t offset = 0;  // pointers: the constant part
+  Range number{};           // numbers: the number; pointers: the variable part of the offset
   Origins origins{};
 
   bool is_number() const { return kind == Kind::kNumber; }

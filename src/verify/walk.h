@@ -1,8 +1,8 @@
 // The walk over all paths of a program. Exports Walk.
 //
 // One Walk a verification. Its members are grouped by file: walk.cpp (paths), arithmetic.cpp, memory.cpp, stack.cpp,
-// branch.cpp, call.cpp, arguments.cpp, prune.cpp (checkpoints). A member that finds a broken rule calls refuse(), which
-// keeps the refusal and gives false; all others go on while they get true.
+// branch.cpp, call.cpp, callback.cpp, arguments.cpp, prune.cpp (checkpoints). A member that finds a broken rule calls
+// refuse(), which keeps the refusal and gives false; all others go on while they get true.
 #pragma once
 
 #include <deque>
@@ -39,6 +39,7 @@ struct Checkpoint {
   };
   State state{};
   Checkpoint* parent = nullptr;  // while branches is not 0
+  std::uint32_t at = 0;          // the instruction
   std::uint32_t branches = 0;    // ways that go on from here and have not ended yet
   std::uint32_t hits = 0;
   std::uint32_t misses = 0;
@@ -106,6 +107,7 @@ class Walk {
   bool access_sized(const Access& access, std::uint64_t size, Rule rule, const std::string& what);
   bool aligned(const Access& access, unsigned base_alignment);
   bool map_allows(const Access& access);
+  bool refuse_key_write(unsigned base);
   // From where to where (exclusive) the access may go, from the start of what base points to; false: too far to tell.
   bool extent(const Access& access, std::int64_t& low, std::int64_t& high) const;
 
@@ -148,6 +150,15 @@ class Walk {
   bool nothing_held(const char* what);
   void forget_packet();
   void release(std::uint32_t reference);
+
+  // callback.cpp
+  bool calls_back(std::int32_t number) const;
+  bool in_callback() const;
+  bool call_with_function(std::int32_t number);
+  bool enter_callback(const Call& call);
+  bool leave_callback();
+  void widen();
+  void mark_all();
 
   // arguments.cpp
   bool argument(Call& call, unsigned index);

@@ -52,11 +52,10 @@ bool Walk::call_with_function(std::int32_t number) {
                   "give the function itself: it must be known which one is called");
   if (!reg(4).is_number()) return refuse(Rule::kArgument, "r4, flags, is a pointer", "a number", {4}, "");
   if (over_map && !has_elements(program_.maps[*call.map].type))
-    return refuse(
-        Rule::kArgument,
-        fmt::format("map '{}' of type '{}' has no elements to go through", program_.maps[*call.map].name,
-                    ebpf::name_of(program_.maps[*call.map].type)),
-        "a hash or an array", {1}, "");
+    return refuse(Rule::kArgument,
+                  fmt::format("map '{}' of type '{}' has no elements to go through", program_.maps[*call.map].name,
+                              ebpf::name_of(program_.maps[*call.map].type)),
+                  "a hash or an array", {1}, "");
   mark_exact(reg(1));
   Frame& caller = state_.frame();
   const std::uint64_t most = over_map ? UINT64_MAX : reg(1).number.wide.umax;
@@ -147,10 +146,10 @@ void Walk::widen() {
 void Walk::mark_all() {
   for (std::size_t i = 0; i < state_.frames.size(); ++i) {
     const Frame& frame = state_.frames[i];
-    for (const Value& value : frame.registers) mark_exact(value);
+    for (const Value& value : frame.registers) mark_exact(value, true);
     for (std::size_t s = 0; s < frame.slots.size(); ++s) {
       mark_read(static_cast<unsigned>(i), static_cast<unsigned>(s));
-      if (frame.slots[s].kept != 0) mark_exact(frame.slots[s].value);
+      if (frame.slots[s].kept != 0) mark_exact(frame.slots[s].value, true);
     }
   }
 }

@@ -43,7 +43,9 @@ class Comparison {
       const bool whole = top || now_.frames[i + 1].is_callback;
       const std::uint32_t next = top ? at : now_.frames[i + 1].back;
       const auto live = static_cast<std::uint16_t>(flow_.live[next] & (whole ? 0x3ff : 0x3c0));
-      if (!registers(old.frames[i], now_.frames[i], live, old_.marks[i].exact_registers)) return false;
+      const Checkpoint::Marks& marks = old_.marks[i];
+      const auto exact = static_cast<std::uint16_t>(marks.exact_registers | marks.assumed_registers);
+      if (!registers(then, now, live, exact)) return false;
     }
     for (std::size_t i = 0; i < old.frames.size(); ++i)
       if (!slots(old.frames[i], now_.frames[i], old_.marks[i])) return false;
@@ -65,7 +67,8 @@ class Comparison {
     for (std::size_t i = 0; i < old.slots.size(); ++i) {
       if (!whole_ && (marks.read >> i & 1) == 0) continue;
       const Slot& slot = i < now.slots.size() ? now.slots[i] : kNone;
-      if (!this->slot(old.slots[i], slot, whole_ || (marks.exact_slots >> i & 1) != 0)) return false;
+      if (!this->slot(old.slots[i], slot, whole_ || ((marks.exact_slots | marks.assumed_slots) >> i & 1) != 0))
+        return false;
     }
     return !identical_ || now.slots.size() <= old.slots.size();
   }
@@ -203,16 +206,18 @@ void Walk::drop_single_identities() {
   });
 }
 
-void Walk::mark_exact(Origins origins) {
+void Walk::mark_exact(Origins origins, bool assumed) {
   for (Checkpoint* at = parent_; at != nullptr && !origins.is_empty(); at = at->parent) {
     Origins before;
     const auto mark = [&](std::size_t frame, std::uint16_t registers, std::uint64_t slots) {
       Checkpoint::Marks& marks = at->marks[frame];
       const Frame& values = at->state.frames[frame];
-      registers &= static_cast<std::uint16_t>(~marks.exact_registers);
-      slots &= ~marks.exact_slots;
-      marks.exact_registers |= registers;
-      marks.exact_slots |= slots;
+      std::uint16_t& marked = assumed ? marks.assumed_registers : marks.exact_registers;
+      std::uint64_t& marked_slots = assumed ? marks.assumed_slots : marks.exact_slots;
+      registers &= static_cast<std::uint16_t>(~marked);
+      slots &= ~marked_slots;
+      marked |= registers;
+      marked_slots |= slots;
       for (unsigned r = 0; r < 10; ++r)
         if ((registers >> r & 1) != 0) before = before | values.registers[r].origins;
       for (std::size_t s = 0; s < values.slots.size(); ++s)
@@ -246,9 +251,13 @@ void Walk::inherit_marks(const Checkpoint& old) {
       if ((marks.read >> s & 1) != 0) mark_read(static_cast<unsigned>(i), s);
       if ((marks.exact_slots >> s & 1) != 0 && s < frame.slots.size() && frame.slots[s].kept != 0)
         mark_exact(frame.slots[s].value);
+      if ((marks.assumed_slots >> s & 1) != 0 && s < frame.slots.size() && frame.slots[s].kept != 0)
+        mark_exact(frame.slots[s].value, true);
     }
-    for (unsigned r = 0; r < 10; ++r)
+    for (unsigned r = 0; r < 10; ++r) {
       if ((marks.exact_registers >> r & 1) != 0) mark_exact(frame.registers[r]);
+      if ((marks.assumed_registers >> r & 1) != 0) mark_exact(frame.registers[r], true);
+    }
   }
 }
 

@@ -36,6 +36,8 @@ struct Checkpoint {
     std::uint64_t exact_slots = 0;  // whose numbers had to be what they are
     std::uint64_t overwritten = 0;  // slots written whole between the parent and this
     std::uint16_t exact_registers = 0;
+    std::uint64_t assumed_slots = 0;  // the same where a path ended at a state that was not finished: it may matter
+    std::uint16_t assumed_registers = 0;
   };
   State state{};
   Checkpoint* parent = nullptr;  // while branches is not 0
@@ -176,8 +178,8 @@ class Walk {
   void checkpoint();
   Checkpoint* new_checkpoint();
   void drop_single_identities();
-  void mark_exact(Origins origins);
-  void mark_exact(const Value& value) { mark_exact(value.origins); }
+  void mark_exact(Origins origins, bool assumed = false);
+  void mark_exact(const Value& value, bool assumed = false) { mark_exact(value.origins, assumed); }
   void mark_read(unsigned frame, unsigned slot);
   void inherit_marks(const Checkpoint& old);
 

@@ -24,7 +24,7 @@ namespace {
 // Packets each of which ends where a page ends and starts where none is mapped before, as columns.
 class PagedPackets {
  public:
-  static constexpr std::uint32_t kCount = 19;  // two groups of eight, and some
+  static constexpr std::uint32_t kCount = 35;  // four groups of eight or two of sixteen, and some
 
   PagedPackets() : page_(static_cast<std::size_t>(::sysconf(_SC_PAGESIZE))) {
     base_ = static_cast<std::uint8_t*>(
@@ -173,10 +173,9 @@ TEST(Engine, ColumnsAndBitsAgreeWithSinglePackets) {
 }
 
 // Several programs in one pass give the bits of each. Every packet ends at a page end, or begins at a page's start.
-TEST(Engine, JoinedProgramsAgreeWithEach) {
+void compare_joined(engine::Kind kind) {
   const auto path = tests::shared_folder() / "data/pcap-filter/accept.tsv";
   WEIR_REQUIRE_SHARED(path);
-  if (!engine::cpu_features().avx2) GTEST_SKIP() << "this processor has no AVX2";
   std::mt19937 random(9);
   std::vector<cbpf::Checked> programs;
   for (const tests::Row& row : tests::read_table(path)) {
@@ -194,7 +193,7 @@ TEST(Engine, JoinedProgramsAgreeWithEach) {
     std::vector<reference::Bytes> packets;
     for (std::size_t i = 0; i < count; ++i) {
       const cbpf::Checked& program = programs[first + i];
-      engines.push_back(engine::load(program, {.kind = engine::Kind::kAvx2}).value());
+      engines.push_back(engine::load(program, {.kind = kind}).value());
       pointers.push_back(engines.back().get());
       const reference::SteeredPackets steered =
           reference::steer(program.program().instructions(), random, {.length = 128, .rounds = 1, .turns = 8});
@@ -223,6 +222,32 @@ TEST(Engine, JoinedProgramsAgreeWithEach) {
     }
   }
   EXPECT_GT(joined_groups, 20);
+}
+
+TEST(Engine, JoinedProgramsAgreeWithEach) {
+  if (!engine::cpu_features().avx2) GTEST_SKIP() << "this processor has no AVX2";
+  compare_joined(engine::Kind::kAvx2);
+}
+
+TEST(Engine, JoinedProgramsOfSixteenLanesAgreeWithEach) {
+  if (!engine::cpu_features().avx512) GTEST_SKIP() << "this processor has no AVX-512";
+  compare_joined(engine::Kind::kAvx512);
+}
+
+// What a processor lacks is said, and a mask of features is obeyed.
+TEST(Engine, ForcingWhatTheProcessorLacksIsAnError) {
+  const auto program = cbpf::check(cbpf::Program{cbpf::make(cbpf::Opcode::kRetK, 1)}, {.target = cbpf::Target::kUser});
+  engine::CpuFeatures features = engine::cpu_features();
+  features.avx512 = false;
+  const auto refused = engine::load(*program, {.kind = engine::Kind::kAvx512, .features = features});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
+  EXPECT_NE(refused.error().message.find("has no AVX-512"), std::string::npos);
+  features.avx2 = false;
+  const auto automatic = engine::load(*program, {.features = features});
+  ASSERT_TRUE(automatic);
+  EXPECT_NE((*automatic)->name(), "avx2");
+  EXPECT_NE((*automatic)->name(), "avx512");
 }
 
 TEST(Engine, NamesAreReadBackAndWrongOnesAreAnswered) {

@@ -20,9 +20,9 @@ inline std::vector<std::unique_ptr<engine::Engine>> all_engines(const cbpf::Chec
     EXPECT_TRUE(engine) << info.name << ": " << engine.error().message << "\n"
                         << cbpf::write(program.program(), cbpf::Format::kText);
     if (engine) engines.push_back(std::move(*engine));
-    if (info.kind != engine::Kind::kAvx2) continue;
+    if (info.kind != engine::Kind::kAvx2 && info.kind != engine::Kind::kAvx512) continue;
     engine::CpuFeatures features = engine::cpu_features();
-    features.fast_gather = !features.fast_gather;  // the other way to read eight packets at once
+    features.fast_gather = !features.fast_gather;  // the other way to read many packets at once
     if (auto other = engine::load(program, {.kind = info.kind, .features = features}))
       engines.push_back(std::move(*other));
   }

@@ -1,4 +1,4 @@
-// Groups of eight packets, and what becomes of the rest. Exports make_batch_avx2 and join.
+// Groups of eight or sixteen packets, and what becomes of the rest. Exports make_batch_x86 and join.
 //
 // The vector code runs groups from a given one on, and returns where it stopped: at a group with a packet shorter than
 // what the code takes for granted, or at the last few packets. Those are run by scalar code, and the vector code goes
@@ -9,12 +9,13 @@
 #include <algorithm>
 #include <bit>
 #include <cstddef>
+#include <cstring>
 #include <optional>
 #include <utility>
 
 #include <asmjit/x86.h>
 
-#include "engine/avx2_body.h"
+#include "engine/lane_body.h"
 #include "engine/machine_code.h"
 #include "engine/plan_passes.h"
 #include "engine/scalar_x86.h"
@@ -24,10 +25,10 @@ namespace {
 
 namespace x86 = asmjit::x86;
 
-constexpr std::size_t kLanes = 8;
+constexpr std::size_t kMostLanes = 16;
 
-// Returns the first packet that it did not run. Stores a byte of bits for each group where `bits` is not null, else
-// verdicts. begin: a multiple of eight. Joined programs give bits only, `stride` bytes from program to program.
+// Returns the first packet that it did not run. Stores a bit for each packet where `bits` is not null, else verdicts.
+// begin: a multiple of the group's packets. Joined programs give bits only, `stride` bytes from program to program.
 using GroupsFunction = std::uint64_t (*)(const packet::Columns* columns, std::uint32_t* verdicts, std::uint64_t begin,
                                          std::uint8_t* bits, std::uint64_t stride);
 
@@ -37,19 +38,19 @@ struct GroupsCode {
   std::vector<CodeMark> marks;
   std::vector<SetTable> tables;
   GroupsFunction run = nullptr;
+  std::size_t lanes = 1;  // packets of a group
 };
 
 class Function {
  public:
   // joined: how many programs the plan was joined of; 0: it is one.
   Function(const Plan& plan, std::uint32_t joined, std::uint32_t length, const BatchOptions& options)
-      : plan_(plan), joined_(joined), length_(length), options_(options) {}
+      : plan_(plan), joined_(joined), length_(length), options_(options), lanes_(attach(), options.wide) {}
 
   Result<GroupsCode> make() {
     for (const std::vector<flow::Range>& set : plan_.sets) code_.tables.push_back(make_set_table(set));
-    if (holder_.init(asmjit::Environment::host()) != asmjit::kErrorOk)
+    if (c_.code() == nullptr)
       return fail(Error{.code = ErrorCode::kUnsupported, .message = "machine code cannot be made here"});
-    holder_.attach(&c_);
     emit();
     if (c_.finalize() != asmjit::kErrorOk)
       return fail(Error{.code = ErrorCode::kUnsupported, .message = "the program is too large for vector code"});
@@ -57,10 +58,16 @@ class Function {
   }
 
  private:
+  x86::Compiler& attach() {
+    if (holder_.init(asmjit::Environment::host()) == asmjit::kErrorOk) holder_.attach(&c_);
+    return c_;
+  }
+
   void emit() {
     asmjit::FuncNode* function =
         c_.addFunc(asmjit::FuncSignatureT<std::uint64_t, const void*, void*, std::uint64_t, void*, std::uint64_t>());
     function->frame().setAvxEnabled();
+    if (options_.wide) function->frame().setAvx512Enabled();
     function->frame().setAvxCleanup();
     const x86::Gp columns = c_.newUIntPtr();
     const x86::Gp verdicts = c_.newUIntPtr();
@@ -72,7 +79,7 @@ class Function {
     function->setArg(3, bits);
     const x86::Gp stride = c_.newUInt64();
     function->setArg(4, stride);
-    Avx2Body body(c_, plan_, code_.tables, length_, options_.fast_gather);
+    LaneBody body(c_, lanes_, plan_, code_.tables, length_, options_.fast_gather);
     if (options_.marks) body.keep_marks();
     const auto column = [&](std::size_t offset) {
       const x86::Gp out = c_.newUIntPtr();
@@ -88,16 +95,17 @@ class Function {
     const asmjit::Label done = c_.newLabel();
     c_.test(wire_lengths, wire_lengths);
     c_.cmovz(wire_lengths, lengths);
-    c_.sub(last, kLanes);
+    c_.sub(last, lanes_.count());
     c_.jb(done);
     c_.cmp(index, last);
     c_.ja(done);
     c_.bind(loop);
-    const Avx2Group group{base, wire_lengths, index, offsets, done, c_.newYmm(), c_.newYmm()};
-    c_.vmovdqu(group.offsets, x86::ymmword_ptr(offsets, index, 2));
-    c_.vmovdqu(group.lengths, x86::ymmword_ptr(lengths, index, 2));
-    if (length_ != 0) leave_short_groups(group, done);
-    const x86::Ymm out = body.emit(group);
+    const auto of_group = [&](const x86::Gp& start) { return x86::ptr(start, index, 2); };
+    const LaneGroup group{base,         wire_lengths, index, offsets, done, lanes_.load(of_group(offsets)),
+                          lanes_.load(of_group(lengths))};
+    if (length_ != 0)  // groups with shorter packets are not for this code
+      lanes_.jump_unless_all(lanes_.signed_greater(group.lengths, lanes_.constant(length_ - 1)).lanes, done);
+    const x86::Vec out = body.emit(group);
     if (joined_ != 0) {
       store_joined(out, bits, stride, index);
     } else {
@@ -105,62 +113,49 @@ class Function {
       const asmjit::Label stored = c_.newLabel();
       c_.test(bits, bits);
       c_.jnz(as_bits);
-      c_.vmovdqu(x86::ymmword_ptr(verdicts, index, 2), out);
+      lanes_.store(of_group(verdicts), out);
       c_.jmp(stored);
       c_.bind(as_bits);
       store_bits(out, bits, index);
       c_.bind(stored);
     }
-    c_.add(index, kLanes);
+    c_.add(index, lanes_.count());
     c_.cmp(index, last);
     c_.jbe(loop);
     c_.bind(done);
     c_.ret(index);
     c_.endFunc();
-    body.embed_constants();
+    lanes_.embed_constants();
     marks_ = body.marks();
-    end_ = body.constants();
   }
 
-  void store_bits(const x86::Ymm& out, const x86::Gp& bits, const x86::Gp& index) {
-    const x86::Ymm zero = c_.newYmm();
-    const x86::Gp rejected = c_.newUInt32();
+  void store_bits(const x86::Vec& out, const x86::Gp& bits, const x86::Gp& index) {
     const x86::Gp at = c_.newUInt64();
-    c_.vpxor(zero, zero, zero);
-    c_.vpcmpeqd(zero, zero, out);
-    c_.vmovmskps(rejected, zero);
-    c_.not_(rejected);
     c_.mov(at, index);
-    c_.shr(at, std::countr_zero(kLanes));
-    c_.mov(x86::byte_ptr(bits, at), rejected.r8());
+    c_.shr(at, 3);
+    store_word(x86::ptr(bits, at), lanes_.compare(flow::Condition::kBitsSet, out, out));
   }
 
   // Bit i of each verdict goes to the bits of program i.
-  void store_joined(const x86::Ymm& out, const x86::Gp& bits, const x86::Gp& stride, const x86::Gp& index) {
-    const x86::Ymm shifted = c_.newYmm();
-    const x86::Gp accepted = c_.newUInt32();
+  void store_joined(const x86::Vec& out, const x86::Gp& bits, const x86::Gp& stride, const x86::Gp& index) {
     const x86::Gp at = c_.newUInt64();
     c_.mov(at, index);
-    c_.shr(at, std::countr_zero(kLanes));
+    c_.shr(at, 3);
     c_.add(at, bits);
     for (std::uint32_t i = 0; i < joined_; ++i) {
-      c_.vpslld(shifted, out, 31 - i);
-      c_.vmovmskps(accepted, shifted);
-      c_.mov(x86::byte_ptr(at), accepted.r8());
+      store_word(x86::ptr(at), lanes_.bit(out, i));
       if (i + 1 < joined_) c_.add(at, stride);
     }
   }
 
-  void leave_short_groups(const Avx2Group& group, const asmjit::Label& done) {
-    const x86::Ymm least = c_.newYmm();
-    const x86::Gp word = c_.newUInt32();
-    c_.mov(word, length_ - 1);
-    c_.vmovd(least.xmm(), word);
-    c_.vpbroadcastd(least, least.xmm());
-    c_.vpcmpgtd(least, group.lengths, least);
-    c_.vmovmskps(word, least);
-    c_.cmp(word, 0xff);
-    c_.jne(done);
+  void store_word(x86::Mem to, const Lanes::Test& test) {
+    const x86::Gp word = lanes_.bits(test);
+    to.setSize(lanes_.count() / 8);
+    if (lanes_.wide()) {
+      c_.mov(to, word.r16());
+    } else {
+      c_.mov(to, word.r8());
+    }
   }
 
   Result<GroupsCode> place() {
@@ -173,8 +168,9 @@ class Function {
       return fail("machine code cannot be placed");
     WEIR_CHECK(code_.memory.seal());
     const auto offset = [this](const asmjit::Label& at) { return static_cast<std::uint32_t>(holder_.labelOffset(at)); };
-    code_.size = offset(end_);
-    for (const Avx2Body::Mark& mark : marks_)
+    code_.size = offset(lanes_.constants());
+    code_.lanes = lanes_.count();
+    for (const LaneBody::Mark& mark : marks_)
       code_.marks.push_back({offset(mark.at), mark.instructions.begin, mark.instructions.end});
     code_.run = reinterpret_cast<GroupsFunction>(reinterpret_cast<std::uintptr_t>(code_.memory.start()));
     return std::move(code_);
@@ -184,11 +180,11 @@ class Function {
   const std::uint32_t joined_;
   const std::uint32_t length_;
   const BatchOptions options_;
-  std::vector<Avx2Body::Mark> marks_;
-  asmjit::Label end_;
+  std::vector<LaneBody::Mark> marks_;
   GroupsCode code_;
   asmjit::CodeHolder holder_;
   x86::Compiler c_;
+  Lanes lanes_;
 };
 
 packet::Columns part_of(packet::Columns columns, std::size_t begin, std::size_t count) {
@@ -200,13 +196,14 @@ packet::Columns part_of(packet::Columns columns, std::size_t begin, std::size_t 
   return columns;
 }
 
-// The bits of at most eight packets.
-std::uint8_t few_bits(const Engine& scalar, const packet::Columns& columns) {
-  std::uint32_t verdicts[kLanes] = {};
+// The bits of a group of at most `lanes` packets, by scalar code.
+void store_few_bits(const Engine& scalar, const packet::Columns& columns, std::size_t lanes, std::uint8_t* to) {
+  std::uint32_t verdicts[kMostLanes] = {};
   scalar.run(columns, std::span(verdicts, columns.count));
-  std::uint8_t byte = 0;
-  for (std::size_t i = 0; i < kLanes; ++i) byte = static_cast<std::uint8_t>(byte | (verdicts[i] != 0) << i);
-  return byte;
+  std::uint16_t word = 0;
+  for (std::size_t i = 0; i < lanes; ++i) word = static_cast<std::uint16_t>(word | (verdicts[i] != 0) << i);
+  static_assert(std::endian::native == std::endian::little);  // byte i of bits is that of packets 8 i to 8 i + 7
+  std::memcpy(to, &word, lanes / 8);
 }
 
 class BatchEngine final : public Engine {
@@ -243,13 +240,13 @@ class BatchEngine final : public Engine {
 
   std::size_t match(const packet::Columns& columns, std::span<std::uint64_t> bits) const override {
     if (groups_.run == nullptr) return scalar_->match(columns, bits);
-    static_assert(std::endian::native == std::endian::little);  // byte i of bits is that of group i
     if (!bits.empty()) bits.back() = 0;
     auto* const bytes = reinterpret_cast<std::uint8_t*>(bits.data());
-    for (std::size_t at = 0; at < columns.count; at += kLanes) {
+    for (std::size_t at = 0; at < columns.count; at += groups_.lanes) {
       at = groups_.run(&columns, nullptr, at, bytes, 0);
       if (at >= columns.count) break;
-      bytes[at / kLanes] = few_bits(*scalar_, part_of(columns, at, std::min(columns.count - at, kLanes)));
+      store_few_bits(*scalar_, part_of(columns, at, std::min(columns.count - at, groups_.lanes)), groups_.lanes,
+                     bytes + at / 8);
     }
     std::size_t matched = 0;
     for (const std::uint64_t word : bits) matched += static_cast<std::size_t>(std::popcount(word));
@@ -263,7 +260,7 @@ class BatchEngine final : public Engine {
       if (groups_.run != nullptr) at = groups_.run(&columns, verdicts, at, nullptr, 0);
       const std::size_t left = columns.count - at;
       if (left == 0) return;
-      const packet::Columns rest = part_of(columns, at, groups_.run != nullptr ? std::min(left, kLanes) : left);
+      const packet::Columns rest = part_of(columns, at, groups_.run != nullptr ? std::min(left, groups_.lanes) : left);
       scalar_->run(rest, std::span(verdicts + at, rest.count));
       at += rest.count;
     }
@@ -282,7 +279,7 @@ bool has_loads(const Plan& plan) {
 
 // What all packets of a group have at least.
 std::uint32_t group_length(const Plan& plan) {
-  return has_loads(plan) ? std::max(common_length(plan), Avx2Body::kLeastLength) : 0;
+  return has_loads(plan) ? std::max(common_length(plan), LaneBody::kLeastLength) : 0;
 }
 
 // Some engines' programs in one pass, and the packets that lanes do not take.
@@ -296,12 +293,13 @@ void match_part(const JoinedPart& part, const packet::Columns& columns, std::spa
   auto* const bytes = reinterpret_cast<std::uint8_t*>(bits.data());
   if (words > 0)
     for (std::size_t i = 0; i < part.engines.size(); ++i) bits[(i + 1) * words - 1] = 0;
-  for (std::size_t at = 0; at < columns.count; at += kLanes) {
+  const std::size_t lanes = part.groups.lanes;
+  for (std::size_t at = 0; at < columns.count; at += lanes) {
     at = part.groups.run(&columns, nullptr, at, bytes, 8 * words);
     if (at >= columns.count) break;
-    const packet::Columns rest = part_of(columns, at, std::min(columns.count - at, kLanes));
+    const packet::Columns rest = part_of(columns, at, std::min(columns.count - at, lanes));
     for (std::size_t i = 0; i < part.engines.size(); ++i)
-      bytes[8 * words * i + at / kLanes] = few_bits(part.engines[i]->scalar(), rest);
+      store_few_bits(part.engines[i]->scalar(), rest, lanes, bytes + 8 * words * i + at / 8);
   }
 }
 
@@ -313,6 +311,7 @@ std::optional<JoinedPart> join_front(std::span<const Engine* const> engines) {
   for (const Engine* engine : engines.first(std::min(engines.size(), kMost))) {
     const auto* const batch = dynamic_cast<const BatchEngine*>(engine);
     if (batch == nullptr || !batch->in_lanes() || !can_join(batch->plan())) break;
+    if (!taken.empty() && batch->options().wide != taken.front()->options().wide) break;
     taken.push_back(batch);
     length = std::max(length, group_length(batch->plan()));
   }
@@ -326,7 +325,7 @@ std::optional<JoinedPart> join_front(std::span<const Engine* const> engines) {
     }
     for (const Plan& plan : plans) pointers.push_back(&plan);
     const Plan joined = join(pointers, length);
-    if (!Avx2Body::takes(joined)) continue;
+    if (!LaneBody::takes(joined)) continue;
     BatchOptions options = taken.front()->options();
     options.marks = false;
     Result<GroupsCode> code = Function(joined, static_cast<std::uint32_t>(taken.size()), length, options).make();
@@ -377,17 +376,17 @@ std::unique_ptr<Joined> join(std::span<const Engine* const> engines) {
   return any ? std::move(out) : nullptr;
 }
 
-Result<std::unique_ptr<Engine>> make_batch_avx2(Plan plan, const BatchOptions& options) {
+Result<std::unique_ptr<Engine>> make_batch_x86(Plan plan, const BatchOptions& options) {
   WEIR_TRY(std::unique_ptr<Engine> scalar, make_scalar_x86(plan));
   Plan original = plan;
   GroupsCode groups;
   const std::uint32_t length = group_length(plan);
   drop_implied_guards(plan, length);
   find_sets(plan);
-  if (Avx2Body::takes(plan)) {
+  if (LaneBody::takes(plan)) {
     WEIR_TRY(groups, Function(plan, 0, length, options).make());
   }
-  return std::make_unique<BatchEngine>("avx2", std::move(groups), std::move(scalar), std::move(original), options);
+  return std::make_unique<BatchEngine>(options.wide ? "avx512" : "avx2", std::move(groups), std::move(scalar), std::move(original), options);
 }
 
 }  // namespace weir::engine

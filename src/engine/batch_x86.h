@@ -1,4 +1,4 @@
-// The batch engine: several packets a step in vector lanes. Exports make_batch_avx2.
+// The batch engine: several packets a step in vector lanes. Exports make_batch_x86.
 #pragma once
 
 #include <memory>
@@ -11,12 +11,13 @@
 namespace weir::engine {
 
 struct BatchOptions {
+  bool wide = false;         // sixteen packets a step with AVX-512, not eight with AVX2
   bool fast_gather = false;  // see CpuFeatures
   bool marks = false;        // see LoadOptions
 };
 
 // Programs that lanes cannot run (extension loads, very large ones) run as scalar code all the same.
 // plan: as for make_scalar_x86.
-Result<std::unique_ptr<Engine>> make_batch_avx2(Plan plan, const BatchOptions& options);
+Result<std::unique_ptr<Engine>> make_batch_x86(Plan plan, const BatchOptions& options);
 
 }  // namespace weir::engine

@@ -10,6 +10,9 @@ const CpuFeatures& cpu_features() {
     __builtin_cpu_init();
     features.x86_64 = true;
     features.avx2 = __builtin_cpu_supports("avx2") != 0;
+    features.avx512 = features.avx2 && __builtin_cpu_supports("avx512f") != 0 &&
+                      __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
+                      __builtin_cpu_supports("avx512vl") != 0;
     features.fast_gather = __builtin_cpu_is("intel") != 0;
 #elif defined(__aarch64__)
     features.aarch64 = true;

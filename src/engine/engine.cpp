@@ -26,6 +26,7 @@ constexpr KindInfo kKinds[] = {
     {Kind::kInterpreter, "interpreter", "every machine, nothing to compile"},
     {Kind::kScalar, "scalar", "machine code, one packet after another"},
     {Kind::kAvx2, "avx2", "machine code, eight packets a step"},
+    {Kind::kAvx512, "avx512", "machine code, sixteen packets a step"},
 };
 
 // Making scalar code takes some 15 to 30 us and saves some 5 ns a packet; vector code takes 60 to 150 us and saves 2
@@ -34,8 +35,11 @@ constexpr std::uint64_t kPacketsWorthScalar = 3000;
 constexpr std::uint64_t kPacketsWorthLanes = 30000;
 
 tl::unexpected<Error> unsupported(Kind kind) {
+  const std::string why = kind == Kind::kAvx512 ? "this processor has no AVX-512 (F, BW, DQ and VL)"
+                          : kind == Kind::kAvx2 ? "this processor has no AVX2"
+                                                : "no machine code is made for this processor";
   return fail(Error{.code = ErrorCode::kUnsupported,
-                    .message = "this processor cannot run the engine '" + std::string(name_of(kind)) + "'",
+                    .message = why + ": the engine '" + std::string(name_of(kind)) + "' does not run here",
                     .hint = "--engine=auto takes what it can"});
 }
 
@@ -48,8 +52,10 @@ Result<std::unique_ptr<Engine>> make_machine_code(Kind kind, Plan plan, const Lo
   if (kind == Kind::kScalar) {
     if (features.x86_64) return make_scalar_x86(std::move(plan));
   }
-  if (kind == Kind::kAvx2 && features.x86_64 && features.avx2)
-    return make_batch_avx2(std::move(plan), {.fast_gather = features.fast_gather, .marks = options.marks});
+  const bool wide = kind == Kind::kAvx512;
+  if (features.x86_64 && ((wide && features.avx512) || (kind == Kind::kAvx2 && features.avx2)))
+    return make_batch_x86(std::move(plan),
+                          {.wide = wide, .fast_gather = features.fast_gather, .marks = options.marks});
   return unsupported(kind);
 }
 
@@ -57,8 +63,10 @@ Result<std::unique_ptr<Engine>> make_machine_code(Kind kind, Plan plan, const Lo
 Kind choose(const LoadOptions& options) {
   if (options.kind != Kind::kAutomatic) return options.kind;
   if (options.expected_packets < kPacketsWorthScalar) return Kind::kInterpreter;
-  const bool lanes = options.features.x86_64 && options.features.avx2;
-  if (lanes && options.expected_packets >= kPacketsWorthLanes) return Kind::kAvx2;
+  if (options.features.x86_64 && options.expected_packets >= kPacketsWorthLanes) {
+    if (options.features.avx512) return Kind::kAvx512;
+    if (options.features.avx2) return Kind::kAvx2;
+  }
   return options.features.x86_64 || options.features.aarch64 ? Kind::kScalar : Kind::kInterpreter;
 }
 

@@ -9,6 +9,7 @@ namespace weir::engine {
 struct CpuFeatures {
   bool x86_64 = false;
   bool avx2 = false;         // 8 packets a step
+  bool avx512 = false;       // 16 packets a step: F, BW, DQ and VL
   bool fast_gather = false;  // a gather beats eight loads: Intel's do, AMD's do not
   bool aarch64 = false;
 };

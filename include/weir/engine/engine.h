@@ -32,6 +32,7 @@ enum class Kind : std::uint8_t {
   kInterpreter,  // "interpreter": every machine, nothing to compile
   kScalar,       // "scalar": machine code, one packet after another
   kAvx2,         // "avx2": machine code, eight packets a step
+  kAvx512,       // "avx512": machine code, sixteen packets a step
 };
 
 // All kinds and their names, in the order of the enumeration.

@@ -1,5 +1,5 @@
-// Blocks, masks, edges. Exports Avx2Body::emit.
-#include "engine/avx2_body.h"
+// Blocks, masks, edges. Exports LaneBody::emit.
+#include "engine/lane_body.h"
 
 #include <algorithm>
 
@@ -20,19 +20,19 @@ constexpr std::uint32_t kGathersWorthABranch = 2;
 
 }  // namespace
 
-bool Avx2Body::takes(const Plan& plan) {
+bool LaneBody::takes(const Plan& plan) {
   if (plan.blocks.size() > kMostBlocks || plan.nodes.size() > kMostNodes) return false;
   return std::none_of(plan.nodes.begin(), plan.nodes.end(), [](const Node& node) { return node.op == Op::kExtension; });
 }
 
-Avx2Body::Avx2Body(x86::Compiler& compiler, const Plan& plan, std::span<const SetTable> tables,
+LaneBody::LaneBody(x86::Compiler& compiler, Lanes& lanes, const Plan& plan, std::span<const SetTable> tables,
                    std::uint32_t known_length, bool fast_gather)
     : c_(compiler),
+      lanes_(lanes),
       plan_(plan),
       tables_(tables),
       known_length_(known_length),
       values_(plan),
-      constants_label_(compiler.newLabel()),
       dominator_(dominators(plan)),
       first_child_(plan.blocks.size(), kNothing),
       sibling_(plan.blocks.size(), kNothing),
@@ -40,7 +40,7 @@ Avx2Body::Avx2Body(x86::Compiler& compiler, const Plan& plan, std::span<const Se
       masks_(plan.blocks.size()),
       phis_(plan.phi_count),
       cached_(plan.nodes.size()),
-      window_of_(plan.nodes.size(), kNothing),
+      fields_(plan.nodes.size()),
       fast_gather_(fast_gather),
       varying_of_(plan.nodes.size(), kNothing) {
   for (auto id = static_cast<PlanBlockId>(plan.blocks.size()); id-- > 1;) {
@@ -52,25 +52,22 @@ Avx2Body::Avx2Body(x86::Compiler& compiler, const Plan& plan, std::span<const Se
     ++arrivals_[block.if_true.target];
     if (block.kind != ExitKind::kJump) ++arrivals_[block.if_false.target];
   }
-  plan_windows();
+  plan_fields();
   plan_varying_windows();
 }
 
-x86::Ymm Avx2Body::emit(const Avx2Group& group) {
+x86::Vec LaneBody::emit(const LaneGroup& group) {
   group_ = group;
-  verdicts_ = c_.newYmm();
-  c_.vpxor(verdicts_, verdicts_, verdicts_);
-  for (Ymm& phi : phis_) {
-    phi = c_.newYmm();
-    c_.vpxor(phi, phi, phi);
-  }
-  for (std::uint32_t i = 0; i < 8 && !fast_gather_ && !windows_.empty(); ++i) {
+  verdicts_ = lanes_.zero();
+  for (Vec& phi : phis_) phi = lanes_.zero();
+  for (std::uint32_t i = 0; i < lanes_.count() && !rows_.empty(); ++i) {
     lane_offsets_[i] = c_.newUInt64();
     c_.mov(lane_offsets_[i].r32(),
            x86::dword_ptr(group.offset_column, group.index, 2, static_cast<std::int32_t>(4 * i)));
   }
   if (!plan_.shared.empty()) {
-    const Ymm all = all_lanes();
+    open_homes(0);
+    const Mask all = lanes_.all_lanes();
     for (const NodeId id : plan_.shared) value(id, all);
   }
   emit_tree(0);
@@ -78,7 +75,7 @@ x86::Ymm Avx2Body::emit(const Avx2Group& group) {
 }
 
 // Gathers in the blocks that `id` dominates: what a jump over them saves.
-std::uint32_t Avx2Body::subtree_gathers(PlanBlockId root) const {
+std::uint32_t LaneBody::subtree_gathers(PlanBlockId root) const {
   std::uint32_t gathers = 0;
   std::vector<PlanBlockId> pending{root};
   while (!pending.empty() && gathers < kGathersWorthABranch) {
@@ -99,17 +96,14 @@ std::uint32_t Avx2Body::subtree_gathers(PlanBlockId root) const {
 
 // The masks that a block needs before its code: its own where control enters, and those that several edges add to of
 // the blocks that it dominates.
-void Avx2Body::open_masks(PlanBlockId id) {
-  if (arrivals_[id] == 0) masks_[id] = all_lanes();
-  for (PlanBlockId child = first_child_[id]; child != kNothing; child = sibling_[child]) {
-    if (arrivals_[child] < 2) continue;
-    masks_[child] = c_.newYmm();
-    c_.vpxor(masks_[child], masks_[child], masks_[child]);
-  }
+void LaneBody::open_masks(PlanBlockId id) {
+  if (arrivals_[id] == 0) all_ = masks_[id] = lanes_.all_lanes();
+  for (PlanBlockId child = first_child_[id]; child != kNothing; child = sibling_[child])
+    if (arrivals_[child] >= 2) masks_[child] = lanes_.no_lanes();
 }
 
 // Children in order of their numbers; the walk has its own stack, since trees are as deep as programs are long.
-void Avx2Body::emit_tree(PlanBlockId root) {
+void LaneBody::emit_tree(PlanBlockId root) {
   struct Frame {
     PlanBlockId next_child;
     std::size_t taken;
@@ -124,11 +118,11 @@ void Avx2Body::emit_tree(PlanBlockId root) {
     const bool dead = !is_entry && !masks_[id].isValid();
     if (!dead && !is_entry && subtree_gathers(id) >= kGathersWorthABranch) {
       frame.after = c_.newLabel();
-      c_.vptest(masks_[id], masks_[id]);
-      c_.jz(frame.after);
+      lanes_.jump_if_empty(masks_[id], frame.after);
     }
     if (!dead) {
       open_masks(id);
+      open_homes(id);
       emit_block(id);
     }
     stack.push_back(frame);
@@ -142,103 +136,88 @@ void Avx2Body::emit_tree(PlanBlockId root) {
       enter(child);
       continue;
     }
-    for (; taken_.size() > frame.taken; taken_.pop_back()) cached_[taken_.back()] = Ymm();
+    for (; taken_.size() > frame.taken; taken_.pop_back()) cached_[taken_.back()] = Vec();
     for (; taken_windows_.size() > frame.windows; taken_windows_.pop_back())
-      windows_[taken_windows_.back()].bytes = Ymm();
+      windows_[taken_windows_.back()].bytes = Vec();
     for (; taken_varying_.size() > frame.varying; taken_varying_.pop_back())
-      varying_[taken_varying_.back()].bytes = Ymm();
+      varying_[taken_varying_.back()].bytes = Vec();
     if (frame.after.isValid()) c_.bind(frame.after);
     stack.pop_back();
   }
 }
 
-void Avx2Body::emit_block(PlanBlockId id) {
+void LaneBody::emit_block(PlanBlockId id) {
   const PlanBlock& block = plan_.blocks[id];
-  const Ymm mask = masks_[id];
+  const Mask mask = masks_[id];
   if (keep_marks_ && !block.instructions.empty()) {
     marks_.push_back({c_.newLabel(), block.instructions});
     c_.bind(marks_.back().at);
   }
   for (std::uint32_t g = block.guards.begin; g < block.guards.end; ++g) guard(plan_.guards[g], mask);
   switch (block.kind) {
-    case ExitKind::kVerdict: {
-      const Ymm kept = c_.newYmm();
-      if (plan_.is_constant(block.lhs)) {
-        if (plan_[block.lhs].k == 0) return;
-        c_.vpand(kept, mask, constant(plan_[block.lhs].k));
-      } else {
-        c_.vpand(kept, mask, value(block.lhs, mask));
-      }
-      c_.vpor(verdicts_, verdicts_, kept);
-      return;
-    }
+    case ExitKind::kVerdict: return emit_verdict(block.lhs, mask);
     case ExitKind::kJump: return emit_edge(block.if_true, mask);
     case ExitKind::kTest:
     case ExitKind::kSet: return split(block, test(block, mask), mask);
   }
 }
 
-void Avx2Body::guard(NodeId id, const Ymm& mask) {
-  const Node& node = plan_[id];
-  const Ymm holds = c_.newYmm();
-  if (const std::uint64_t extent = constant_extent(node); extent != 0) {
-    c_.vpcmpgtd(holds, group_.lengths, constant(static_cast<std::uint32_t>(extent - 1)));
-    c_.vpand(mask, mask, holds);
-    return;
-  }
-  if (node.op == Op::kLoad && varying_of_[id] != kNothing) return open_varying(varying_of_[id], mask);
-  if (node.op == Op::kLoad) {
-    // base + k modulo 2^32 is at most length - size; lengths are at least 4.
-    const Ymm start = c_.newYmm();
-    const Ymm last = c_.newYmm();
-    c_.vpaddd(start, value(node.a, mask), constant(node.k));
-    c_.vpsubd(last, group_.lengths, constant(node.size));
-    c_.vpminud(last, last, start);
-    c_.vpcmpeqd(holds, last, start);
-    c_.vpand(mask, mask, holds);
-    return;
-  }
-  c_.vpcmpeqd(holds, value(node.b, mask), constant(0));
-  c_.vpandn(mask, holds, mask);
-}
-
-x86::Ymm Avx2Body::and_mask(const Mask& test, bool wanted, const Ymm& mask) {
-  const Ymm out = c_.newYmm();
-  if (test.inverted == wanted) {
-    c_.vpandn(out, test.lanes, mask);
+void LaneBody::emit_verdict(NodeId verdict, const Mask& mask) {
+  if (plan_.is_constant(verdict) && plan_[verdict].k == 0) return;
+  if (!plan_.is_constant(verdict)) value(verdict, mask);
+  if (plan_.entries.empty()) {
+    lanes_.blend(verdicts_, operand(verdict), mask);
   } else {
-    c_.vpand(out, test.lanes, mask);
+    lanes_.add_where(verdicts_, operand(verdict), {mask});  // joined plans have a bit each
   }
-  return out;
 }
 
-void Avx2Body::split(const PlanBlock& block, const Mask& test, const Ymm& mask) {
+// Changes the mask in place: from here on it is the block's.
+void LaneBody::guard(NodeId id, const Mask& mask) {
+  const Node& node = plan_[id];
+  if (const std::uint64_t extent = constant_extent(node); extent != 0) {
+    const auto last = static_cast<std::uint32_t>(extent - 1);
+    lanes_.keep(mask, lanes_.signed_greater(group_.lengths, lanes_.constant(last)));
+  } else if (node.op == Op::kLoad && varying_of_[id] != kNothing) {
+    return open_varying(varying_of_[id], mask);
+  } else if (node.op == Op::kLoad) {
+    // base + k modulo 2^32 is at most length - size; lengths are at least 4.
+    const Vec start = lanes_.with(x86::Inst::kIdVpaddd, value(node.a, mask), lanes_.constant(node.k));
+    const Vec last = lanes_.with(x86::Inst::kIdVpsubd, group_.lengths, lanes_.constant(node.size));
+    lanes_.keep(mask, lanes_.below_or_equal(start, last));
+  } else {
+    Test zero = lanes_.compare(flow::Condition::kEqual, value(node.b, mask), lanes_.constant(0));
+    zero.inverted = !zero.inverted;
+    lanes_.keep(mask, zero);
+  }
+  all_ = Mask();
+}
+
+void LaneBody::split(const PlanBlock& block, const Test& test, const Mask& mask) {
   const auto rejects = [&](PlanBlockId id) {
     const PlanBlock& target = plan_.blocks[id];
     return target.kind == ExitKind::kVerdict && plan_.is_constant(target.lhs) && plan_[target.lhs].k == 0;
   };
-  if (!rejects(block.if_true.target)) emit_edge(block.if_true, and_mask(test, true, mask));
-  if (!rejects(block.if_false.target)) emit_edge(block.if_false, and_mask(test, false, mask));
+  const bool all = all_.isValid() && mask.id() == all_.id();
+  const auto part = [&](bool wanted) {
+    return all && test.inverted != wanted ? test.lanes : lanes_.both(test, wanted, mask);
+  };
+  if (!rejects(block.if_true.target)) emit_edge(block.if_true, part(true));
+  if (!rejects(block.if_false.target)) emit_edge(block.if_false, part(false));
 }
 
-void Avx2Body::emit_edge(const PlanEdge& edge, const Ymm& mask) {
+// The mask becomes the target's own where no other edge leads there.
+void LaneBody::emit_edge(const PlanEdge& edge, const Mask& mask) {
   for (std::uint32_t i = edge.assignments.begin; i < edge.assignments.end; ++i) {
     const Assignment& assignment = plan_.assignments[i];
-    const Ymm& phi = phis_[plan_[assignment.phi].k];
-    c_.vblendvps(phi, phi, value(assignment.value, mask), mask);
+    if (!plan_.is_constant(assignment.value)) value(assignment.value, mask);
+    lanes_.blend(phis_[plan_[assignment.phi].k], operand(assignment.value), mask);
   }
   if (arrivals_[edge.target] > 1) {
-    c_.vpor(masks_[edge.target], masks_[edge.target], mask);
+    lanes_.join(masks_[edge.target], mask);
   } else {
-    masks_[edge.target] = c_.newYmm();
-    c_.vmovdqa(masks_[edge.target], mask);
+    masks_[edge.target] = mask;
   }
-}
-
-void Avx2Body::embed_constants() {
-  c_.align(asmjit::AlignMode::kData, 32);
-  c_.bind(constants_label_);
-  if (!constants_.empty()) c_.embed(constants_.data(), constants_.size() * sizeof(std::uint32_t));
 }
 
 }  // namespace weir::engine

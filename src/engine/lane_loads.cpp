@@ -1,0 +1,257 @@
+// Loads in lanes. The part of LaneBody that reads packets.
+#include <algorithm>
+
+#include "engine/lane_body.h"
+
+namespace weir::engine {
+
+using flow::Op;
+namespace x86 = asmjit::x86;
+namespace Inst = x86::Inst;
+
+void LaneBody::plan_fields() {
+  std::vector<NodeId> loads;
+  for (NodeId id = 0; id < plan_.nodes.size(); ++id)
+    if (const std::uint64_t extent = constant_extent(plan_[id]); extent != 0 && extent <= known_length_)
+      loads.push_back(id);
+  std::sort(loads.begin(), loads.end(), [&](NodeId a, NodeId b) { return plan_[a].k < plan_[b].k; });
+  if (fast_gather_) {
+    plan_gathers(loads);
+  } else {
+    plan_rows(loads);
+  }
+  find_homes();
+}
+
+std::uint32_t LaneBody::window_at(std::uint32_t start, std::uint32_t row) {
+  for (std::uint32_t w = 0; w < windows_.size(); ++w)
+    if (windows_[w].start == start && windows_[w].row == row) return w;
+  windows_.push_back({start, row, kNothing, Vec()});
+  return static_cast<std::uint32_t>(windows_.size() - 1);
+}
+
+// Windows from the lowest offset on, each as far as four bytes reach.
+void LaneBody::plan_gathers(const std::vector<NodeId>& loads) {
+  for (const NodeId id : loads) {
+    const Node& node = plan_[id];
+    std::uint32_t& window = fields_[id].window;
+    for (std::uint32_t w = 0; w < windows_.size() && window == kNothing; ++w)
+      if (node.k >= windows_[w].start && node.k + node.size <= windows_[w].start + 4) window = w;
+    if (window == kNothing) window = window_at(std::min(node.k, known_length_ - 4), kNothing);
+  }
+}
+
+// Rows from the lowest offset on, each as far as sixteen bytes reach, and up to three bytes before that where fewer
+// fields then lie across words. None ends beyond what all packets have: kLeastLength is more than a row.
+void LaneBody::plan_rows(const std::vector<NodeId>& loads) {
+  const auto crosses = [&](NodeId id, std::uint32_t start) {
+    return (plan_[id].k - start) / 4 != (plan_[id].k + plan_[id].size - 1 - start) / 4;
+  };
+  for (const NodeId first : loads) {
+    if (fields_[first].window != kNothing) continue;
+    const std::uint32_t start = std::min(plan_[first].k, known_length_ - 16);
+    std::vector<NodeId> members;
+    std::uint32_t end = 0;
+    for (const NodeId id : loads) {
+      const Node& node = plan_[id];
+      if (fields_[id].window != kNothing || node.k < start || node.k + node.size > start + 16) continue;
+      members.push_back(id);
+      end = std::max(end, node.k + node.size);
+    }
+    std::uint32_t best = start;
+    std::ptrdiff_t fewest = static_cast<std::ptrdiff_t>(members.size()) + 1;
+    for (std::uint32_t at = start; at + 3 >= start && end <= at + 16; --at) {
+      const auto count = std::count_if(members.begin(), members.end(), [&](NodeId id) { return crosses(id, at); });
+      if (count < fewest) {
+        fewest = count;
+        best = at;
+      }
+      if (at == 0) break;
+    }
+    const auto row = static_cast<std::uint32_t>(rows_.size());
+    rows_.push_back({best, kNothing});
+    for (const NodeId id : members) {
+      const std::uint32_t word = best + (plan_[id].k - best) / 4 * 4;
+      fields_[id].window = window_at(word, row);
+      if (crosses(id, best)) fields_[id].second = window_at(word + 4, row);
+    }
+  }
+}
+
+// The home of a window or row: the nearest block that dominates all that use it.
+void LaneBody::find_homes() {
+  std::vector<std::uint32_t> seen(plan_.nodes.size(), kNothing);
+  std::vector<NodeId> pending;
+  const auto meet = [&](PlanBlockId& home, PlanBlockId block) {
+    if (home == kNothing) home = block;
+    while (home != block) {
+      PlanBlockId& deeper = home > block ? home : block;
+      deeper = dominator_[deeper];
+    }
+  };
+  const auto use = [&](NodeId root, PlanBlockId block, std::uint32_t stamp) {
+    if (root != kNothing) pending.push_back(root);
+    while (!pending.empty()) {
+      const NodeId id = pending.back();
+      pending.pop_back();
+      if (seen[id] == stamp) continue;
+      seen[id] = stamp;
+      for (const std::uint32_t window : {fields_[id].window, fields_[id].second})
+        if (window != kNothing) meet(windows_[window].home, block);
+      if (plan_[id].op == Op::kParameter) continue;
+      for (const NodeId operand : {plan_[id].a, plan_[id].b})
+        if (operand != kNothing) pending.push_back(operand);
+    }
+  };
+  for (PlanBlockId id = 0; id < plan_.blocks.size(); ++id) {
+    const PlanBlock& block = plan_.blocks[id];
+    for (std::uint32_t g = block.guards.begin; g < block.guards.end; ++g) use(plan_.guards[g], id, id);
+    use(block.lhs, id, id);
+    use(block.rhs, id, id);
+    for (const PlanEdge* edge : {&block.if_true, &block.if_false})
+      for (std::uint32_t i = edge->assignments.begin; i < edge->assignments.end; ++i)
+        use(plan_.assignments[i].value, id, id);
+  }
+  for (const NodeId id : plan_.shared) use(id, 0, static_cast<std::uint32_t>(plan_.blocks.size()));
+  for (const Window& window : windows_)
+    if (window.row != kNothing && window.home != kNothing) meet(rows_[window.row].home, window.home);
+}
+
+// What several blocks below use, and this one dominates.
+void LaneBody::open_homes(PlanBlockId id) {
+  for (std::uint32_t w = 0; w < windows_.size(); ++w) {
+    const Window& window = windows_[w];
+    if ((window.row != kNothing ? rows_[window.row].home : window.home) == id) open_window(w);
+  }
+}
+
+void LaneBody::open_window(std::uint32_t number) {
+  Window& window = windows_[number];
+  if (window.bytes.isValid()) return;
+  if (window.row != kNothing) return load_row(window.row);
+  window.bytes =
+      lanes_.gather(group_.base, group_.offsets, 0, static_cast<std::int32_t>(window.start), lanes_.all_lanes());
+  taken_windows_.push_back(number);
+}
+
+// Sixteen bytes of each packet, transposed: windows for less than half of what gathers cost where those are slow.
+void LaneBody::load_row(std::uint32_t number) {
+  const std::uint32_t start = rows_[number].start;
+  Vec packets[4];  // packet i + 4 q in quarter q
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    packets[i] = lanes_.vector();
+    for (std::uint32_t q = 0; q < lanes_.count() / 4; ++q)
+      lanes_.load_quarter(
+          packets[i], x86::xmmword_ptr(group_.base, lane_offsets_[i + 4 * q], 0, static_cast<std::int32_t>(start)), q);
+  }
+  Vec pairs[2][2];  // of words 0 and 1, of words 2 and 3
+  for (std::uint32_t w = 0; w < windows_.size(); ++w) {
+    if (windows_[w].row != number) continue;
+    const std::uint32_t word = (windows_[w].start - start) / 4;
+    Vec* const pair = pairs[word / 2];
+    for (std::uint32_t i = 0; i < 2 && !pair[1].isValid(); ++i)
+      pair[i] = lanes_.with(word < 2 ? Inst::kIdVpunpckldq : Inst::kIdVpunpckhdq, packets[2 * i], packets[2 * i + 1]);
+    windows_[w].bytes = lanes_.with(word % 2 == 0 ? Inst::kIdVpunpcklqdq : Inst::kIdVpunpckhqdq, pair[0], pair[1]);
+    taken_windows_.push_back(w);
+  }
+}
+
+// Of loads at one varying address, those whose bytes all lie within four that end where the last of them ends.
+void LaneBody::plan_varying_windows() {
+  std::vector<NodeId> loads;
+  for (const NodeId id : plan_.guards) {
+    const Node& node = plan_[id];
+    if (node.op == Op::kLoad && node.a != kNothing && std::uint64_t{values_.largest(node.a)} + node.k + 4 <= 0x7fffffff)
+      loads.push_back(id);
+  }
+  const auto end = [&](NodeId id) { return plan_[id].k + plan_[id].size; };
+  std::sort(loads.begin(), loads.end(), [&](NodeId a, NodeId b) {
+    return plan_[a].a != plan_[b].a ? plan_[a].a < plan_[b].a : end(a) != end(b) ? end(a) > end(b) : a < b;
+  });
+  loads.erase(std::unique(loads.begin(), loads.end()), loads.end());
+  for (std::size_t i = 0; i < loads.size();) {
+    const NodeId base = plan_[loads[i]].a;
+    const std::uint32_t last = end(loads[i]);
+    const std::uint32_t start = last < 4 ? 0 : last - 4;
+    std::size_t next = i;
+    std::vector<NodeId> members;
+    while (next < loads.size() && plan_[loads[next]].a == base && plan_[loads[next]].k >= start)
+      members.push_back(loads[next++]);
+    if (members.size() > 1 && last >= 4) {
+      for (const NodeId id : members) varying_of_[id] = static_cast<std::uint32_t>(varying_.size());
+      varying_.push_back({base, start, Vec()});
+    }
+    i = std::max(next, i + 1);
+  }
+}
+
+void LaneBody::open_varying(std::uint32_t number, const Mask& mask) {
+  if (varying_[number].bytes.isValid()) return;
+  const std::uint32_t start = varying_[number].start;
+  const Vec base = value(varying_[number].base, mask);
+  const Vec end = lanes_.with(Inst::kIdVpaddd, base, lanes_.constant(start + 4));
+  lanes_.jump_if_any(lanes_.signed_greater(end, group_.lengths), mask, group_.leave);
+  const Vec index = lanes_.with(Inst::kIdVpaddd, group_.offsets, base);
+  varying_[number].bytes = gather_from_packets(index, static_cast<std::int32_t>(start), mask);
+  taken_varying_.push_back(number);
+}
+
+x86::Vec LaneBody::gather_from_packets(const Vec& index, std::int32_t displacement, const Mask& mask) {
+  return lanes_.gather(group_.base, index, 0, displacement, mask);
+}
+
+// The big-endian number in bytes [at, at + size) of each four; bytes that lie elsewhere are 0.
+x86::Vec LaneBody::extract(const Vec& four_bytes, std::int32_t at, std::uint32_t size) {
+  std::uint8_t pattern[16];
+  for (std::int32_t i = 0; i < 16; ++i) {
+    const std::int32_t byte = i % 4;  // of the result, from the lowest
+    const std::int32_t from = at + static_cast<std::int32_t>(size) - 1 - byte;
+    const bool inside = byte < static_cast<std::int32_t>(size) && from >= 0 && from < 4;
+    pattern[i] = static_cast<std::uint8_t>(inside ? i - byte + from : 0x80);
+  }
+  return lanes_.with(Inst::kIdVpshufb, four_bytes, lanes_.bytes(pattern));
+}
+
+x86::Vec LaneBody::compute_load(NodeId id, const Mask& mask) {
+  const Node& node = plan_[id];
+  if (varying_of_[id] != kNothing) {
+    const std::uint32_t number = varying_of_[id];
+    open_varying(number, mask);
+    return extract(varying_[number].bytes, static_cast<std::int32_t>(node.k - varying_[number].start), node.size);
+  }
+  if (node.a != kNothing) return load_at_varying_address(node, mask);
+  if (const Field& field = fields_[id]; field.window != kNothing) {
+    open_window(field.window);
+    const Window& window = windows_[field.window];
+    const auto at = static_cast<std::int32_t>(node.k - window.start);
+    const Vec first = extract(window.bytes, at, node.size);
+    if (field.second == kNothing) return first;
+    return lanes_.with(Inst::kIdVpor, first, extract(windows_[field.second].bytes, at - 4, node.size));
+  }
+  // Beyond the known length, so beyond 4: the four bytes that end where the field ends.
+  const auto start = static_cast<std::int32_t>(node.k + node.size - 4);
+  return extract(gather_from_packets(group_.offsets, start, mask), 4 - node.size, node.size);
+}
+
+x86::Vec LaneBody::load_at_varying_address(const Node& node, const Mask& mask) {
+  const std::uint32_t before = 4u - node.size;  // bytes of the four that come before the field
+  const bool wraps = std::uint64_t{values_.largest(node.a)} + node.k > 0x7fffffff;
+  if (!wraps && node.k >= before) {
+    const Vec index = lanes_.with(Inst::kIdVpaddd, group_.offsets, cached_[node.a]);
+    const auto start = static_cast<std::int32_t>(node.k - before);
+    return extract(gather_from_packets(index, start, mask), static_cast<std::int32_t>(before), node.size);
+  }
+  // The field may start in the packet's first bytes: the four start there at the earliest, and are shifted.
+  const Vec start = lanes_.with(Inst::kIdVpaddd, cached_[node.a], lanes_.constant(node.k));
+  const Vec excess = lanes_.with(Inst::kIdVpmaxud, start, lanes_.constant(before));
+  c_.vpsubd(excess, excess, start);  // bytes of the four that come after the field
+  c_.vpaddd(start, start, excess);
+  c_.vpsubd(start, start, lanes_.constant(before));
+  c_.vpaddd(start, start, group_.offsets);
+  const Vec four = extract(gather_from_packets(start, 0, mask), 0, 4);
+  c_.vpslld(excess, excess, 3);
+  const Vec out = lanes_.with(Inst::kIdVpsrlvd, four, excess);
+  return node.size == 4 ? out : lanes_.with(Inst::kIdVpand, out, lanes_.constant((1u << (8 * node.size)) - 1));
+}
+
+}  // namespace weir::engine

@@ -243,6 +243,9 @@ TEST(Engine, ForcingWhatTheProcessorLacksIsAnError) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
   EXPECT_NE(refused.error().message.find("has no AVX-512"), std::string::npos);
+  const auto kind = engine::read_kind("avx512", features);
+  ASSERT_FALSE(kind);
+  EXPECT_EQ(kind.error().code, ErrorCode::kUsage);
   features.avx2 = false;
   const auto automatic = engine::load(*program, {.features = features});
   ASSERT_TRUE(automatic);
@@ -252,7 +255,7 @@ TEST(Engine, ForcingWhatTheProcessorLacksIsAnError) {
 
 TEST(Engine, NamesAreReadBackAndWrongOnesAreAnswered) {
   for (const engine::KindInfo& info : engine::kinds()) {
-    const auto kind = engine::read_kind(info.name);
+    const auto kind = engine::read_kind(info.name, {.x86_64 = true, .avx2 = true, .avx512 = true});
     ASSERT_TRUE(kind);
     EXPECT_EQ(*kind, info.kind);
     EXPECT_EQ(engine::name_of(info.kind), info.name);

@@ -101,8 +101,8 @@ class Function {
     c_.ja(done);
     c_.bind(loop);
     const auto of_group = [&](const x86::Gp& start) { return x86::ptr(start, index, 2); };
-    const LaneGroup group{base,         wire_lengths, index, offsets, done, lanes_.load(of_group(offsets)),
-                          lanes_.load(of_group(lengths))};
+    const LaneGroup group{
+        base, wire_lengths, index, offsets, done, lanes_.load(of_group(offsets)), lanes_.load(of_group(lengths))};
     if (length_ != 0)  // groups with shorter packets are not for this code
       lanes_.jump_unless_all(lanes_.signed_greater(group.lengths, lanes_.constant(length_ - 1)).lanes, done);
     const x86::Vec out = body.emit(group);
@@ -386,7 +386,8 @@ Result<std::unique_ptr<Engine>> make_batch_x86(Plan plan, const BatchOptions& op
   if (LaneBody::takes(plan)) {
     WEIR_TRY(groups, Function(plan, 0, length, options).make());
   }
-  return std::make_unique<BatchEngine>(options.wide ? "avx512" : "avx2", std::move(groups), std::move(scalar), std::move(original), options);
+  return std::make_unique<BatchEngine>(options.wide ? "avx512" : "avx2", std::move(groups), std::move(scalar),
+                                       std::move(original), options);
 }
 
 }  // namespace weir::engine

@@ -34,40 +34,46 @@ constexpr KindInfo kKinds[] = {
 constexpr std::uint64_t kPacketsWorthScalar = 3000;
 constexpr std::uint64_t kPacketsWorthLanes = 30000;
 
-tl::unexpected<Error> unsupported(Kind kind) {
+bool runs(Kind kind, const CpuFeatures& features) {
+  switch (kind) {
+    case Kind::kAutomatic:
+    case Kind::kInterpreter: return true;
+    case Kind::kScalar: return features.x86_64 || features.aarch64;
+    case Kind::kAvx2: return features.x86_64 && features.avx2;
+    case Kind::kAvx512: return features.x86_64 && features.avx512;
+  }
+  return false;
+}
+
+tl::unexpected<Error> unsupported(Kind kind, ErrorCode code) {
   const std::string why = kind == Kind::kAvx512 ? "this processor has no AVX-512 (F, BW, DQ and VL)"
                           : kind == Kind::kAvx2 ? "this processor has no AVX2"
                                                 : "no machine code is made for this processor";
-  return fail(Error{.code = ErrorCode::kUnsupported,
+  return fail(Error{.code = code,
                     .message = why + ": the engine '" + std::string(name_of(kind)) + "' does not run here",
-                    .hint = "--engine=auto takes what it can"});
+                    .hint = "--engine=auto takes the fastest that does"});
 }
 
 // kind: one that makes machine code.
 Result<std::unique_ptr<Engine>> make_machine_code(Kind kind, Plan plan, const LoadOptions& options) {
   const CpuFeatures& features = options.features;
+  if (!runs(kind, features)) return unsupported(kind, ErrorCode::kUnsupported);
   if (kind == Kind::kScalar && features.aarch64) return make_scalar_a64(std::move(plan));
   drop_implied_guards(plan, 0);
   find_sets(plan);
-  if (kind == Kind::kScalar) {
-    if (features.x86_64) return make_scalar_x86(std::move(plan));
-  }
-  const bool wide = kind == Kind::kAvx512;
-  if (features.x86_64 && ((wide && features.avx512) || (kind == Kind::kAvx2 && features.avx2)))
-    return make_batch_x86(std::move(plan),
-                          {.wide = wide, .fast_gather = features.fast_gather, .marks = options.marks});
-  return unsupported(kind);
+  if (kind == Kind::kScalar) return make_scalar_x86(std::move(plan));
+  return make_batch_x86(std::move(plan),
+                        {.wide = kind == Kind::kAvx512, .fast_gather = features.fast_gather, .marks = options.marks});
 }
 
 // The kind that suits the work best.
 Kind choose(const LoadOptions& options) {
   if (options.kind != Kind::kAutomatic) return options.kind;
   if (options.expected_packets < kPacketsWorthScalar) return Kind::kInterpreter;
-  if (options.features.x86_64 && options.expected_packets >= kPacketsWorthLanes) {
-    if (options.features.avx512) return Kind::kAvx512;
-    if (options.features.avx2) return Kind::kAvx2;
-  }
-  return options.features.x86_64 || options.features.aarch64 ? Kind::kScalar : Kind::kInterpreter;
+  if (options.expected_packets >= kPacketsWorthLanes)
+    for (const Kind lanes : {Kind::kAvx512, Kind::kAvx2})
+      if (runs(lanes, options.features)) return lanes;
+  return runs(Kind::kScalar, options.features) ? Kind::kScalar : Kind::kInterpreter;
 }
 
 }  // namespace
@@ -76,10 +82,11 @@ std::span<const KindInfo> kinds() { return kKinds; }
 
 std::string_view name_of(Kind kind) { return kKinds[static_cast<std::size_t>(kind)].name; }
 
-Result<Kind> read_kind(std::string_view name) {
+Result<Kind> read_kind(std::string_view name, const CpuFeatures& features) {
   std::vector<std::string_view> names;
   std::string all;
   for (const KindInfo& info : kKinds) {
+    if (info.name == name && !runs(info.kind, features)) return unsupported(info.kind, ErrorCode::kUsage);
     if (info.name == name) return info.kind;
     names.push_back(info.name);
     all += (all.empty() ? "" : ", ") + std::string(info.name);

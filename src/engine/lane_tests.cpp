@@ -27,8 +27,7 @@ Lanes::Test LaneBody::contains(const SetTable& set, const Vec& value, const Mask
     case SetKind::kBitmap: return contains_bitmap(set, from_first(), mask);
     case SetKind::kPerfect:
     case SetKind::kCuckoo: {
-      const Vec key =
-          set.key_shift == 0 ? value : lanes_.with(Inst::kIdVpsrld, value, asmjit::Imm(set.key_shift));
+      const Vec key = set.key_shift == 0 ? value : lanes_.with(Inst::kIdVpsrld, value, asmjit::Imm(set.key_shift));
       const Test found = probe(set, key, 0, mask);
       if (set.kind == SetKind::kCuckoo) lanes_.join(found.lanes, probe(set, key, 1, mask).lanes);
       return found;

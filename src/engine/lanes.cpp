@@ -172,7 +172,8 @@ x86::Mem Lanes::bytes(const std::uint8_t (&sixteen)[16]) {
   std::vector<std::uint32_t> words;
   for (std::size_t i = 0; i < count(); ++i) {
     const std::uint8_t* four = sixteen + 4 * (i % 4);
-    words.push_back(four[0] | std::uint32_t{four[1]} << 8 | std::uint32_t{four[2]} << 16 | std::uint32_t{four[3]} << 24);
+    words.push_back(four[0] | std::uint32_t{four[1]} << 8 | std::uint32_t{four[2]} << 16 |
+                    std::uint32_t{four[3]} << 24);
   }
   return constant_at(words);
 }

@@ -1,7 +1,7 @@
 // Vector lanes of two widths behind one set of operations. Exports Lanes.
 //
-// Eight lanes of 32 bits are AVX2, sixteen are AVX-512. Most instructions are the same but for the registers' size; this
-// is the one place that knows what is not:
+// Eight lanes of 32 bits are AVX2, sixteen are AVX-512. Most instructions are the same but for the registers' size;
+// this is the one place that knows what is not:
 //   masks        a vector of words that are all ones or zero, or one of the registers k1 to k7
 //   comparisons  equal and signed greater only, so that others are made of minima and some come out inverted; or any
 //   constants    a copy for each lane in memory, or one that the instruction broadcasts
@@ -23,8 +23,8 @@ class Lanes {
  public:
   using Vec = asmjit::x86::Vec;
   using Mem = asmjit::x86::Mem;
-  using Mask = asmjit::x86::Reg;      // of lanes
-  using Operand = asmjit::Operand;    // a vector, or memory as constant() gives it
+  using Mask = asmjit::x86::Reg;    // of lanes
+  using Operand = asmjit::Operand;  // a vector, or memory as constant() gives it
   using Id = asmjit::x86::Inst::Id;
   struct Test {  // lanes where something holds, or does not
     Mask lanes;
@@ -45,7 +45,7 @@ class Lanes {
   void emit(Id op, const Vec& into, const Operand& a, const Operand& b);  // op: as AVX2 calls it
   Vec with(Id op, const Operand& a, const Operand& b);
   Vec gather(const asmjit::x86::Gp& base, const Vec& index, std::uint32_t scale_log, std::int32_t displacement,
-             const Mask& mask);  // 0 elsewhere
+             const Mask& mask);                                                // 0 elsewhere
   void load_quarter(const Vec& into, const Mem& from, std::uint32_t quarter);  // sixteen bytes; the lowest one first
   Vec divide(const Vec& a, const Vec& b);  // unsigned; lanes that divide by zero give anything
   void blend(const Vec& into, const Operand& value, const Mask& mask);

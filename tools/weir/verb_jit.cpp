@@ -137,7 +137,7 @@ int show_engine(const cbpf::Checked& program, const Options& options) {
   if (code.bytes.empty())
     return report({.code = ErrorCode::kUsage,
                    .message = fmt::format("the engine '{}' makes no machine code", (*engine)->name()),
-                   .hint = "kernel, scalar and avx2 do"});
+                   .hint = "kernel, scalar, avx2 and avx512 do"});
   CodeView view{.source = fmt::format("weir, {}", (*engine)->name()), .code = {code.bytes.begin(), code.bytes.end()}};
   for (const engine::CodeMark& mark : code.marks)
     for (std::uint32_t index = mark.first; index < mark.end; ++index)
@@ -239,8 +239,9 @@ void add_jit(CLI::App& app, int& status) {
   verb->add_option("-p,--program", options->program, "the same for the classic program in this file, in any form");
   add_target_flags(*verb, options->target);
   add_language_flags(*verb, options->language);
-  verb->add_option("--engine", options->engine,
-                   "who makes the machine code: kernel (default), scalar, avx2 or auto, as weir filter has them");
+  verb->add_option(
+      "--engine", options->engine,
+      "who makes the machine code: kernel (default), scalar, avx2, avx512 or auto, as weir filter has them");
   verb->add_option("--id", options->id, "a program that the kernel holds, by its number");
   verb->add_option("--log", options->log, "dumps in a log of the kernel: a file, '-', or 'kernel' for its own log");
   verb->add_option("--image", options->image, "machine code in this file");

@@ -43,8 +43,9 @@ struct KindInfo {
 };
 std::span<const KindInfo> kinds();
 std::string_view name_of(Kind kind);
-// The kind with this name (as --engine= takes it), or an error that names all.
-Result<Kind> read_kind(std::string_view name);
+// The kind with this name (as --engine= takes it), or a kUsage error: it names all where there is no such engine, and
+// what the processor lacks where it cannot run the engine.
+Result<Kind> read_kind(std::string_view name, const CpuFeatures& features = cpu_features());
 
 // Where the machine code of a part of a classic program begins. Parts may have several places (code for long and for
 // short packets) or none (tests that became one set).

@@ -10,6 +10,7 @@
 
 #include <weir/base/suggest.h>
 
+#include "seccomp_actions.h"
 #include "seccomp_number.h"
 
 namespace weir::kernel {
@@ -27,19 +28,26 @@ constexpr ErrorName kErrors[] = {
 
 struct ActionName {
   std::string_view name;
-  std::uint32_t value;
+  Action action;
   bool has_data;
 };
 // The first name of a value is the one that is written.
 constexpr ActionName kActions[] = {
-    {"kill", 0x80000000, false},         {"kill-thread", 0, false},          {"trap", 0x00030000, false},
-    {"errno", 0x00050000, true},         {"notify", 0x7fc00000, false},      {"trace", 0x7ff00000, true},
-    {"log", 0x7ffc0000, false},          {"allow", 0x7fff0000, false},       {"kill-process", 0x80000000, false},
-    {"kill_process", 0x80000000, false}, {"kill_thread", 0, false},          {"user_notif", 0x7fc00000, false},
-    {"user-notif", 0x7fc00000, false},   {"user-notify", 0x7fc00000, false},
+    {"kill", kKillProcess, false},
+    {"kill-thread", kKillThread, false},
+    {"trap", kTrap, false},
+    {"errno", kErrno, true},
+    {"notify", kNotify, false},
+    {"trace", kTrace, true},
+    {"log", kLog, false},
+    {"allow", kAllow, false},
+    {"kill-process", kKillProcess, false},
+    {"kill_process", kKillProcess, false},
+    {"kill_thread", kKillThread, false},
+    {"user_notif", kNotify, false},
+    {"user-notif", kNotify, false},
+    {"user-notify", kNotify, false},
 };
-
-std::string action_hint() { return "actions: kill, kill-thread, trap, errno(N), notify, trace(N), log, allow"; }
 
 Result<std::uint32_t> error_number(std::string_view inside) {
   for (const ErrorName& error : kErrors)
@@ -57,9 +65,9 @@ Result<std::uint32_t> error_number(std::string_view inside) {
 
 std::string write_action(Action action) {
   // kernel/seccomp.c: what it does not know kills the process.
-  const std::uint32_t data = action.value & 0xffff;
+  const std::uint32_t data = action.value & kActionData;
   for (const ActionName& one : kActions) {
-    if (one.value != (action.value & 0xffff0000)) continue;
+    if (one.action != without_data(action)) continue;
     if (!one.has_data) return std::string(one.name);
     if (one.name == "errno")
       for (const ErrorName& error : kErrors)
@@ -76,24 +84,24 @@ Result<Action> read_action(std::string_view text) {
     if (one.name != name) continue;
     if (!one.has_data) {
       if (open != std::string_view::npos) return fail(fmt::format("'{}' takes no number", name));
-      return Action{one.value};
+      return one.action;
     }
     if (open == std::string_view::npos || !text.ends_with(')'))
       return fail(fmt::format("'{}' needs a number in brackets", name), {}, fmt::format("{}(1)", name));
     const std::string_view inside = text.substr(open + 1, text.size() - open - 2);
     if (one.name == "errno") {
       WEIR_TRY(const std::uint32_t error, error_number(inside));
-      return Action{one.value | error};
+      return Action{one.action.value | error};
     }
     const Result<PolicyNumber> data = read_policy_number(inside);
-    if (!data || data->negative || data->value > 65535)
+    if (!data || data->negative || data->value > kActionData)
       return fail(fmt::format("'{}' is no number up to 65535", inside));
-    return Action{one.value | static_cast<std::uint32_t>(data->value)};
+    return Action{one.action.value | static_cast<std::uint32_t>(data->value)};
   }
   std::vector<std::string_view> names;
   for (const ActionName& one : kActions) names.push_back(one.name);
   std::string hint = did_you_mean(name, names);
-  return fail(fmt::format("unknown action '{}'", text), {}, hint.empty() ? action_hint() : std::move(hint));
+  return fail(fmt::format("unknown action '{}'", text), {}, hint.empty() ? kActionHint : std::move(hint));
 }
 
 }  // namespace weir::kernel

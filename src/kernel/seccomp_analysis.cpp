@@ -245,7 +245,7 @@ class Explorer {
 
 // kernel/seccomp.c compares the actions without their data, as signed numbers; the least wins.
 bool more_severe(Action a, Action b) {
-  return static_cast<std::int32_t>(a.value & 0xffff0000) < static_cast<std::int32_t>(b.value & 0xffff0000);
+  return static_cast<std::int32_t>(without_data(a).value) < static_cast<std::int32_t>(without_data(b).value);
 }
 
 Outcome combined(const Outcome& newer, const Outcome& older) {

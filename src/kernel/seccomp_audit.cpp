@@ -17,10 +17,6 @@ namespace {
 constexpr std::uint32_t kNoSuchCall = 0x3ffffff0;  // no architecture has it; without x32's bit
 constexpr std::uint32_t kNoSuchArchitecture = 0x1234;
 
-bool permits(Action action) {
-  const std::uint32_t kind = action.value & 0xffff0000;
-  return kind == kAllow.value || kind == 0x7ffc0000;  // allow, log
-}
 bool may_permit(const Outcome& outcome) {
   return !outcome.complete || std::any_of(outcome.actions.begin(), outcome.actions.end(), permits);
 }
@@ -58,7 +54,7 @@ std::string some_of(const std::vector<std::string>& names) {
 
 class Auditor {
  public:
-  Auditor(Filters filters, Architecture architecture) : program_(filters), own_(architecture) {}
+  Auditor(Filters filters, Architecture architecture) : filters_(filters), own_(architecture) {}
 
   std::vector<Finding> run() {
     other_architectures();
@@ -68,7 +64,7 @@ class Auditor {
     multiplexed(own_);
     for (const Architecture sibling : siblings(own_)) multiplexed(sibling);
     if (has_wide_registers(own_)) upper_halves();
-    if (may_permit(outcome_of_number(program_, info(own_).audit, unnamed_number(own_))))
+    if (may_permit(outcome_of_number(filters_, info(own_).audit, unnamed_number(own_))))
       note(false, "open-default",
            "calls that the filter does not name are let through: new ones of later kernels are among them");
     unknown_actions();
@@ -84,13 +80,13 @@ class Auditor {
   std::string denied(std::string_view name) const {
     const Syscall* call = find_syscall(name);
     if (call == nullptr || !number_of(*call, own_)) return {};
-    const Outcome outcome = outcome_of_call(program_, *call, own_);
+    const Outcome outcome = outcome_of_call(filters_, *call, own_);
     return always_denies(outcome) ? std::string(name) : restricts(outcome) ? by_argument(name) : std::string();
   }
   static std::string by_argument(std::string_view name) { return std::string(name) + " (by argument)"; }
   bool permitted(std::string_view name) const {
     const Syscall* call = find_syscall(name);
-    return call != nullptr && number_of(*call, own_) && may_permit(outcome_of_call(program_, *call, own_));
+    return call != nullptr && number_of(*call, own_) && may_permit(outcome_of_call(filters_, *call, own_));
   }
 
   // Calls that are denied here and pass under the number of a sibling.
@@ -99,8 +95,8 @@ class Auditor {
       std::vector<std::string> through;
       for (const Syscall& call : syscalls()) {
         if (!number_of(call, own_) || !number_of(call, sibling)) continue;
-        const Outcome here = outcome_of_call(program_, call, own_);
-        const Outcome there = outcome_of_call(program_, call, sibling);
+        const Outcome here = outcome_of_call(filters_, call, own_);
+        const Outcome there = outcome_of_call(filters_, call, sibling);
         if (always_denies(here) && may_permit(there)) through.emplace_back(call.name);
         else if (restricts(here) && never_denies(there)) through.push_back(by_argument(call.name));
       }
@@ -118,7 +114,7 @@ class Auditor {
   void unchecked_architecture() {
     for (const Syscall& call : syscalls()) {
       const auto number = number_of(call, own_);
-      if (!number || !may_permit(outcome_of_number(program_, kNoSuchArchitecture, *number))) continue;
+      if (!number || !may_permit(outcome_of_number(filters_, kNoSuchArchitecture, *number))) continue;
       note(true, "architecture", "calls of an unknown architecture are let through: the filter does not check it");
       return;
     }
@@ -137,7 +133,7 @@ class Auditor {
     const Syscall* clone = find_syscall("clone");
     if (number_of(*clone, own_) && permitted("clone3") && !denied("clone").empty())
       note(true, "clone3", "clone is restricted, but clone3 is let through: its flags are in memory, out of reach");
-    if (number_of(*clone, own_) && restricts(outcome_of_call(program_, *clone, own_)) && permitted("unshare"))
+    if (number_of(*clone, own_) && restricts(outcome_of_call(filters_, *clone, own_)) && permitted("unshare"))
       note(true, "namespaces",
            "clone is denied by argument, but unshare is let through, and makes the same namespaces");
   }
@@ -146,10 +142,10 @@ class Auditor {
   std::optional<Outcome> denied_by_name(std::string_view name, Architecture architecture) const {
     const Syscall* call = find_syscall(name);
     if (call == nullptr || !number_of(*call, architecture)) return std::nullopt;
-    Outcome outcome = outcome_of_call(program_, *call, architecture);
+    Outcome outcome = outcome_of_call(filters_, *call, architecture);
     if (restricts(outcome)) return outcome;
     if (!always_denies(outcome)) return std::nullopt;
-    if (outcome == outcome_of_number(program_, info(architecture).audit, unnamed_number(architecture)))
+    if (outcome == outcome_of_number(filters_, info(architecture).audit, unnamed_number(architecture)))
       return std::nullopt;
     return outcome;
   }
@@ -168,7 +164,7 @@ class Auditor {
         whole = whole || always;
         clone_restricted = clone_restricted || name == "clone";
         closed.push_back(always ? std::string(name) : by_argument(name));
-      } else if (never_denies(outcome_of_call(program_, *call, own_)) && (!plain || whole)) {
+      } else if (never_denies(outcome_of_call(filters_, *call, own_)) && (!plain || whole)) {
         if (name != "clone3" || !clone_restricted) open.emplace_back(name);  // clone3 has its own finding
       }
     };
@@ -185,7 +181,7 @@ class Auditor {
     for (const Multiplexer& multiplexer : multiplexers_of(architecture)) {
       const Syscall* call = find_syscall(multiplexer.name);
       if (call == nullptr || !number_of(*call, architecture) ||
-          !may_permit(outcome_of_call(program_, *call, architecture)))
+          !may_permit(outcome_of_call(filters_, *call, architecture)))
         continue;
       std::vector<std::string> closed;
       for (const std::string_view name : names_in(multiplexer.calls))
@@ -203,7 +199,7 @@ class Auditor {
     std::vector<std::string> open;
     for (const Syscall& call : syscalls()) {
       if (!number_of(call, own_)) continue;
-      const Outcome outcome = outcome_of_call(program_, call, own_);
+      const Outcome outcome = outcome_of_call(filters_, call, own_);
       if (!outcome.complete || !restricts(outcome)) continue;
       for (unsigned argument = 0; argument < 6; ++argument)
         if ((outcome.arguments & (1u << argument)) != 0 && is_int_argument(call.name, argument))
@@ -224,9 +220,9 @@ class Auditor {
     const auto outcome_with = [&](std::uint32_t low, std::uint32_t high) {
       pattern.halves[2 * argument] = low;
       pattern.halves[2 * argument + 1] = high;
-      return outcome_of(program_, pattern);
+      return outcome_of(filters_, pattern);
     };
-    for (const cbpf::Checked& filter : program_)
+    for (const cbpf::Checked& filter : filters_)
       for (const std::uint32_t low : numbers_held_against(filter, info(own_).audit, number, argument)) {
         if (++tried > kMostTried) return std::nullopt;
         const Outcome odd = outcome_with(low, 1);
@@ -244,7 +240,7 @@ class Auditor {
   }
 
   void unknown_actions() {
-    for (const ArchitectureSummary& summary : explain(program_))
+    for (const ArchitectureSummary& summary : explain(filters_))
       for (const ArchitectureSummary::Group& group : summary.groups)
         for (const Action action : group.outcome.actions)
           if (write_action(action).find("unknown") != std::string::npos) {
@@ -254,7 +250,7 @@ class Auditor {
           }
   }
 
-  Filters program_;
+  Filters filters_;
   Architecture own_;
   std::vector<Finding> findings_;
 };

@@ -147,8 +147,7 @@ class PolicyCompiler {
       if (error.code == ErrorCode::kLimit)
         error.hint =
             "a filter has at most 4096 instructions; tests of argN:32 are the shortest, and 'weir seccomp run' may "
-            "stand "
-            "in another: split the policy in two";
+            "stand in another: split the policy in two";
       return fail(std::move(error));
     }
     return CompiledPolicy{std::move(*checked), std::move(warnings_)};
@@ -281,13 +280,8 @@ class PolicyCompiler {
   }
 
   void add_test(const ArgumentTest& test, Label held, Label failed) {
-    const auto high = static_cast<std::uint32_t>(test.value >> 32);
-    const auto low = static_cast<std::uint32_t>(test.value);
     if (test.mask >> 32 == 0) return add_lower_test(test, held, failed);
-    const Label equal_high = code_.label();
-    held_word_.reset();
-    load(test.argument, true, test.mask);
-    add_wide_test(test, high, low, equal_high, held, failed);
+    add_wide_test(test, held, failed);
     held_word_.reset();  // one way or the other half is in A
   }
 
@@ -312,31 +306,29 @@ class PolicyCompiler {
     }
   }
 
-  void add_wide_test(const ArgumentTest& test, std::uint32_t high, std::uint32_t low, Label equal_high, Label held,
-                     Label failed) {
+  void add_wide_test(const ArgumentTest& test, Label held, Label failed) {
     switch (test.comparison) {
-      case Comparison::kEqual: two_halves(test, high, low, Opcode::kJeqK, equal_high, held, failed); return;
-      case Comparison::kNotEqual: two_halves(test, high, low, Opcode::kJeqK, equal_high, failed, held); return;
-      case Comparison::kGreater: ordered(test, high, low, Opcode::kJgtK, equal_high, held, failed); return;
-      case Comparison::kGreaterEqual: ordered(test, high, low, Opcode::kJgeK, equal_high, held, failed); return;
-      case Comparison::kLess: ordered(test, high, low, Opcode::kJgeK, equal_high, failed, held); return;
-      case Comparison::kLessEqual: ordered(test, high, low, Opcode::kJgtK, equal_high, failed, held); return;
+      case Comparison::kEqual: return add_halves(test, Opcode::kJeqK, held, failed);
+      case Comparison::kNotEqual: return add_halves(test, Opcode::kJeqK, failed, held);
+      case Comparison::kGreater: return add_halves(test, Opcode::kJgtK, held, failed);
+      case Comparison::kGreaterEqual: return add_halves(test, Opcode::kJgeK, held, failed);
+      case Comparison::kLess: return add_halves(test, Opcode::kJgeK, failed, held);
+      case Comparison::kLessEqual: return add_halves(test, Opcode::kJgtK, failed, held);
     }
   }
 
-  void two_halves(const ArgumentTest& test, std::uint32_t high, std::uint32_t low, Opcode opcode, Label equal_high,
-                  Label yes, Label no) {
-    code_.branch(opcode, high, equal_high, no);
-    code_.bind(equal_high);
-    load(test.argument, false, test.mask);
-    code_.branch(opcode, low, yes, no);
-  }
-
-  void ordered(const ArgumentTest& test, std::uint32_t high, std::uint32_t low, Opcode opcode, Label equal_high,
-               Label yes, Label no) {
-    const Label not_greater = code_.label();
-    code_.branch(Opcode::kJgtK, high, yes, not_greater);
-    code_.bind(not_greater);
+  // The upper half decides; where it is equal, the lower one.
+  void add_halves(const ArgumentTest& test, Opcode opcode, Label yes, Label no) {
+    const auto high = static_cast<std::uint32_t>(test.value >> 32);
+    const auto low = static_cast<std::uint32_t>(test.value);
+    held_word_.reset();
+    load(test.argument, true, test.mask);
+    if (opcode != Opcode::kJeqK) {
+      const Label not_greater = code_.label();
+      code_.branch(Opcode::kJgtK, high, yes, not_greater);
+      code_.bind(not_greater);
+    }
+    const Label equal_high = code_.label();
     code_.branch(Opcode::kJeqK, high, equal_high, no);
     code_.bind(equal_high);
     load(test.argument, false, test.mask);

@@ -68,8 +68,7 @@ constexpr Family kFamilies[] = {
 constexpr Multiplexer kMultiplexers[] = {
     {"socketcall",
      "socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom shutdown "
-     "setsockopt "
-     "getsockopt sendmsg recvmsg accept4 recvmmsg recvmmsg_time64 sendmmsg"},
+     "setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg recvmmsg_time64 sendmmsg"},
     {"ipc", "semop semget semctl semtimedop semtimedop_time64 msgsnd msgrcv msgget msgctl shmat shmdt shmget shmctl"},
 };
 

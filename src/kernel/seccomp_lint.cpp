@@ -107,11 +107,6 @@ bool follows(const ArgumentTest& test, const Tests& tests) {
   return contradict(with);
 }
 
-bool permits(Action action) {
-  const std::uint32_t kind = action.value & 0xffff0000;
-  return kind == kAllow.value || kind == 0x7ffc0000;  // allow, log
-}
-
 class Linter {
  public:
   Linter(const Policy& policy, std::span<const Architecture> architectures)
@@ -150,12 +145,10 @@ class Linter {
   void constant_tests(const Rule& rule) {
     for (const Tests& all_of : rule.any_of)
       for (const ArgumentTest& test : all_of) {
-        if (contradict({test}))
-          warn(rule, fmt::format("'{}' is never true", write_test(test)),
-               (test.value & ~test.mask) != 0 ? "the number has bits that the mask takes away" : "");
-        else if (follows(test, {}))
-          warn(rule, fmt::format("'{}' is always true", write_test(test)),
-               (test.value & ~test.mask) != 0 ? "the number has bits that the mask takes away" : "");
+        const bool never = contradict({test});
+        if (!never && !follows(test, {})) continue;
+        warn(rule, fmt::format("'{}' is {} true", write_test(test), never ? "never" : "always"),
+             (test.value & ~test.mask) != 0 ? "the number has bits that the mask takes away" : "");
       }
   }
 

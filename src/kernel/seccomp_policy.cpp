@@ -9,8 +9,7 @@
 
 #include <fmt/format.h>
 
-#include <weir/base/suggest.h>
-
+#include "seccomp_actions.h"
 #include "seccomp_number.h"
 
 namespace weir::kernel {
@@ -67,8 +66,7 @@ class PolicyReader {
       at = end + 1;
     }
     if (!default_seen_ && policy_.rules.empty())
-      return fail("the policy says nothing: it would kill at every call", Span{0, 0},
-                  "write a 'default' line, or rules such as 'allow read write'");
+      return fail(kEmptyPolicy, Span{0, 0}, "write a 'default' line, or rules such as 'allow read write'");
     return std::move(policy_);
   }
 
@@ -110,8 +108,7 @@ class PolicyReader {
 
   Result<Action> action(const Word& before) {
     if (next_ == words_.size())
-      return fail(fmt::format("an action is missing after '{}'", before.text), here(),
-                  "actions: kill, kill-thread, trap, errno(N), notify, trace(N), log, allow");
+      return fail(fmt::format("an action is missing after '{}'", before.text), here(), kActionHint);
     Result<Action> read = read_action(words_[next_].text);
     if (!read) {
       Error error = std::move(read).error();
@@ -127,11 +124,8 @@ class PolicyReader {
     WEIR_TRY(rule.action, action(words_[0]));
     for (; next_ < words_.size() && words_[next_].text != "if"; ++next_) {
       const Word& word = words_[next_];
-      if (find_syscall(word.text) == nullptr) {
-        std::vector<std::string_view> names;
-        for (const Syscall& one : syscalls()) names.push_back(one.name);
-        return fail(fmt::format("unknown system call '{}'", word.text), word.span(), did_you_mean(word.text, names));
-      }
+      if (find_syscall(word.text) == nullptr)
+        return fail(fmt::format("unknown system call '{}'", word.text), word.span(), syscall_hint(word.text));
       rule.syscalls.emplace_back(word.text);
     }
     if (rule.syscalls.empty()) return fail("a rule names at least one system call", here());

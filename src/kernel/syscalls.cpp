@@ -80,6 +80,12 @@ const Syscall* find_syscall(std::string_view name) {
   return found == std::end(kSyscalls) ? nullptr : found;
 }
 
+std::string syscall_hint(std::string_view name) {
+  std::vector<std::string_view> names;
+  for (const Syscall& one : syscalls()) names.push_back(one.name);
+  return did_you_mean(name, names);
+}
+
 std::optional<std::uint32_t> number_of(const Syscall& syscall, Architecture architecture) {
   const std::int32_t number = syscall.numbers[static_cast<int>(architecture)];
   if (number < 0) return std::nullopt;

@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <weir/base/suggest.h>
 #include <weir/kernel/syscalls.h>
 
 #include "json_text.h"
@@ -85,11 +84,8 @@ Result<kernel::Rule> rule_of(const json& value, const std::string& where) {
   for (std::size_t i = 0; i < calls.size(); ++i) {
     const std::string at = fmt::format("{}.syscalls[{}]", where, i);
     WEIR_TRY(std::string name, text_of(calls[i], at));
-    if (kernel::find_syscall(name) == nullptr) {
-      std::vector<std::string_view> known;
-      for (const kernel::Syscall& call : kernel::syscalls()) known.push_back(call.name);
-      return fail(fmt::format("{}: unknown system call '{}'", at, name), {}, did_you_mean(name, known));
-    }
+    if (kernel::find_syscall(name) == nullptr)
+      return fail(fmt::format("{}: unknown system call '{}'", at, name), {}, kernel::syscall_hint(name));
     rule.syscalls.push_back(std::move(name));
   }
   if (!value.contains("any_of")) return rule;
@@ -146,7 +142,7 @@ Result<kernel::Policy> policy_from_json(const std::string& text) {
     policy.rules.push_back(std::move(rule));
   }
   if (!whole.contains("default") && policy.rules.empty())
-    return fail("the policy says nothing: it would kill at every call", {}, "write 'default', or rules");
+    return fail(kernel::kEmptyPolicy, {}, "write 'default', or rules");
   return policy;
 }
 

@@ -18,8 +18,8 @@
 #include <weir/kernel/syscalls.h>
 
 #include "json_text.h"
-#include "quantity.h"
 #include "program_output.h"
+#include "quantity.h"
 #include "seccomp_json.h"
 #include "terminal.h"
 #include "verbs.h"
@@ -200,8 +200,7 @@ void warn_of_execve(const cbpf::Checked& program) {
   const kernel::Syscall* execve = kernel::find_syscall("execve");
   const kernel::Outcome outcome =
       kernel::outcome_of(program, kernel::info(native).audit, *kernel::number_of(*execve, native));
-  for (const kernel::Action action : outcome.actions)
-    if (action == kernel::kAllow || (action.value & 0xffff0000) == 0x7ffc0000) return;
+  if (std::any_of(outcome.actions.begin(), outcome.actions.end(), kernel::permits)) return;
   report(Diagnostic{.severity = Severity::kWarning,
                     .message = fmt::format("the policy answers execve with {}: the command cannot start",
                                            kernel::write_outcome(outcome)),
@@ -214,8 +213,9 @@ void warn_of_listeners(const cbpf::Checked& program) {
   bool trace = false;
   for (const cbpf::Instruction& i : program.program()) {
     if (i.opcode() != cbpf::Opcode::kRetK) continue;
-    notify = notify || (i.k & 0xffff0000) == 0x7fc00000;
-    trace = trace || (i.k & 0xffff0000) == 0x7ff00000;
+    const kernel::Action action = kernel::without_data({i.k});
+    notify = notify || action == kernel::kNotify;
+    trace = trace || action == kernel::kTrace;
   }
   for (const auto& [used, name] : {std::pair{notify, "notify"}, std::pair{trace, "trace"}})
     if (used)

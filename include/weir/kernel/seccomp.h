@@ -30,7 +30,18 @@ struct Action {
   friend bool operator==(const Action&, const Action&) = default;
 };
 inline constexpr Action kKillProcess{0x80000000};
+inline constexpr Action kKillThread{0};
+inline constexpr Action kTrap{0x00030000};
+inline constexpr Action kErrno{0x00050000};  // with the error's number
+inline constexpr Action kNotify{0x7fc00000};
+inline constexpr Action kTrace{0x7ff00000};  // with what the tracer is told
+inline constexpr Action kLog{0x7ffc0000};
 inline constexpr Action kAllow{0x7fff0000};
+
+inline constexpr std::uint32_t kActionData = 0xffff;
+constexpr Action without_data(Action action) { return {action.value & ~kActionData}; }
+// Whether the call is made.
+constexpr bool permits(Action action) { return without_data(action) == kAllow || without_data(action) == kLog; }
 
 // "errno(EPERM)". Values that the kernel does not know read as "kill (unknown action 0x...)": that is what it does.
 std::string write_action(Action action);
@@ -66,6 +77,9 @@ struct Policy {
   std::vector<Rule> rules{};
   friend bool operator==(const Policy&, const Policy&) = default;
 };
+
+// What is said of a policy with neither a default nor rules, in any form.
+inline constexpr const char* kEmptyPolicy = "the policy says nothing: it would kill at every call";
 
 // Errors have a Span into the text.
 Result<Policy> parse_policy(std::string_view text);

@@ -36,6 +36,7 @@ struct Syscall {
 };
 std::span<const Syscall> syscalls();  // by name
 const Syscall* find_syscall(std::string_view name);
+std::string syscall_hint(std::string_view name);  // for a name that is none: the one that was meant, or nothing
 // As seccomp_data.nr holds it; none when the architecture has no such call.
 std::optional<std::uint32_t> number_of(const Syscall& syscall, Architecture architecture);
 // The name of a number of this architecture; empty when unknown.

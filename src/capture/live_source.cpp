@@ -138,9 +138,9 @@ class PacketSocket final : public LiveSource {
     batch.blocks.clear();
     if (held_) ring_.release();
     held_ = false;
-    // Under load there is always a block, and nobody waits.
-    if (!stopping_ && stop_requested_.load(std::memory_order_relaxed)) WEIR_CHECK(begin_stop());
     for (;;) {
+      // Under load there is always a block, and nobody waits.
+      if (!stopping_ && stop_requested_.load(std::memory_order_relaxed)) WEIR_CHECK(begin_stop());
       if (tpacket_block_desc* const block = ring_.ready()) {
         take(*block, batch);
         if (!batch.packets.empty()) {
@@ -299,10 +299,7 @@ class PacketSocket final : public LiveSource {
       if (errno == EINTR) return false;
       return fail(system_failure("cannot wait for packets", errno));
     }
-    if (!stopping_ && (waits[1].revents & POLLIN) != 0) {
-      WEIR_CHECK(begin_stop());
-      return false;
-    }
+    if (!stopping_ && (waits[1].revents & POLLIN) != 0) return false;
     if ((waits[0].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0) return lost_interface();
     return false;
   }

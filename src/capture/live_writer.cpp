@@ -188,24 +188,19 @@ class LiveWriter::State {
   std::uint32_t highest_number() const {
     namespace fs = std::filesystem;
     const fs::path path(path_);
-    const std::size_t digits_at = stem_length();
+    const std::string prefix = fs::path(path_.substr(0, dot_of(path_)) + "-").filename().string();
     std::uint32_t highest = 0;
     std::error_code error;
     const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
     for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
       const std::string name = at->path().filename().string();
-      if (name.size() <= digits_at + 1) continue;
+      if (!name.starts_with(prefix)) continue;
       std::uint32_t number = 0;
-      const char* const first = name.data() + digits_at + 1;
-      if (std::from_chars(first, name.data() + name.size(), number).ec != std::errc()) continue;
+      if (std::from_chars(name.data() + prefix.size(), name.data() + name.size(), number).ec != std::errc()) continue;
       if (number < 0xffffffff && fs::path(numbered(number)).filename().string() == name)
         highest = std::max(highest, number);
     }
     return highest;
-  }
-  std::size_t stem_length() const {
-    const std::size_t slash = path_.rfind('/');
-    return (slash == std::string::npos ? dot_of(path_) : dot_of(path_) - slash - 1);
   }
 
   bool rotates() const { return options_.rotate_bytes != 0 || options_.rotate_seconds > 0; }

@@ -154,8 +154,8 @@ class AllQueues final : public XdpSource {
   Result<Read> read(RecordBatch& batch) override {
     batch.clear();
     if (held_ != 0) queues_[current_].release(std::exchange(held_, 0));
-    if (!stopping_ && stop_requested_.load(std::memory_order_relaxed)) begin_stop();
     for (;;) {
+      if (!stopping_ && stop_requested_.load(std::memory_order_relaxed)) begin_stop();
       for (std::size_t tried = 0; tried < queues_.size(); ++tried) {
         current_ = (current_ + 1) % queues_.size();
         take(queues_[current_], batch);
@@ -314,10 +314,7 @@ class AllQueues final : public XdpSource {
       return fail(system_failure("cannot wait for packets", errno));
     }
     if (ready == 0 && !stopping_) WEIR_CHECK(check_interface());
-    if (!stopping_ && (waits[0].revents & POLLIN) != 0) {
-      begin_stop();
-      return false;
-    }
+    if (!stopping_ && (waits[0].revents & POLLIN) != 0) return false;
     for (std::size_t i = 1; i < waits.size(); ++i)
       if ((waits[i].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0)
         return fail(system_failure(fmt::format("capturing on '{}' ended", name_), ENETDOWN));

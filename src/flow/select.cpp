@@ -340,54 +340,58 @@ class Selection {
         starts[*id] = starts[decision.if_true.to];
         continue;
       }
-      std::uint32_t count = piece.count;
-      if (decision.kind == ExitKind::kJump) {
-        FromEnd target = starts[decision.if_true.to];
-        for (; count > 0; --count) {
-          const std::optional<FromEnd> shared = out.shared_before(target, code_.code[piece.first + count - 1]);
-          if (!shared) break;
-          target = *shared;
-        }
-        out.push_jump(target);
-      } else {
-        push_exit(out, decision, piece, starts);
-      }
+      const std::uint32_t count = push_exit(out, decision, piece, starts);
       for (std::uint32_t i = count; i-- > 0;) out.push(code_.code[piece.first + i]);
       starts[*id] = out.here();
     }
     return out.finish();
   }
 
-  void push_exit(BackwardCode& out, const Decision& decision, const Piece& piece,
-                 const ScratchVector<FromEnd>& starts) {
+  // How many of the piece's instructions must still stand before the exit.
+  std::uint32_t push_exit(BackwardCode& out, const Decision& decision, const Piece& piece,
+                          const ScratchVector<FromEnd>& starts) {
     const Expressions& expressions = decisions_.expressions;
     switch (decision.kind) {
       case ExitKind::kVerdict:
         if (expressions.is_constant(decision.lhs)) out.push(cbpf::make(Opcode::kRetK, expressions[decision.lhs].k));
         else out.push(cbpf::make(Opcode::kRetA));
-        return;
-      case ExitKind::kJump: return;  // in lay_out()
+        break;
+      case ExitKind::kJump: return push_jump(out, piece, starts[decision.if_true.to]);
       case ExitKind::kTest: {
         const std::uint32_t k = piece.in_index ? 0 : expressions[decision.rhs].k;
-        return out.push_branch(branch_opcode(decision.condition, piece.in_index), k, starts[decision.if_true.to],
-                               starts[decision.if_false.to]);
+        out.push_branch(branch_opcode(decision.condition, piece.in_index), k, starts[decision.if_true.to],
+                        starts[decision.if_false.to]);
+        break;
       }
-      case ExitKind::kSet: {
-        set_.assign(decisions_.set(decision.set).begin(), decisions_.set(decision.set).end());
-        if (piece.mask != 0xffffffff)
-          for (Range& range : set_) range.last &= piece.mask;
-        FromEnd inside = starts[decision.if_true.to], outside = starts[decision.if_false.to];
-        if (set_.front().last == kLastNumber && set_.front().first != 0) {  // "not less than" is "less than" turned
-          if (set_.front().first == 1) {
-            set_.assign(1, {0, 0});
-            std::swap(inside, outside);
-          }
-        }
-        out.push_jump(out.push_set(set_, inside, outside));
-        if (piece.mask != 0xffffffff && !piece.holds_masked) out.push(cbpf::make(Opcode::kAndK, piece.mask));
-        return;
-      }
+      case ExitKind::kSet:
+        push_set(out, decision, piece, starts[decision.if_true.to], starts[decision.if_false.to]);
+        break;
     }
+    return piece.count;
+  }
+
+  // The last instructions may stand before the target already.
+  std::uint32_t push_jump(BackwardCode& out, const Piece& piece, FromEnd target) {
+    std::uint32_t count = piece.count;
+    for (; count > 0; --count) {
+      const std::optional<FromEnd> shared = out.shared_before(target, code_.code[piece.first + count - 1]);
+      if (!shared) break;
+      target = *shared;
+    }
+    out.push_jump(target);
+    return count;
+  }
+
+  void push_set(BackwardCode& out, const Decision& decision, const Piece& piece, FromEnd inside, FromEnd outside) {
+    set_.assign(decisions_.set(decision.set).begin(), decisions_.set(decision.set).end());
+    if (piece.mask != 0xffffffff)
+      for (Range& range : set_) range.last &= piece.mask;
+    if (set_.front().first == 1 && set_.front().last == kLastNumber) {  // "not less than" is "less than" turned
+      set_.assign(1, {0, 0});
+      std::swap(inside, outside);
+    }
+    out.push_jump(out.push_set(set_, inside, outside));
+    if (piece.mask != 0xffffffff && !piece.holds_masked) out.push(cbpf::make(Opcode::kAndK, piece.mask));
   }
 
   Decisions& decisions_;

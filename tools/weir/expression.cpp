@@ -104,4 +104,8 @@ Error of_expression(Error error, const std::string& file, const std::string& arg
   return error;
 }
 
+Error of_expression(Error error, const std::string& file, const std::vector<std::string>& words) {
+  return of_expression(std::move(error), file, words.size() == 1 ? words.front() : "");
+}
+
 }  // namespace weir::tool

@@ -42,6 +42,7 @@ Result<std::string> expression_text(const std::vector<std::string>& words, const
 Result<std::string> expression_text(const std::string& argument);
 
 // The error of an expression, with the name of the file that it was read from: -F FILE, or @FILE.
-Error of_expression(Error error, const std::string& file, const std::string& argument = {});
+Error of_expression(Error error, const std::string& file, const std::string& argument);
+Error of_expression(Error error, const std::string& file, const std::vector<std::string>& words);
 
 }  // namespace weir::tool

@@ -88,7 +88,6 @@ int run(const Options& options) {
   const Result<std::string> read = expression_text(options.words, options.expression_file);
   if (!read) return report(read.error());
   const std::string& text = *read;
-  const std::string first = options.words.size() == 1 ? options.words.front() : "";
   Result<filter::CompileOptions> compile_with = compile_options(options);
   if (!compile_with) return report(compile_with.error());
   // As tcpdump -O does: what no packet matches is found by the optimiser, and refused only with it.
@@ -98,10 +97,10 @@ int run(const Options& options) {
     if (stage && options.json)
       return print(
           json_line({{"version", 1}, {"expression", text}, {"stage", options.emit}, {"lines", lines_of(*stage)}}));
-    return stage ? print(*stage) : report(of_expression(stage.error(), options.expression_file, first), text);
+    return stage ? print(*stage) : report(of_expression(stage.error(), options.expression_file, options.words), text);
   }
   const Result<filter::Compiled> compiled = filter::compile(text, *compile_with);
-  if (!compiled) return report(of_expression(compiled.error(), options.expression_file, first), text);
+  if (!compiled) return report(of_expression(compiled.error(), options.expression_file, options.words), text);
   report_all(compiled->warnings, text);
   const cbpf::Program& program = compiled->program.program();
   const bool extended = options.to == "ebpf-asm" || options.to == "ebpf-elf";

@@ -30,9 +30,7 @@ int run(const Options& options) {
   const Result<std::string> text = expression_text(options.words, options.file);
   if (!text) return report(text.error());
   const Result<filter::Compiled> compiled = filter::compile(*text, compile);
-  if (!compiled)
-    return report(of_expression(compiled.error(), options.file, options.words.size() == 1 ? options.words[0] : ""),
-                  *text);
+  if (!compiled) return report(of_expression(compiled.error(), options.file, options.words), *text);
   report_all(compiled->warnings, *text);
   const Result<filter::Ast> ast = filter::parse(*text, compile.parse);
   const std::string explanation = ast && !options.program ? filter::explain(*ast, compile.bind)

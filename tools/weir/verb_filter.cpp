@@ -152,7 +152,7 @@ class FilterRun {
     if (!options_.expression_file.empty()) {
       if (!options_.expressions.empty()) return usage("-e and -F contradict each other");
       wanted_.emplace_back();
-      WEIR_TRY(wanted_.back().expression, read_whole_file(options_.expression_file, 64u << 20));
+      WEIR_TRY(wanted_.back().expression, expression_text({}, options_.expression_file));
     } else if (!options_.expressions.empty()) {
       for (const std::string& expression : options_.expressions) WEIR_CHECK(want(expression));
     } else {

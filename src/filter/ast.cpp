@@ -5,12 +5,12 @@
 
 #include <fmt/format.h>
 
+#include "filter/signs.h"
+
 namespace weir::filter {
 namespace {
 
 constexpr std::string_view kRelationText[] = {"=", "!=", ">", ">=", "<", "<="};
-constexpr std::string_view kArithmeticText[] = {"number", "len", "load", "neg", "+", "-",  "*",
-                                                "/",      "%",   "&",    "|",   "^", "<<", ">>"};
 
 std::string_view name_of(Special special) {
   static constexpr std::array kNames = {
@@ -61,7 +61,9 @@ std::string describe(const Node& node) {
       if (node.arithmetic == ArithmeticOp::kNumber) return fmt::format("number {}", node.number);
       if (node.arithmetic == ArithmeticOp::kLoad)
         return fmt::format("load {} {}", filter::name_of(node.qualifiers.protocol), node.number);
-      return std::string(kArithmeticText[static_cast<std::size_t>(node.arithmetic)]);
+      if (node.arithmetic == ArithmeticOp::kLength) return "len";
+      if (node.arithmetic == ArithmeticOp::kNegate) return "neg";
+      return std::string(sign_of(node.arithmetic));
   }
   return "?";
 }

@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "filter/signs.h"
+
 namespace weir::filter {
 namespace {
 
@@ -95,21 +97,6 @@ std::string_view header_words(Protocol protocol) {
     case Protocol::kArp: return "the ARP packet";
     case Protocol::kRarp: return "the RARP packet";
     default: return "";
-  }
-}
-
-std::string_view sign_of(ArithmeticOp op) {
-  switch (op) {
-    case ArithmeticOp::kAdd: return "+";
-    case ArithmeticOp::kSubtract: return "-";
-    case ArithmeticOp::kMultiply: return "*";
-    case ArithmeticOp::kDivide: return "/";
-    case ArithmeticOp::kModulo: return "%";
-    case ArithmeticOp::kAnd: return "&";
-    case ArithmeticOp::kOr: return "|";
-    case ArithmeticOp::kXor: return "^";
-    case ArithmeticOp::kShiftLeft: return "<<";
-    default: return ">>";
   }
 }
 

@@ -7,10 +7,11 @@
 
 #include <weir/cbpf/opcode_info.h>
 
+#include "filter/signs.h"
+
 namespace weir::filter {
 namespace {
 
-constexpr std::string_view kOperators[] = {"", "", "", "", "", "", "+", "-", "*", "/", "%", "&", "|", "^", "<<", ">>"};
 constexpr std::string_view kConditions[] = {"==", ">", ">=", "&"};
 
 // Terms are shown whole, by recursion; deeper ones are cut, as nobody reads them.
@@ -30,8 +31,8 @@ std::string describe(const Bound& bound, TermId id, int depth) {
       if (term.a == kNoTerm) return fmt::format("load{}[{}]", term.size, term.k);
       return fmt::format("load{}[{} + {}]", term.size, describe(bound, term.a, depth + 1), term.k);
     default:
-      return fmt::format("({} {} {})", describe(bound, term.a, depth + 1),
-                         kOperators[static_cast<std::size_t>(term.op)], describe(bound, term.b, depth + 1));
+      return fmt::format("({} {} {})", describe(bound, term.a, depth + 1), sign_of(term.op),
+                         describe(bound, term.b, depth + 1));
   }
 }
 

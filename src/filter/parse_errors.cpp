@@ -7,6 +7,7 @@
 #include <weir/base/suggest.h>
 
 #include "filter/parser.h"
+#include "filter/signs.h"
 
 namespace weir::filter {
 namespace {
@@ -51,8 +52,6 @@ std::string subtraction_hint(const Token& token) {
   if (!is_value(left) || right.empty()) return {};
   return fmt::format("to subtract, write '{} - {}' with blanks", left, right);
 }
-
-std::string_view sign_of(ArithmeticOp op) { return op == ArithmeticOp::kOr ? "|" : "&"; }
 
 }  // namespace
 

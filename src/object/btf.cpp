@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "object/btf_sizes.h"
+
 namespace weir::object {
 namespace {
 
@@ -38,7 +40,7 @@ class Parser {
     strings_ = strings;
     out.emplace_back();
     for (std::uint64_t at = types_at_; at < types_end_;) {
-      if (types_end_ - at < 12) return bad(at, "a BTF type is cut off");
+      if (types_end_ - at < kBtfTypeSize) return bad(at, "a BTF type is cut off");
       const std::uint32_t info = u32(at + 4);
       const auto kind = static_cast<BtfKind>(info >> 24 & 0x1f);
       BtfType type{kind, name(u32(at)), 0, 0, 0, {}};
@@ -48,10 +50,10 @@ class Parser {
       if (has_size(kind)) type.size = last;
       else type.type = last;
       const std::uint64_t start = at;
-      at += 12;
+      at += kBtfTypeSize;
       const std::uint32_t count = info & 0xffff;
       const std::uint64_t each = entry_size(kind);
-      const std::uint64_t extra = repeats(kind) ? each * count : each;
+      const std::uint64_t extra = entries_size(kind, count);
       if (types_end_ - at < extra) return bad(start, "a BTF type is cut off");
       if (kind == BtfKind::kArray) {
         type.type = u32(at);
@@ -78,25 +80,6 @@ class Parser {
   static bool has_size(BtfKind kind) {
     return kind == BtfKind::kInt || kind == BtfKind::kStruct || kind == BtfKind::kUnion || kind == BtfKind::kEnum ||
            kind == BtfKind::kFloat || kind == BtfKind::kEnum64 || kind == BtfKind::kDataSection;
-  }
-  static bool repeats(BtfKind kind) {
-    return kind == BtfKind::kStruct || kind == BtfKind::kUnion || kind == BtfKind::kEnum ||
-           kind == BtfKind::kPrototype || kind == BtfKind::kDataSection || kind == BtfKind::kEnum64;
-  }
-  static std::uint64_t entry_size(BtfKind kind) {
-    switch (kind) {
-      case BtfKind::kInt:
-      case BtfKind::kVariable:
-      case BtfKind::kDeclarationTag: return 4;
-      case BtfKind::kEnum:
-      case BtfKind::kPrototype: return 8;
-      case BtfKind::kArray:
-      case BtfKind::kStruct:
-      case BtfKind::kUnion:
-      case BtfKind::kDataSection:
-      case BtfKind::kEnum64: return 12;
-      default: return 0;
-    }
   }
   BtfMember member(BtfKind kind, std::uint64_t at, bool flag) const {
     switch (kind) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <map>
 
+#include "object/btf_sizes.h"
 #include "object/linker.h"
 
 namespace weir::object {
@@ -39,20 +40,8 @@ class Finisher {
   void set(std::size_t at, std::uint32_t value) { store(bytes_.data() + at, value, std::endian::native); }
 
   std::size_t size_of(std::size_t at) const {
-    const std::uint32_t count = word(at + 4) & 0xffff;
-    switch (static_cast<BtfKind>(word(at + 4) >> 24 & 0x1f)) {
-      case BtfKind::kInt:
-      case BtfKind::kVariable:
-      case BtfKind::kDeclarationTag: return 16;
-      case BtfKind::kArray: return 24;
-      case BtfKind::kEnum:
-      case BtfKind::kPrototype: return 12 + 8 * std::size_t{count};
-      case BtfKind::kStruct:
-      case BtfKind::kUnion:
-      case BtfKind::kDataSection:
-      case BtfKind::kEnum64: return 12 + 12 * std::size_t{count};
-      default: return 12;
-    }
+    const auto kind = static_cast<BtfKind>(word(at + 4) >> 24 & 0x1f);
+    return kBtfTypeSize + entries_size(kind, word(at + 4) & 0xffff);
   }
 
   // Fills in the size of a section and where its variables lie.

@@ -88,12 +88,13 @@ Reply Console::execute(std::string_view line) {
   const Command* command = find_command(word, style_);
   if (command == nullptr) return unknown(word);
   const bool own = style_ == Style::kOwn;
-  if (command->needs_program && !session_.has_program() && !own) return {"no bpf program loaded!\n", true};
-  if (command->needs_packets && !session_.has_packets() && !own) return {"no pcap file loaded!\n", true};
+  const auto missing = [&](std::string what, std::string hint) -> Reply {
+    if (!own) return {what + "\n", true};
+    return refuse({.message = std::move(what), .hint = std::move(hint)});
+  };
   if (command->needs_program && !session_.has_program())
-    return refuse({.message = "no bpf program loaded!", .hint = "load bpf ..., or load expression ..."});
-  if (command->needs_packets && !session_.has_packets())
-    return refuse({.message = "no pcap file loaded!", .hint = "load pcap FILE"});
+    return missing("no bpf program loaded!", "load bpf ..., or load expression ...");
+  if (command->needs_packets && !session_.has_packets()) return missing("no pcap file loaded!", "load pcap FILE");
   if (own && command->completes == Argument::kNone && command->arguments.empty() && !arguments.empty())
     return refuse({.message = fmt::format("'{}' takes no arguments", command->name)});
   return command->run(*this, arguments);

@@ -112,7 +112,7 @@ Result<std::vector<std::uint8_t>> TypeTable::bytes() const {
   set_zero(info);
   WEIR_CHECK(object_info(descriptor(), info));
   std::vector<std::uint8_t> out(info.btf_size);
-  info = {};
+  set_zero(info);
   info.btf = pointer_of(out.data());
   info.btf_size = static_cast<std::uint32_t>(out.size());
   WEIR_CHECK(object_info(descriptor(), info));

@@ -10,12 +10,12 @@
 
 namespace weir::kernel {
 
-// Clears all capabilities, and keeps programs that are started later from getting any. The user stays the same, so
-// root can still open root's files. Without privilege it does nothing that was not so before.
 enum class Keep : std::uint8_t {
   kNothing,
   kFileAccess,  // CAP_DAC_OVERRIDE, if it is there: root goes on opening files in directories of other users
 };
+// Clears all capabilities but what `keep` says, and keeps programs that are started later from getting any. The user
+// stays the same, so root can still open root's files. Without privilege it does nothing that was not so before.
 Status drop_capabilities(Keep keep = Keep::kNothing);
 
 struct User {

@@ -19,7 +19,6 @@
 #include <asmjit/x86.h>
 
 #include <algorithm>
-
 #include <cstddef>
 #include <random>
 #include <vector>

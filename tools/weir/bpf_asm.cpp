@@ -1,10 +1,10 @@
 // weir as bpf_asm: its options and its output, byte for byte, for what it assembles rightly.
 //
 // bpf_asm [-c] [FILE]: one line of numbers, or with -c lines of C; without FILE it reads standard input. As in bpf_asm,
-// arguments after FILE are not looked at, so -c stands before it. What bpf_asm
-// assembles without a word and the kernel then refuses (a division by 0, a jump backward) is assembled here too, with a
-// warning at its place. What it gets wrong (a number that does not fit, a label defined twice, a FILE that is missing)
-// is an error. Exit status: 0, 1 bad input (as bpf_asm), 2 wrong options.
+// arguments after FILE are not looked at, so -c stands before it. What bpf_asm assembles without a word and the kernel
+// then refuses (a division by 0, a jump backward) is assembled here too, with a warning at its place. What it gets
+// wrong (a number that does not fit, a label defined twice, a FILE that is missing) is an error. Exit status: 0, 1 bad
+// input (as bpf_asm), 2 wrong options.
 #include <string>
 #include <string_view>
 
@@ -52,7 +52,7 @@ int run_bpf_asm(int argc, char** argv) {
     if (word == "-c") {
       format = cbpf::Format::kBpfAsmC;
     } else if (word == "--") {
-      continue;  // as bpf_asm, which takes it for a file that cannot be opened
+      continue;  // to bpf_asm a file that it cannot open, and passes over
     } else if (word == "-h" || word == "--help") {
       return print(kUsageText);
     } else if (word.size() > 1 && word[0] == '-') {

@@ -95,10 +95,25 @@ std::optional<Binder::Operand> Binder::combine(const Node& op, const std::vector
   }
 }
 
+TermId Binder::behind_ip(Protocol protocol, const Operand& index, std::uint8_t size, Checks& checks) {
+  const std::uint32_t network = layout_.payload.constant + layout_.network;
+  if (walks_ip6() && (protocol == Protocol::kSctp || protocol == Protocol::kTcp || protocol == Protocol::kUdp)) {
+    if (index.check) checks.push_back(*index.check);
+    checks.push_back(transport_anywhere(protocol));
+    return load_at(binary(TermOp::kAdd, index.term, variable(*transport_)), network, size);
+  }
+  // Over IPv4 only, and not in later fragments.
+  checks.push_back(carries(kEtherIp));
+  if (index.check) checks.push_back(*index.check);
+  checks.push_back(protocol_alone(protocol));
+  checks.push_back(first_fragment());
+  return load_at(binary(TermOp::kAdd, index.term, ipv4_header_length()), network, size);
+}
+
 std::optional<Binder::Operand> Binder::indexed(const Node& load_node, const Operand& index) {
   const Protocol protocol = load_node.qualifiers.protocol;
   const auto size = static_cast<std::uint8_t>(load_node.number);
-  SmallVector<FormulaId, 4> checks;
+  Checks checks;
   const auto behind = [&](const Offset& offset, std::uint32_t more) {
     use(offset);
     const TermId base = offset.variable ? binary(TermOp::kAdd, index.term, variable(*offset.variable)) : index.term;
@@ -140,22 +155,7 @@ std::optional<Binder::Operand> Binder::indexed(const Node& load_node, const Oper
     case Protocol::kIgrp:
     case Protocol::kPim:
     case Protocol::kVrrp:
-    case Protocol::kCarp:
-      if (walks_ip6() && (protocol == Protocol::kSctp || protocol == Protocol::kTcp || protocol == Protocol::kUdp)) {
-        if (index.check) checks.push_back(*index.check);
-        checks.push_back(transport_anywhere(protocol));
-        term = load_at(binary(TermOp::kAdd, index.term, variable(*transport_)),
-                       layout_.payload.constant + layout_.network, size);
-        break;
-      }
-      // Over IPv4 only, and not in later fragments.
-      checks.push_back(carries(kEtherIp));
-      if (index.check) checks.push_back(*index.check);
-      checks.push_back(protocol_alone(protocol));
-      checks.push_back(first_fragment());
-      term = load_at(binary(TermOp::kAdd, index.term, ipv4_header_length()), layout_.payload.constant + layout_.network,
-                     size);
-      break;
+    case Protocol::kCarp: term = behind_ip(protocol, index, size, checks); break;
     case Protocol::kIcmp6:
       if (index.check) checks.push_back(*index.check);
       checks.push_back(carries(kEtherIp6));

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include <weir/base/small_vector.h>
 #include <weir/filter/bind.h>
 
 #include "filter/contradiction.h"
@@ -168,6 +169,8 @@ class Binder {
   std::optional<Operand> arithmetic(NodeId root);
   std::optional<Operand> combine(const Node& op, const std::vector<Operand>& operands);
   std::optional<Operand> indexed(const Node& load, const Operand& index);
+  using Checks = SmallVector<FormulaId, 4>;
+  TermId behind_ip(Protocol protocol, const Operand& index, std::uint8_t size, Checks& checks);
   bool check_constant(const Node& op);
 
   // --- encapsulation

@@ -198,37 +198,43 @@ std::optional<bool> Facts::decide(const Decisions& decisions, const Decision& de
   }
   const Known left = known(expressions, decision.lhs);
   if (left.low > left.high) return std::nullopt;
-  if (decision.kind == ExitKind::kSet) {
-    const std::span<const Range> set = decisions.set(decision.set);
-    const Range hull{left.low, left.high};
-    bool all = true, none = true;
-    if (entry == nullptr || entry->count == 0) {
-      const Overlap how = overlap(set, hull);
-      all = how == Overlap::kAll;
-      none = how == Overlap::kApart;
-    } else {
-      for (Range range : entry->values()) {
-        range.first = std::max(range.first, hull.first);
-        range.last = std::min(range.last, hull.last);
-        if (range.first > range.last) continue;
-        const Overlap how = overlap(set, range);
-        all = all && how == Overlap::kAll;
-        none = none && how == Overlap::kApart;
-        if (!all && !none) break;
-      }
+  if (decision.kind == ExitKind::kTest)
+    return decide_test(decision.condition, left, known(expressions, decision.rhs), entry);
+  const std::optional<bool> decided = decide_set(decisions.set(decision.set), left, entry);
+  if (entry != nullptr) touch(decision.lhs);
+  return decided;
+}
+
+std::optional<bool> Facts::decide_set(std::span<const Range> set, const Known& value, const Entry* entry) {
+  const Range hull{value.low, value.high};
+  bool all = true, none = true;
+  if (entry == nullptr || entry->count == 0) {
+    const Overlap how = overlap(set, hull);
+    all = how == Overlap::kAll;
+    none = how == Overlap::kApart;
+  } else {
+    for (Range range : entry->values()) {
+      range.first = std::max(range.first, hull.first);
+      range.last = std::min(range.last, hull.last);
+      if (range.first > range.last) continue;
+      const Overlap how = overlap(set, range);
+      all = all && how == Overlap::kAll;
+      none = none && how == Overlap::kApart;
+      if (!all && !none) break;
     }
-    if (!all && !none && set.size() <= 4) {
-      none = true;  // unless some range holds a number with the known bits
-      for (const Range& range : set)
-        none =
-            none && range.first == range.last && ((range.first & left.zeros) != 0 || (~range.first & left.ones) != 0);
-    }
-    if (entry != nullptr) touch(decision.lhs);
-    if (all && none) return std::nullopt;
-    return all ? std::optional<bool>(true) : none ? std::optional<bool>(false) : std::nullopt;
   }
-  const Known right = known(expressions, decision.rhs);
-  switch (decision.condition) {
+  if (!all && !none && set.size() <= 4) {
+    none = true;  // unless some range holds a number with the known bits
+    for (const Range& range : set)
+      none =
+          none && range.first == range.last && ((range.first & value.zeros) != 0 || (~range.first & value.ones) != 0);
+  }
+  if (all == none) return std::nullopt;
+  return all;
+}
+
+std::optional<bool> Facts::decide_test(Condition condition, const Known& left, const Known& right, const Entry* entry) {
+  switch (condition) {
     case Condition::kBitsSet:
       if ((left.ones & right.ones) != 0) return true;
       if ((~left.zeros & ~right.zeros) == 0) return false;

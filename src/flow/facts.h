@@ -55,6 +55,10 @@ class Facts {
     return nullptr;
   }
   Entry& touch(ExprId expr);
+  // `entry` may be null.
+  static std::optional<bool> decide_set(std::span<const Range> set, const Known& value, const Entry* entry);
+  static std::optional<bool> decide_test(Condition condition, const Known& left, const Known& right,
+                                         const Entry* entry);
   static void restrict(Entry& entry, std::span<const Range> to);
   static void join(Entry& entry, const Entry& other);
   void learn_bits(const Expressions& expressions, ExprId expr, std::uint32_t zeros, std::uint32_t ones, int depth = 0);

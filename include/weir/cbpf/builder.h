@@ -80,6 +80,7 @@ class Builder {
     std::string when_true{};
     std::string when_false{};
   };
+  class Layout;
   std::vector<Step> steps_;
   std::vector<std::pair<std::string, std::size_t>> labels_;  // and the step that follows
 };

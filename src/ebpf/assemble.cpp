@@ -238,7 +238,7 @@ void TextParser::raw_directive() {
                             static_cast<std::int32_t>(static_cast<std::uint32_t>(fields[4]))));
 }
 
-std::optional<std::int64_t> TextParser::integer() {
+std::optional<TextParser::SignedNumber> TextParser::signed_number() {
   const Span start = peek().span;
   const bool negative = take("-");
   if (!negative) take("+");
@@ -247,28 +247,28 @@ std::optional<std::int64_t> TextParser::integer() {
     return std::nullopt;
   }
   const Word& word = next();
-  if (word.number > (negative ? std::uint64_t{1} << 63 : static_cast<std::uint64_t>(INT64_MAX))) {
-    complain("the number does not fit into 64 bits with its sign", cover(start, word.span));
+  return SignedNumber{negative, word.number, cover(start, word.span)};
+}
+
+std::optional<std::int64_t> TextParser::integer() {
+  const auto read = signed_number();
+  if (!read) return std::nullopt;
+  if (read->magnitude > (read->negative ? std::uint64_t{1} << 63 : static_cast<std::uint64_t>(INT64_MAX))) {
+    complain("the number does not fit into 64 bits with its sign", read->span);
     return std::nullopt;
   }
-  return static_cast<std::int64_t>(negative ? 0 - word.number : word.number);
+  return static_cast<std::int64_t>(read->value());
 }
 
 std::optional<std::int32_t> TextParser::immediate() {
-  const Span start = peek().span;
-  const bool negative = take("-");
-  if (!negative) take("+");
-  if (peek().kind != WordKind::kNumber) {
-    complain(fmt::format("expected a number, not {}", shown(peek())), peek().span);
-    return std::nullopt;
-  }
-  const Word& word = next();
-  std::uint64_t value = negative ? 0 - word.number : word.number;
+  const auto read = signed_number();
+  if (!read) return std::nullopt;
+  const std::uint64_t value = read->value();
   // 0xffffffffffffff80 says the same as -0x80.
   const bool fits = value <= UINT32_MAX || static_cast<std::int64_t>(value) >= INT32_MIN;
-  if (!fits || (negative && static_cast<std::int64_t>(value) < INT32_MIN) ||
-      (!negative && value > UINT32_MAX && static_cast<std::int64_t>(value) >= 0)) {
-    complain("the number does not fit into 32 bits", cover(start, word.span), "load it with 'r1 = N ll' first");
+  if (!fits || (read->negative && static_cast<std::int64_t>(value) < INT32_MIN) ||
+      (!read->negative && value > UINT32_MAX && static_cast<std::int64_t>(value) >= 0)) {
+    complain("the number does not fit into 32 bits", read->span, "load it with 'r1 = N ll' first");
     return std::nullopt;
   }
   return static_cast<std::int32_t>(static_cast<std::uint32_t>(value));

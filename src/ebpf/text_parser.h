@@ -63,7 +63,14 @@ class TextParser {
   void call();
   void call_named();
   std::optional<Target> target();
-  std::optional<std::int64_t> integer();  // with sign
+  struct SignedNumber {
+    bool negative = false;
+    std::uint64_t magnitude = 0;
+    Span span{};
+    std::uint64_t value() const { return negative ? 0 - magnitude : magnitude; }
+  };
+  std::optional<SignedNumber> signed_number();
+  std::optional<std::int64_t> integer();
   std::optional<std::int32_t> immediate();
   std::optional<std::int16_t> offset16(std::int64_t value, Span span);
   std::optional<RegisterWord> register_at(std::size_t ahead) const;

@@ -237,15 +237,20 @@ std::string_view refusal_of(ebpf::ProgramType type) {
   }
 }
 
-Result<bool> ask(ebpf::ProgramType type) {
-  if (type == ebpf::ProgramType::kUnspec) return false;
-  ebpf::Program program = ebpf::assemble("r0 = 0\nexit").value();
+ebpf::Program program_for(ebpf::ProgramType type, std::string_view text) {
+  ebpf::Program program = ebpf::assemble(text).value();
   program.type = type;
   program.license = "GPL";
   if (const auto where = attach_type_for(type)) {
     program.attach_type = *where;
     program.has_attach_type = true;
   }
+  return program;
+}
+
+Result<bool> ask(ebpf::ProgramType type) {
+  if (type == ebpf::ProgramType::kUnspec) return false;
+  const ebpf::Program program = program_for(type, "r0 = 0\nexit");
   std::string log;
   const std::string_view refusal = refusal_of(type);
   const Result<Program> loaded = Program::load(
@@ -316,14 +321,8 @@ Result<bool> ask(ebpf::ProgramType type, ebpf::Helper helper) {
                       .message = fmt::format("what programs of type {} may call depends on what they attach to",
                                              ebpf::name_of(type))});
   if (helper == ebpf::Helper{}) return false;
-  ebpf::Program program = ebpf::assemble("call 1\nexit").value();
+  ebpf::Program program = program_for(type, "call 1\nexit");
   program.instructions[0].immediate = static_cast<std::int32_t>(helper);
-  program.type = type;
-  program.license = "GPL";
-  if (const auto where = attach_type_for(type)) {
-    program.attach_type = *where;
-    program.has_attach_type = true;
-  }
   std::string log;
   const Result<Program> loaded =
       Program::load(program, {.sleepable = type == ebpf::ProgramType::kSyscall, .log = &log});

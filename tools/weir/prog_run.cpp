@@ -10,6 +10,7 @@
 
 #include "map_entry.h"
 #include "prog_verbs.h"
+#include "quantity.h"
 #include "terminal.h"
 
 namespace weir::tool {
@@ -29,26 +30,6 @@ struct Options {
   bool packets = false;
   bool json = false;
 };
-
-Result<Bytes> hex(const std::string& text, const char* option) {
-  Bytes out;
-  int high = -1;
-  for (const char c : text) {
-    if (c == ' ' || c == ':') continue;
-    const int digit = c >= '0' && c <= '9'   ? c - '0'
-                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                             : -1;
-    if (digit < 0)
-      return fail(Error{
-          .code = ErrorCode::kUsage, .message = fmt::format("'{}' is not a hexadecimal digit", c), .source = option});
-    if (high >= 0) out.push_back(static_cast<std::uint8_t>(high * 16 + digit));
-    high = high >= 0 ? -1 : digit;
-  }
-  if (high >= 0)
-    return fail(Error{.code = ErrorCode::kUsage, .message = "an odd number of hexadecimal digits", .source = option});
-  return out;
-}
 
 std::string meaning(ebpf::ProgramType type, std::uint32_t value) {
   constexpr std::string_view kXdp[] = {"aborted", "drop", "pass", "tx", "redirect"};
@@ -133,10 +114,10 @@ int run(const Options& options) {
     if (!text) return report(text.error());
     memory.assign(text->begin(), text->end());
   }
-  const Result<Bytes> more = hex(options.memory_hex, "--mem-hex");
+  const Result<Bytes> more = parse_hex(options.memory_hex, "--mem-hex");
   if (!more) return report(more.error());
   memory.insert(memory.end(), more->begin(), more->end());
-  const Result<Bytes> context = hex(options.context_hex, "--context-hex");
+  const Result<Bytes> context = parse_hex(options.context_hex, "--context-hex");
   if (!context) return report(context.error());
 
   std::string text;

@@ -1,4 +1,4 @@
-// Amounts with units. Exports parse_bytes and parse_seconds.
+// Amounts with units, and bytes. Exports parse_bytes, parse_seconds, parse_hex, at_least_one.
 #include "quantity.h"
 
 #include <charconv>
@@ -42,6 +42,26 @@ Result<double> parse_seconds(const std::string& text) {
   WEIR_TRY(const double seconds, parse(text, kUnits, "10s"));
   if (seconds > 1e9) return fail(Error{.code = ErrorCode::kUsage, .message = "'" + text + "' is too much"});
   return seconds;
+}
+
+Result<std::vector<std::uint8_t>> parse_hex(const std::string& text, const char* option) {
+  const auto wrong = [&](std::string message) {
+    return fail(Error{.code = ErrorCode::kUsage, .message = std::move(message), .source = option});
+  };
+  std::vector<std::uint8_t> bytes;
+  int high = -1;
+  for (const char c : text) {
+    if (c == ' ' || c == ':') continue;
+    const int digit = c >= '0' && c <= '9'   ? c - '0'
+                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                             : -1;
+    if (digit < 0) return wrong(std::string("'") + c + "' is not a hexadecimal digit");
+    if (high >= 0) bytes.push_back(static_cast<std::uint8_t>(high * 16 + digit));
+    high = high >= 0 ? -1 : digit;
+  }
+  if (high >= 0) return wrong("an odd number of hexadecimal digits");
+  return bytes;
 }
 
 CLI::Validator at_least_one() {

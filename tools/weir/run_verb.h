@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include <weir/base/error.h>
+#include <weir/debug/extended_session.h>
 #include <weir/packet/packet.h>
 #include <weir/runtime/map.h>
 
@@ -32,7 +33,7 @@ struct RunOptions {
 };
 
 // What the program's first argument is.
-enum class See : std::uint8_t { kMemory, kXdp, kSocket };
+using See = debug::Sight;
 See what_it_sees(const RunOptions& options, const ebpf::Program& program);
 
 // ARRAY:INDEX=PROGRAM

@@ -21,6 +21,7 @@
 #include <weir/verify/verify.h>
 
 #include "json_text.h"
+#include "quantity.h"
 #include "run_verb.h"
 #include "terminal.h"
 #include "verdict_output.h"
@@ -32,15 +33,7 @@ See what_it_sees(const RunOptions& options, const ebpf::Program& program) {
   if (options.context == "memory") return See::kMemory;
   if (options.context == "xdp") return See::kXdp;
   if (options.context == "socket") return See::kSocket;
-  switch (program.type) {
-    case ebpf::ProgramType::kXdp: return See::kXdp;
-    case ebpf::ProgramType::kSocketFilter:
-    case ebpf::ProgramType::kSchedCls:
-    case ebpf::ProgramType::kSchedAct:
-    case ebpf::ProgramType::kCgroupSkb:
-    case ebpf::ProgramType::kSkSkb: return See::kSocket;
-    default: return See::kMemory;
-  }
+  return debug::sight_of(program.type);
 }
 
 Result<TailCall> read_tail_call(const ExtendedInput& input, const std::string& text) {
@@ -110,24 +103,8 @@ Result<std::vector<std::uint8_t>> memory_of(const Options& options) {
     WEIR_TRY(const std::string text, read_whole_file(options.memory));
     bytes.assign(text.begin(), text.end());
   }
-  int high = -1;
-  for (std::size_t i = 0; i < options.memory_hex.size(); ++i) {
-    const char c = options.memory_hex[i];
-    if (c == ' ' || c == ':') continue;
-    const int digit = c >= '0' && c <= '9'   ? c - '0'
-                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                             : -1;
-    if (digit < 0)
-      return fail(Error{.code = ErrorCode::kUsage,
-                        .message = fmt::format("'{}' is not a hexadecimal digit", c),
-                        .source = "--mem-hex"});
-    if (high >= 0) bytes.push_back(static_cast<std::uint8_t>(high * 16 + digit));
-    high = high >= 0 ? -1 : digit;
-  }
-  if (high >= 0)
-    return fail(
-        Error{.code = ErrorCode::kUsage, .message = "an odd number of hexadecimal digits", .source = "--mem-hex"});
+  WEIR_TRY(const std::vector<std::uint8_t> more, parse_hex(options.memory_hex, "--mem-hex"));
+  bytes.insert(bytes.end(), more.begin(), more.end());
   return bytes;
 }
 

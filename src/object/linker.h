@@ -1,4 +1,4 @@
-// What the parts of the object reader share. Exports Linker, read_btf_map, read_lines.
+// What the parts of the reader and of the writer share. Exports is_variables_name, read_btf_map, read_lines.
 #pragma once
 
 #include <map>
@@ -9,6 +9,11 @@
 #include "object/elf.h"
 
 namespace weir::object {
+
+inline constexpr std::uint32_t kReadOnlyProgram = 1u << 7;  // BPF_F_RDONLY_PROG: maps of constants
+
+// Whether a section of this name holds variables: .data, .rodata, .bss, and .data.mine and the like.
+bool is_variables_name(std::string_view name);
 
 struct BtfMap {
   ebpf::MapDefinition definition{};

@@ -17,8 +17,6 @@
 namespace weir::object {
 namespace {
 
-constexpr std::uint32_t kReadOnlyProgram = 1u << 7;  // BPF_F_RDONLY_PROG
-
 struct Piece {  // a function in its section
   std::string_view name{};
   std::size_t section = 0;
@@ -28,12 +26,7 @@ struct Piece {  // a function in its section
 };
 
 bool is_variables(const Section& section) {
-  const auto starts = [&](std::string_view what) {
-    return section.name == what ||
-           (section.name.size() > what.size() && section.name.substr(0, what.size() + 1) == std::string(what) + ".");
-  };
-  return (section.flags & SHF_ALLOC) != 0 && (section.flags & SHF_EXECINSTR) == 0 &&
-         (starts(".data") || starts(".rodata") || starts(".bss"));
+  return (section.flags & SHF_ALLOC) != 0 && (section.flags & SHF_EXECINSTR) == 0 && is_variables_name(section.name);
 }
 
 struct SlotMap {  // where the slots of a map's `values` lie in their section

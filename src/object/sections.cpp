@@ -1,6 +1,12 @@
-// What the names of sections mean. Exports meaning_of. Source: libbpf's documentation, "Program Types and ELF
-// Sections".
+// What the names of sections mean. Exports meaning_of, section_of, is_variables_name. Source: libbpf's documentation,
+// "Program Types and ELF Sections".
 #include <weir/object/object.h>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "object/linker.h"
 
 namespace weir::object {
 namespace {
@@ -105,6 +111,45 @@ SectionMeaning meaning_of(std::string_view section) {
       return {row.type, row.attach};
   }
   return {};
+}
+
+// Of the sections for the type: the one for where the program attaches; else one that leaves that open, the only one
+// that is not further divided, or the only one at all.
+Result<std::string> section_of(const ebpf::Program& program) {
+  if (program.type == ProgramType::kUnspec) return std::string("socket");
+  std::vector<const Row*> rows;
+  for (const Row& row : kRows)
+    if (row.type == program.type) rows.push_back(&row);
+  const auto only = [&rows](const auto& wanted) -> const Row* {
+    const auto first = std::find_if(rows.begin(), rows.end(), wanted);
+    if (first == rows.end()) return nullptr;
+    const bool all =
+        std::all_of(first, rows.end(), [&](const Row* row) { return !wanted(row) || row->attach == (*first)->attach; });
+    return all ? *first : nullptr;
+  };
+  const Row* row = nullptr;
+  if (program.has_attach_type) {
+    row = only([&](const Row* each) { return each->attach == program.attach_type; });
+  } else {
+    row = only([](const Row* each) { return !each->attach; });
+    if (row == nullptr) row = only([](const Row* each) { return each->prefix.find('/') == std::string_view::npos; });
+    if (row == nullptr) row = only([](const Row*) { return true; });
+  }
+  if (row != nullptr) return std::string(row->prefix);
+  std::string hint = program.has_attach_type || rows.empty() ? "" : "say where it attaches: '.attach PLACE'";
+  const std::string type(ebpf::name_of(program.type));
+  return fail(Error{.code = ErrorCode::kUnsupported,
+                    .message = program.has_attach_type
+                                   ? fmt::format("no section of an object says '{}' attached at '{}'", type,
+                                                 ebpf::name_of(program.attach_type))
+                                   : fmt::format("no section of an object says '{}'", type),
+                    .hint = std::move(hint)});
+}
+
+bool is_variables_name(std::string_view name) {
+  for (const std::string_view kind : {".data", ".rodata", ".bss"})
+    if (name.substr(0, kind.size()) == kind && (name.size() == kind.size() || name[kind.size()] == '.')) return true;
+  return false;
 }
 
 }  // namespace weir::object

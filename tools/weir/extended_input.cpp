@@ -27,20 +27,9 @@ int write_out(const std::string& text, const std::string& path) {
   return kYes;
 }
 
-// The section that libbpf expects a program of this type in.
-std::string_view section_of(ebpf::ProgramType type) {
-  switch (type) {
-    case ebpf::ProgramType::kXdp: return "xdp";
-    case ebpf::ProgramType::kSchedCls: return "tc";
-    case ebpf::ProgramType::kSchedAct: return "action";
-    default: return "socket";
-  }
-}
-
 Result<std::string> in_form(const ebpf::Program& program, const std::string& to) {
   if (const auto format = extended_format_named(to)) return ebpf::write(program, *format);
-  WEIR_TRY(const std::vector<std::uint8_t> bytes,
-           object::write(program, {.section = std::string(section_of(program.type))}));
+  WEIR_TRY(const std::vector<std::uint8_t> bytes, object::write(program));
   return std::string(bytes.begin(), bytes.end());
 }
 

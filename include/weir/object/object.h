@@ -56,12 +56,18 @@ struct SectionMeaning {
   std::optional<ebpf::AttachType> attach{};
 };
 SectionMeaning meaning_of(std::string_view section);
+// A section that means the program's type and where it attaches ("socket" for a program without a type); an error
+// where there is none, or where several places are possible and the program names none.
+Result<std::string> section_of(const ebpf::Program& program);
 
 struct WriteOptions {
-  std::string section = "socket";
-  std::string license = "GPL";
+  std::string section{};        // empty: section_of(program)
+  std::string license = "GPL";  // where the program has none
 };
-// One program as a relocatable ELF object (little-endian) with its maps in ".maps" and BTF for them: libbpf loads it.
+// One program as a relocatable ELF object (little-endian) with its functions, its maps in ".maps" with BTF for them,
+// and its variables (arrays of one entry called .data, .rodata, .bss or .data.mine, ...): libbpf loads it, read() gives
+// the same program. What objects cannot say (maps by descriptor, contents and addresses of values of other maps) is an
+// error with the instruction's place.
 Result<std::vector<std::uint8_t>> write(const ebpf::Program& program, const WriteOptions& options = {});
 
 }  // namespace weir::object

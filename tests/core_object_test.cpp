@@ -54,7 +54,7 @@ TEST(CoreObject, ReadsTheKernelsStructs) {
   WEIR_REQUIRE_CORE(bytes);
   const Result<object::Object> read = object::read(bytes);
   ASSERT_TRUE(read) << read.error().message;
-  EXPECT_TRUE(read->needs_core);
+  EXPECT_TRUE(read->needs.front().core);
   std::string log;
   const Result<kernel::CoreObject> loaded = kernel::load_core_object(bytes, {.log = &log});
   ASSERT_TRUE(loaded) << loaded.error().message << " " << loaded.error().hint << log;

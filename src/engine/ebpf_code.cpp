@@ -26,6 +26,10 @@ Result<std::vector<std::shared_ptr<runtime::Map>>> make_maps(const ebpf::Program
               .message = fmt::format("the program has {} maps, {} were given", program.maps.size(), maps.size())});
   }
   for (const ebpf::MapDefinition& definition : program.maps) {
+    if (runtime::needs_kernel(definition.type)) {
+      maps.push_back(runtime::make_kernel_map(definition));
+      continue;
+    }
     WEIR_TRY(std::shared_ptr<runtime::Map> map, runtime::make_map(definition, options.map_options));
     maps.push_back(std::move(map));
   }
@@ -52,6 +56,11 @@ Result<std::uint64_t> wide_constant(const Code& code, std::size_t at) {
     return fail(fmt::format("there is no map {} here", low.immediate), place,
                 by_descriptor ? "descriptors of maps mean something to a kernel only: name the map" : "");
   runtime::Map& map = *code.maps[index];
+  if (runtime::needs_kernel(map.definition().type))
+    return fail(Error{.code = ErrorCode::kUnsupported,
+                      .message = fmt::format("map '{}' is of type {}, which only kernels have", map.definition().name,
+                                             ebpf::name_of(map.definition().type)),
+                      .place = place});
   if (low.src == ebpf::kPseudoMapDescriptor || low.src == ebpf::kPseudoMapIndex)
     return reinterpret_cast<std::uint64_t>(&map);
   const std::uint32_t first = 0;

@@ -1,4 +1,4 @@
-// Maps that BTF describes, and source lines. Exports read_btf_map, read_lines.
+// Maps that BTF describes, and source lines. Exports read_btf_map, read_extra_types.
 //
 // A map is a struct whose members are pointers: __uint(name, n) is a pointer to an array of n, __type(name, t) a
 // pointer to t. Source: libbpf's bpf_helpers.h; Documentation/bpf/btf.rst, section 3.3 for .BTF.ext.
@@ -77,36 +77,68 @@ Result<BtfMap> read_btf_map(const Btf& btf, const BtfType& variable, std::vector
   return from_struct(btf, std::string(variable.name), variable.type, inner, 0);
 }
 
-Result<std::map<std::string, std::vector<LineRecord>>> read_lines(const Section& section, std::endian order,
-                                                                  const Btf& btf, bool& needs_core) {
-  std::map<std::string, std::vector<LineRecord>> out;
+namespace {
+
+// One table of .BTF.ext: records of one length, by section. `header`: where its place and length stand.
+class Table {
+ public:
+  Table(const Section& section, std::endian order, const Btf& btf, std::uint64_t header)
+      : section_(section), order_(order), btf_(btf), header_(header) {}
+
+  // Calls `use(section name, record's place)` for each record; they have at least `least` bytes.
+  template <typename Use>
+  Status each(std::string_view what, std::uint32_t least, const Use& use) const {
+    const std::uint64_t begin = u32(4) + std::uint64_t{u32(header_)};
+    const std::uint64_t end = begin + u32(header_ + 4);
+    const auto bad = [&](std::uint64_t at, std::string_view why) {
+      return bad_at(section_.offset + at, fmt::format("the {} {}", what, why));
+    };
+    if (end > section_.bytes.size()) return bad(header_, "lies outside of its section");
+    if (end - begin < 4) return {};
+    const std::uint64_t size = u32(begin);
+    if (size < least || size > 256)
+      return bad_at(section_.offset + begin, fmt::format("{} records of {} bytes are unknown", what, size));
+    for (std::uint64_t at = begin + 4; at < end;) {
+      if (end - at < 8) return bad(at, "is cut off");
+      const std::string name(btf_.text(u32(at)));
+      const std::uint64_t count = u32(at + 4);
+      at += 8;
+      if (count > (end - at) / size) return bad(at - 4, "is cut off");
+      for (std::uint64_t i = 0; i < count; ++i, at += size) use(name, at);
+    }
+    return {};
+  }
+
+  std::uint32_t u32(std::uint64_t at) const { return load<std::uint32_t>(section_.bytes.data() + at, order_); }
+
+ private:
+  const Section& section_;
+  const std::endian order_;
+  const Btf& btf_;
+  const std::uint64_t header_;
+};
+
+}  // namespace
+
+Result<ExtraTypes> read_extra_types(const Section& section, std::endian order, const Btf& btf) {
+  constexpr std::uint64_t kLines = 16, kCore = 24;  // in the header
   const ByteSpan bytes = section.bytes;
-  const auto u32 = [&](std::uint64_t at) { return load<std::uint32_t>(bytes.data() + at, order); };
   if (bytes.size() < 24 || load<std::uint16_t>(bytes.data(), order) != 0xeb9f)
     return bad_at(section.offset, "this is no BTF.ext");
-  const std::uint64_t length = u32(4);
+  ExtraTypes out;
+  const Table lines(section, order, btf, kLines);
+  const std::uint64_t length = lines.u32(4);
   if (length < 24) return bad_at(section.offset + 4, "the BTF.ext header is cut off");
-  const std::uint64_t begin = length + u32(16);
-  const std::uint64_t end = begin + u32(20);
-  if (end > bytes.size()) return bad_at(section.offset + 16, "the line information lies outside of its section");
-  needs_core = length >= 32 && bytes.size() >= 32 && u32(28) > 4;
-  if (end - begin < 4) return out;
-  const std::uint64_t each = u32(begin);
-  if (each < 16 || each > 256)
-    return bad_at(section.offset + begin, fmt::format("line records of {} bytes are unknown", each));
-  for (std::uint64_t at = begin + 4; at < end;) {
-    if (end - at < 8) return bad_at(section.offset + at, "the line information is cut off");
-    const std::string name(btf.text(u32(at)));
-    const std::uint64_t count = u32(at + 4);
-    at += 8;
-    if (count > (end - at) / each) return bad_at(section.offset + at - 4, "the line information is cut off");
-    for (std::uint64_t i = 0; i < count; ++i, at += each) {
-      const std::uint32_t where = u32(at + 12);
-      out[name].push_back(
-          {u32(at) / 8,
-           {0, where >> 10, where & 0x3ff, std::string(btf.text(u32(at + 4))), std::string(btf.text(u32(at + 8)))}});
-    }
-  }
+  WEIR_CHECK(lines.each("line information", 16, [&](const std::string& name, std::uint64_t at) {
+    const std::uint32_t where = lines.u32(at + 12);
+    out.lines[name].push_back({lines.u32(at) / 8,
+                               {0, where >> 10, where & 0x3ff, std::string(btf.text(lines.u32(at + 4))),
+                                std::string(btf.text(lines.u32(at + 8)))}});
+  }));
+  if (length < 32 || bytes.size() < 32) return out;
+  const Table core(section, order, btf, kCore);
+  WEIR_CHECK(core.each("CO-RE relocation", 16,
+                       [&](const std::string& name, std::uint64_t at) { out.core[name].insert(core.u32(at) / 8); }));
   return out;
 }
 

@@ -1,4 +1,5 @@
-// What the parts of the reader and of the writer share. Exports is_variables_name, read_btf_map, read_lines.
+// What the parts of the reader and of the writer share. Exports is_variables_name, read_btf_map,
+// read_extra_types.
 #pragma once
 
 #include <map>
@@ -30,9 +31,12 @@ struct LineRecord {
   std::uint32_t slot = 0;  // in its section
   ebpf::SourceLine line{};
 };
-// The line information of .BTF.ext by section name; also whether accesses need relocation against the kernel's types.
-Result<std::map<std::string, std::vector<LineRecord>>> read_lines(const Section& section, std::endian order,
-                                                                  const Btf& btf, bool& needs_core);
+// What .BTF.ext says, by section name.
+struct ExtraTypes {
+  std::map<std::string, std::vector<LineRecord>> lines{};
+  std::map<std::string, std::set<std::uint32_t>> core{};  // slots that are relocated against the kernel's types
+};
+Result<ExtraTypes> read_extra_types(const Section& section, std::endian order, const Btf& btf);
 
 inline tl::unexpected<Error> bad_at(std::uint64_t at, std::string message, std::string hint = {}) {
   return fail(std::move(message), OffsetPlace{at}, std::move(hint));

@@ -2,7 +2,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <random>
+#include <set>
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -99,7 +101,7 @@ TEST(Object, ReadsWhatClangWrites) {
     const Result<Object> object = read(bytes);
     ASSERT_TRUE(object) << one_line(object.error());
     EXPECT_EQ(object->license, "GPL");
-    EXPECT_FALSE(object->needs_core);
+    for (const Needs& each : object->needs) EXPECT_FALSE(each.any());
     ASSERT_EQ(object->programs.size(), 2u);
     const ebpf::Program& count = object->programs[0];
     EXPECT_EQ(count.name, "count");
@@ -161,7 +163,152 @@ TEST(Object, WritesWhatItReads) {
   EXPECT_EQ(object->programs[0].map_references, program.map_references);
   EXPECT_EQ(object->license, "Dual BSD/GPL");
   EXPECT_EQ(object->programs[0].type, ebpf::ProgramType::kXdp);
-  EXPECT_FALSE(write(ebpf::assemble("call local f\nexit\nf: exit").value()));
+}
+
+// Functions, addresses of functions, variables, maps of maps: as text, written and read, as text again.
+TEST(Object, WritesAllThatAProgramHas) {
+  const std::string text =
+      ".program cgroup_sock_addr main\n.attach cgroup_inet6_connect\n.license \"GPL\"\n"
+      ".map .data, array, key 4, value 8, entries 1, contents \"0700000001000000\"\n"
+      ".map .rodata.mine, array, key 4, value 2, entries 1, flags 128, contents \"0102\"\n"
+      ".map .bss, array, key 4, value 16, entries 1\n"
+      ".map outer, hash_of_maps, key 4, value 4, entries 2, inner outer.inner\n"
+      ".map outer.inner, array, key 4, value 8, entries 3\n"
+      "func main:\n  r6 = 1\n  call local second\n  r2 = subprog[last]\n  r1 = map[.data][0]+4\n"
+      "  r1 = map[.bss][0]+8\n  r1 = map[.rodata.mine][0]+1\n  r1 = map[outer]\n  r0 = 1\n  exit\n"
+      "func second:\n  call local third\n  exit\nfunc last:\n  r0 = 0\n  exit\nfunc third:\n  call local second\n"
+      "  r0 = 5 ll\n  exit\n";
+  const ebpf::Program program = ebpf::assemble(text).value();
+  const auto bytes = write(program);
+  ASSERT_TRUE(bytes) << one_line(bytes.error());
+  const Result<Object> object = read(*bytes);
+  ASSERT_TRUE(object) << one_line(object.error());
+  ASSERT_EQ(object->programs.size(), 1u);
+  EXPECT_EQ(object->sections, std::vector<std::string>{"cgroup/connect6"});
+  const ebpf::Program& back = object->programs[0];
+  EXPECT_EQ(back.instructions, program.instructions);
+  EXPECT_EQ(back.functions, program.functions);
+  EXPECT_EQ(back.type, program.type);
+  EXPECT_EQ(back.attach_type, program.attach_type);
+  ASSERT_EQ(back.map_references.size(), program.map_references.size());
+  for (std::size_t i = 0; i < program.map_references.size(); ++i) {
+    const ebpf::MapReference& is = back.map_references[i];
+    const ebpf::MapReference& was = program.map_references[i];
+    EXPECT_EQ(is.instruction, was.instruction);
+    ebpf::MapDefinition map = back.maps[is.map];
+    EXPECT_EQ(map, program.maps[was.map]) << map.name;
+  }
+  EXPECT_EQ(write(back).value(), *bytes);
+}
+
+TEST(Object, WritesSourceLines) {
+  const std::vector<std::uint8_t> bytes = compiled("-g -target bpfel");
+  if (bytes.empty()) GTEST_SKIP() << "no clang for BPF";
+  const Object object = read(bytes).value();
+  const ebpf::Program& program = object.programs[0];
+  const auto written = write(program);
+  ASSERT_TRUE(written) << one_line(written.error());
+  const Object back = read(*written).value();
+  EXPECT_EQ(back.programs[0].instructions, program.instructions);
+  EXPECT_EQ(back.programs[0].functions, program.functions);
+  EXPECT_EQ(back.programs[0].lines, program.lines);
+}
+
+TEST(Object, WhatAnObjectCannotSayIsNotWritten) {
+  const auto message = [](std::string_view text) {
+    const auto bytes = write(ebpf::assemble(text).value());
+    return bytes ? "" : bytes.error().message;
+  };
+  EXPECT_EQ(message("r1 = map[fd:3]\nr0 = 0\nexit"),
+            "a map of which only the descriptor is known cannot be part of an object");
+  EXPECT_EQ(
+      message(".map v, array, key 4, value 8, entries 1, contents \"0700000000000000\"\nr1 = map[v]\nr0 = 0\nexit"),
+      "an object cannot say what map 'v' contains");
+  EXPECT_EQ(message(".map v, array, key 4, value 8, entries 1\nr1 = map[v][0]+4\nr0 = 0\nexit"),
+            "an object cannot say the address of a value of map 'v'");
+  EXPECT_EQ(message(".map .bss, array, key 4, value 1, entries 1, contents \"01\"\nr0 = 0\nexit"),
+            "map '.bss' cannot be written as a section of variables: its contents are not all 0");
+  EXPECT_EQ(message("call kernel[id:9]\nexit"),
+            "an object names variables and functions of the kernel, and only their numbers are known");
+  EXPECT_EQ(message("call local f\nexit\nfunc f:\ngoto -3"), "the jump leads out of the function 'f'");
+  EXPECT_EQ(message("call local f\nr0 = 1\nf:\nexit"), "the function 'program' runs over its end");
+  EXPECT_EQ(message(".program cgroup_sock_addr\nr0 = 1\nexit"), "no section of an object says 'cgroup_sock_addr'");
+}
+
+// gcc calls GNU as, which before 2.42 leaves the symbol's value in the instruction that names the symbol.
+TEST(Object, ReadsWhatGccWrites) {
+  const std::string folder = testing::TempDir() + "weir_gcc" + std::to_string(getpid());
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder + "/object.c") << R"(
+#define SEC(name) __attribute__((section(name), used))
+int first = 1, second = 2, third[3] = {3, 4, 5}; static int fourth = 6;
+__attribute__((noinline)) int one(int a) { return a * first; }
+__attribute__((noinline)) int two(int a) { return a * third[2]; }
+static __attribute__((noinline)) int three(int a) { return a + fourth; }
+SEC("xdp") int main_(void *ctx) { return two(second) + one(third[1]) + three(100); }
+char license_[] SEC("license") = "GPL";
+)";
+  int compared = 0;
+  for (const char* level : {"-O0", "-O1", "-O2"}) {
+    const std::string command =
+        "cd " + folder + " && bpf-gcc -mlittle-endian " + level + " -c object.c -o object.o 2>/dev/null";
+    if (std::system(command.c_str()) != 0) continue;
+    const Result<Object> object = read(bytes_of(folder + "/object.o"));
+    ASSERT_TRUE(object) << level << one_line(object.error());
+    const ebpf::Program* program = nullptr;
+    for (const ebpf::Program& each : object->programs)
+      if (each.name == "main_") program = &each;
+    ASSERT_NE(program, nullptr);
+    // Of each function, which variables it looks at, by what is in them.
+    std::map<std::string, std::set<std::uint32_t>> values;
+    for (const ebpf::MapReference& reference : program->map_references) {
+      const ebpf::MapDefinition& map = program->maps[reference.map];
+      ASSERT_EQ(map.name, ".data");
+      std::string in;
+      for (const ebpf::Function& function : program->functions)
+        if (function.instruction <= reference.instruction) in = function.name;
+      const auto offset = static_cast<std::uint32_t>(program->instructions[reference.instruction + 1].immediate);
+      ASSERT_LE(offset + 4, map.contents.size()) << level;
+      values[in].insert(load<std::uint32_t>(map.contents.data() + offset, std::endian::little));
+    }
+    using Values = std::set<std::uint32_t>;
+    EXPECT_EQ(values["one"], Values{1}) << level;
+    EXPECT_TRUE(values["two"] == Values{3} || values["two"] == Values{5}) << level;  // the array, or its last element
+    EXPECT_TRUE(values["main_"] == (Values{2, 3}) || values["main_"] == (Values{2, 4})) << level;
+    ++compared;
+  }
+  std::filesystem::remove_all(folder);
+  if (compared == 0) GTEST_SKIP() << "no gcc for BPF";
+}
+
+// A program that needs the kernel's own names says so; the others of its object are whole.
+TEST(Object, NamesOfTheKernelConcernOneProgram) {
+  const std::string folder = testing::TempDir() + "weir_names" + std::to_string(getpid());
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder + "/object.c") << R"(
+#define SEC(name) __attribute__((section(name), used))
+extern void bpf_rcu_read_lock(void) SEC(".ksyms"); extern int CONFIG_HZ SEC(".kconfig");
+struct task { int pid; } __attribute__((preserve_access_index));
+SEC("tc") int locks(void *ctx) { bpf_rcu_read_lock(); return 0; }
+SEC("tc") int asks(void *ctx) { return CONFIG_HZ; }
+SEC("tc") int core(struct task *t) { return t->pid; }
+SEC("tc") int plain(void *ctx) { return 1; }
+)";
+  const int status =
+      std::system(("cd " + folder + " && clang -O2 -g -target bpfel -c object.c -o object.o 2>/dev/null").c_str());
+  const std::vector<std::uint8_t> bytes = bytes_of(folder + "/object.o");
+  std::filesystem::remove_all(folder);
+  if (status != 0) GTEST_SKIP() << "no clang for BPF";
+  const Result<Object> object = read(bytes);
+  ASSERT_TRUE(object) << one_line(object.error());
+  ASSERT_EQ(object->needs.size(), object->programs.size());
+  std::map<std::string, Needs> needs;
+  for (std::size_t i = 0; i < object->programs.size(); ++i) needs[object->programs[i].name] = object->needs[i];
+  EXPECT_EQ(needs["locks"].external, "bpf_rcu_read_lock");
+  EXPECT_EQ(needs["asks"].external, "CONFIG_HZ");
+  EXPECT_TRUE(needs["core"].core);
+  EXPECT_TRUE(needs["core"].external.empty());
+  EXPECT_FALSE(needs["plain"].any());
 }
 
 TEST(Object, CorruptFilesAreErrors) {
@@ -197,6 +344,31 @@ TEST(Object, SectionsMeanWhatTheyMeanToLibbpf) {
   EXPECT_EQ(meaning_of("cgroup_skb/egress").attach, ebpf::AttachType::kCgroupInetEgress);
   EXPECT_EQ(meaning_of("tcx/egress").attach, ebpf::AttachType::kTcxEgress);
   EXPECT_EQ(meaning_of("mine").type, ebpf::ProgramType::kUnspec);
+  EXPECT_EQ(meaning_of("tp_btf/sched_switch").attach, ebpf::AttachType::kTraceRawTp);
+  EXPECT_EQ(meaning_of("tp/sched/sched_switch").type, ebpf::ProgramType::kTracepoint);
+}
+
+// Every kind of program and every place: the section that is written means what was asked for, or there is none.
+TEST(Object, SectionsAreFoundForWhatTheyMean) {
+  int found = 0;
+  for (std::size_t t = 1; t < ebpf::program_type_names().size(); ++t) {
+    ebpf::Program program;
+    program.type = static_cast<ebpf::ProgramType>(t);
+    if (const auto section = section_of(program)) {
+      EXPECT_EQ(meaning_of(*section).type, program.type) << *section;
+      ++found;
+    }
+    program.has_attach_type = true;
+    for (std::size_t a = 0; a < ebpf::attach_type_names().size(); ++a) {
+      program.attach_type = static_cast<ebpf::AttachType>(a);
+      const auto section = section_of(program);
+      if (!section) continue;
+      EXPECT_EQ(meaning_of(*section).type, program.type) << *section;
+      EXPECT_EQ(meaning_of(*section).attach, program.attach_type) << *section;
+      ++found;
+    }
+  }
+  EXPECT_GT(found, 60);
 }
 
 }  // namespace

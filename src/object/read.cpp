@@ -29,6 +29,22 @@ bool is_variables(const Section& section) {
   return (section.flags & SHF_ALLOC) != 0 && (section.flags & SHF_EXECINSTR) == 0 && is_variables_name(section.name);
 }
 
+// Whether GNU as before 2.42 made the object: it leaves a symbol's value in the instruction that names the symbol. GCC,
+// which calls it, tells its own version only.
+bool leaves_values(const Section* comment) {
+  constexpr int kFirstWithNewer = 14;
+  if (comment == nullptr) return false;
+  const std::string_view text(reinterpret_cast<const char*>(comment->bytes.data()), comment->bytes.size());
+  if (text.find("clang") != std::string_view::npos || text.find("GCC:") == std::string_view::npos) return false;
+  std::size_t at = text.find(')');  // GCC: (Debian 12.2.0-14) 12.2.0
+  if (at == std::string_view::npos) return false;
+  while (at < text.size() && (text[at] < '0' || text[at] > '9')) ++at;
+  int major = 0;
+  for (; at < text.size() && text[at] >= '0' && text[at] <= '9' && major < 1000; ++at)
+    major = major * 10 + text[at] - '0';
+  return major > 0 && major < kFirstWithNewer;
+}
+
 struct SlotMap {  // where the slots of a map's `values` lie in their section
   std::uint64_t begin = 0, end = 0;
   std::uint32_t map = 0;
@@ -36,7 +52,10 @@ struct SlotMap {  // where the slots of a map's `values` lie in their section
 
 class ObjectReader {
  public:
-  explicit ObjectReader(Elf elf) : elf_(std::move(elf)) { object_.order = elf_.order; }
+  explicit ObjectReader(Elf elf) : elf_(std::move(elf)) {
+    object_.order = elf_.order;
+    leaves_values_ = leaves_values(elf_.find(".comment"));
+  }
 
   Result<Object> run() {
     WEIR_CHECK(types());
@@ -53,7 +72,9 @@ class ObjectReader {
     });
     for (const Piece& piece : pieces_) {
       if (!is_program(piece, only_text)) continue;
+      needs_ = {};
       WEIR_TRY(ebpf::Program program, link(piece));
+      object_.needs.push_back(std::move(needs_));
       object_.programs.push_back(std::move(program));
       object_.sections.emplace_back(elf_.sections[piece.section].name);
     }
@@ -73,7 +94,7 @@ class ObjectReader {
     WEIR_TRY(object_.btf, Btf::parse(section->bytes, elf_.order, section->offset));
     object_.kernel_types = kernel_types(*section, elf_, *object_.btf);
     if (const Section* more = elf_.find(".BTF.ext")) {
-      WEIR_TRY(lines_, read_lines(*more, elf_.order, *object_.btf, object_.needs_core));
+      WEIR_TRY(extra_, read_extra_types(*more, elf_.order, *object_.btf));
     }
     return {};
   }
@@ -267,6 +288,10 @@ class ObjectReader {
              ebpf::from_bytes(section.bytes.subspan(std::uint64_t{piece.first} * 8, std::uint64_t{piece.count} * 8),
                               elf_.order));
     program.instructions.insert(program.instructions.end(), code.instructions.begin(), code.instructions.end());
+    if (const auto core = extra_.core.find(std::string(section.name)); core != extra_.core.end()) {
+      const auto first = core->second.lower_bound(piece.first);
+      needs_.core = needs_.core || (first != core->second.end() && *first < piece.first + piece.count);
+    }
     std::set<std::uint32_t> relocated;
     for (const Relocation& relocation : relocations_[piece.section]) {
       const std::uint64_t slot = relocation.offset / 8;
@@ -290,7 +315,7 @@ class ObjectReader {
       need(callee);
       calls.push_back({at, callee});
     }
-    if (const auto lines = lines_.find(std::string(section.name)); lines != lines_.end())
+    if (const auto lines = extra_.lines.find(std::string(section.name)); lines != extra_.lines.end())
       for (const LineRecord& record : lines->second)
         if (record.slot >= piece.first && record.slot < piece.first + piece.count) {
           program.lines.push_back(record.line);
@@ -302,6 +327,14 @@ class ObjectReader {
     return {};
   }
 
+  // What is added to a symbol's value.
+  std::int64_t addend_of(const Symbol& symbol, std::int32_t immediate) const {
+    if (!leaves_values_ || symbol.type == STT_SECTION) return immediate;
+    const std::int64_t addend = immediate - static_cast<std::int64_t>(symbol.value);
+    const bool is_inside = addend >= -1 && addend < static_cast<std::int64_t>(std::max<std::uint64_t>(symbol.size, 1));
+    return is_inside ? addend : immediate;
+  }
+
   Status relocate(const Relocation& relocation, const Piece& piece, std::uint32_t at, ebpf::Program& program,
                   std::vector<Call>& calls) {
     const Symbol& symbol = elf_.symbols[relocation.symbol];
@@ -310,14 +343,21 @@ class ObjectReader {
     if (relocation.offset % 8 != 0 || (!wide && slot.code != 0x85) || (wide && at + 1 >= program.size()))
       return bad_at(relocation.place, fmt::format("a relocation is for slot {} of '{}', which takes none",
                                                   relocation.offset / 8, piece.name));
+    if (symbol.section == SHN_UNDEF && !symbol.name.empty()) {
+      if (needs_.external.empty()) {
+        needs_.external = std::string(symbol.name);
+        needs_.external_at = at;
+      }
+      return {};
+    }
     if (symbol.section == SHN_UNDEF || symbol.section >= elf_.sections.size())
-      return bad_at(relocation.place, fmt::format("'{}' is not defined in the object", symbol.name),
-                    "variables and functions of the kernel need libbpf and a kernel");
+      return bad_at(relocation.place, fmt::format("'{}' is not defined in the object", symbol.name));
     const Section& home = elf_.sections[symbol.section];
+    const std::int64_t addend = addend_of(symbol, slot.immediate);
     if ((home.flags & SHF_EXECINSTR) != 0) {
       std::int64_t target = static_cast<std::int64_t>(symbol.value / 8);
-      if (!wide) target += std::int64_t{slot.immediate} + 1;
-      else target += slot.immediate / 8;
+      if (!wide) target += addend + 1;
+      else target += addend / 8;
       const Piece* callee = target < 0 ? nullptr : piece_at(symbol.section, static_cast<std::uint64_t>(target));
       if (callee == nullptr) return bad_at(relocation.place, "the call does not lead to a function");
       slot.src = wide ? ebpf::kPseudoFunction : ebpf::kPseudoCall;
@@ -332,8 +372,8 @@ class ObjectReader {
       return bad_at(relocation.place, fmt::format("'{}' is neither a map nor a variable", symbol.name));
     if (variables) {
       slot.src = ebpf::kPseudoMapValue;
-      program.instructions[at + 1].immediate = static_cast<std::int32_t>(static_cast<std::uint32_t>(slot.immediate) +
-                                                                         static_cast<std::uint32_t>(symbol.value));
+      program.instructions[at + 1].immediate =
+          static_cast<std::int32_t>(static_cast<std::uint32_t>(addend) + static_cast<std::uint32_t>(symbol.value));
     } else {
       slot.src = ebpf::kPseudoMapDescriptor;
       program.instructions[at + 1].immediate = 0;
@@ -346,12 +386,14 @@ class ObjectReader {
 
   Elf elf_;
   Object object_;
-  std::map<std::string, std::vector<LineRecord>> lines_;
+  ExtraTypes extra_;
+  bool leaves_values_ = false;
   std::map<std::pair<std::size_t, std::uint64_t>, std::uint32_t> map_at_;  // by section and offset
   std::vector<Piece> pieces_;
   std::map<std::size_t, std::vector<Relocation>> relocations_;
   std::vector<const Piece*> order_;
   std::map<const Piece*, std::uint32_t> starts_;
+  Needs needs_;  // of the program that is being linked
 };
 
 }  // namespace

@@ -101,16 +101,18 @@ constexpr Row kRows[] = {
 
 }  // namespace
 
+// The longest prefix counts: "tp_btf" is no "tp".
 SectionMeaning meaning_of(std::string_view section) {
   if (!section.empty() && section[0] == '?') section.remove_prefix(1);  // libbpf: not loaded by default
+  const Row* best = nullptr;
   for (const Row& row : kRows) {
     if (section.substr(0, row.prefix.size()) != row.prefix) continue;
     const std::string_view rest = section.substr(row.prefix.size());
-    if (rest.empty() || rest[0] == '/' || rest[0] == '.' || rest[0] == '+' || rest[0] == '_' ||
-        (rest[0] >= '0' && rest[0] <= '9'))
-      return {row.type, row.attach};
+    const bool ends = rest.empty() || rest[0] == '/' || rest[0] == '.' || rest[0] == '+' || rest[0] == '_' ||
+                      (rest[0] >= '0' && rest[0] <= '9');
+    if (ends && (best == nullptr || row.prefix.size() > best->prefix.size())) best = &row;
   }
-  return {};
+  return best == nullptr ? SectionMeaning{} : SectionMeaning{best->type, best->attach};
 }
 
 // Of the sections for the type: the one for where the program attaches; else one that leaves that open, the only one

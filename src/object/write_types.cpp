@@ -1,8 +1,9 @@
 // The types of an object that is written. Exports make_types.
 //
 // A kernel wants to know of each function that another calls whether it is static; of what type its arguments are it
-// asks for those that are not, and here all are. Lines are told where each function starts with one. Each map is a struct of pointers to arrays whose lengths are the numbers; a map of maps has an array `values` of
-// pointers to such a struct besides. Source: the kernel's documentation of BTF; libbpf's of map definitions.
+// asks for those that are not, and here all are. Lines are told where each function starts with one. Each map is a
+// struct of pointers to arrays whose lengths are the numbers; a map of maps has an array `values` of pointers to such a
+// struct besides. Source: the kernel's documentation of BTF; libbpf's of map definitions.
 #include <algorithm>
 
 #include "object/write_elf.h"
@@ -40,8 +41,8 @@ class TypesWriter {
     Types out;
     put(out.types, kMagic);
     put<std::uint16_t>(out.types, 1);
-    for (const std::size_t number : {std::size_t{kHeader}, std::size_t{0}, types_.size(), types_.size(),
-                                     names_.bytes().size()})
+    for (const std::size_t number :
+         {std::size_t{kHeader}, std::size_t{0}, types_.size(), types_.size(), names_.bytes().size()})
       put(out.types, static_cast<std::uint32_t>(number));
     append(out.types, types_);
     append(out.types, names_.bytes());
@@ -137,8 +138,7 @@ class TypesWriter {
                                 {"max_entries", number(map.max_entries)},
                                 {"map_flags", number(map.flags)}};
     const auto inner =
-        std::find_if(input_.all->begin(), input_.all->end(),
-                                    [&](const auto& each) { return each.name == map.inner; });
+        std::find_if(input_.all->begin(), input_.all->end(), [&](const auto& each) { return each.name == map.inner; });
     if (!map.inner.empty() && inner != input_.all->end() && inner->inner.empty())
       members.push_back({"values", array(head("", kPointer, 0, definition(*inner)), 0)});
     const std::uint32_t body = head("", kStruct, static_cast<std::uint32_t>(members.size()), kMapSize);

@@ -61,6 +61,17 @@ std::string_view bad_sizes(const ebpf::MapDefinition& map) {
   return {};
 }
 
+class KernelMap final : public Map {
+ public:
+  using Map::Map;
+  void* lookup(const void*, unsigned) override { return nullptr; }
+  int update(const void*, const void*, std::uint64_t, unsigned) override { return -EOPNOTSUPP; }
+  int erase(const void*) override { return -EOPNOTSUPP; }
+  int next_key(const void*, void*) const override { return -ENOENT; }
+  bool contains(std::uint64_t, std::uint64_t) const override { return false; }
+  std::uint32_t size() const override { return 0; }
+};
+
 }  // namespace
 
 int Map::push(const void*, std::uint64_t) { return -EOPNOTSUPP; }
@@ -95,6 +106,30 @@ Result<std::shared_ptr<Map>> make_map(const ebpf::MapDefinition& definition, con
   }
   return fail(Error{.code = ErrorCode::kUnsupported,
                     .message = fmt::format("maps of type {} need a kernel", ebpf::name_of(definition.type))});
+}
+
+bool needs_kernel(MapType type) {
+  switch (type) {
+    case MapType::kArray:
+    case MapType::kPercpuArray:
+    case MapType::kHash:
+    case MapType::kPercpuHash:
+    case MapType::kLruHash:
+    case MapType::kLruPercpuHash:
+    case MapType::kLpmTrie:
+    case MapType::kQueue:
+    case MapType::kStack:
+    case MapType::kBloomFilter:
+    case MapType::kRingbuf:
+    case MapType::kProgArray:
+    case MapType::kArrayOfMaps:
+    case MapType::kHashOfMaps: return false;
+    default: return true;
+  }
+}
+
+std::shared_ptr<Map> make_kernel_map(const ebpf::MapDefinition& definition) {
+  return std::make_shared<KernelMap>(definition);
 }
 
 }  // namespace weir::runtime

@@ -1,7 +1,11 @@
-// Extended programs from files and to files. Exports read_extended, pick_program, core_error,
-// write_converted and the forms.
+// Extended programs from files and to files. Exports read_extended, pick_program, needs_of,
+// usable_here, core_error, write_converted and the forms.
 #include "extended_input.h"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
 #include <optional>
 
 #include <fmt/format.h>
@@ -27,6 +31,19 @@ int write_out(const std::string& text, const std::string& path) {
   return kYes;
 }
 
+// The sizes that loaders give to maps of objects: a ring buffer has whole pages, a power of two of them, and an array
+// of perf events a slot for each CPU. Source: libbpf, map_set_def_max_entries and adjust_ringbuf_sz.
+void complete_sizes(ebpf::Program& program) {
+  for (ebpf::MapDefinition& map : program.maps) {
+    if (map.type == ebpf::MapType::kRingbuf && map.max_entries != 0 && map.max_entries <= 1u << 31) {
+      const auto page = static_cast<std::uint32_t>(::sysconf(_SC_PAGESIZE));
+      map.max_entries = std::max(page, std::bit_ceil(map.max_entries));
+    }
+    if (map.type == ebpf::MapType::kPerfEventArray && map.max_entries == 0)
+      map.max_entries = static_cast<std::uint32_t>(std::max(::sysconf(_SC_NPROCESSORS_CONF), 1L));
+  }
+}
+
 Result<std::string> in_form(const ebpf::Program& program, const std::string& to) {
   if (const auto format = extended_format_named(to)) return ebpf::write(program, *format);
   WEIR_TRY(const std::vector<std::uint8_t> bytes, object::write(program));
@@ -49,8 +66,9 @@ Result<ExtendedInput> read_extended(const std::string& path, std::string& text) 
     input.native = object->order == std::endian::native;
     input.typed_maps = object->btf && object->btf->find(object::BtfKind::kDataSection, ".maps").has_value();
     input.programs = std::move(object->programs);
+    for (ebpf::Program& each : input.programs) complete_sizes(each);
     input.sections = std::move(object->sections);
-    input.needs_core = object->needs_core;
+    input.needs = std::move(object->needs);
     input.facts = std::move(object->facts);
     input.presets = std::move(object->presets);
     input.types = std::move(object->kernel_types);
@@ -77,8 +95,31 @@ Result<const ebpf::Program*> pick_program(const ExtendedInput& input, const std:
 
 Error core_error(std::string hint) {
   return {.code = ErrorCode::kUnsupported,
-          .message = "the object's accesses are relocated against the types of a kernel (CO-RE)",
+          .message = "the program's accesses are relocated against the types of a kernel (CO-RE)",
           .hint = std::move(hint)};
+}
+
+object::Needs needs_of(const ExtendedInput& input, const ebpf::Program& program) {
+  const auto index = static_cast<std::size_t>(&program - input.programs.data());
+  return index < input.needs.size() ? input.needs[index] : object::Needs{};
+}
+
+Status usable_here(const ExtendedInput& input, const ebpf::Program& program, std::string hint) {
+  if (input.elf && !input.native) {
+    const bool big = std::endian::native == std::endian::big;
+    return fail(Error{.code = ErrorCode::kUnsupported,
+                      .message = fmt::format("the object is {}-endian, this machine {}-endian", big ? "little" : "big",
+                                             big ? "big" : "little"),
+                      .hint = fmt::format("compile it for this machine: -target {}", big ? "bpfeb" : "bpfel")});
+  }
+  const object::Needs needs = needs_of(input, program);
+  if (!needs.external.empty())
+    return fail(Error{
+        .code = ErrorCode::kUnsupported,
+        .message = fmt::format("'{}' is not defined in the object", needs.external),
+        .hint = hint.empty() ? "variables and functions of a kernel need libbpf and that kernel" : std::move(hint)});
+  if (needs.core) return fail(core_error(std::move(hint)));
+  return {};
 }
 
 std::optional<ebpf::Format> extended_format_named(std::string_view name) {

@@ -13,12 +13,12 @@
 namespace weir::tool {
 
 struct ExtendedInput {
-  std::vector<ebpf::Program> programs;  // at least one; those of an object share their maps
-  std::vector<std::string> sections;    // of each program, for objects
-  bool elf = false;                     // all below is for objects
-  bool native = false;                  // of this machine's byte order
-  bool typed_maps = false;              // described by BTF
-  bool needs_core = false;
+  std::vector<ebpf::Program> programs;    // at least one; those of an object share their maps
+  std::vector<std::string> sections;      // of each program, for objects
+  bool elf = false;                       // all below is for objects
+  bool native = false;                    // of this machine's byte order
+  bool typed_maps = false;                // described by BTF
+  std::vector<object::Needs> needs{};     // of each program
   std::vector<object::MapFacts> facts{};  // of each map
   std::vector<object::Preset> presets{};
   std::vector<std::uint8_t> types{};  // as a kernel takes them; empty: none
@@ -31,7 +31,11 @@ Result<ExtendedInput> read_extended(const std::string& path, std::string& text);
 // The program of this name, or of this section; the first when the name is empty.
 Result<const ebpf::Program*> pick_program(const ExtendedInput& input, const std::string& name);
 
-// What is said of an object that `needs_core` where it cannot be relocated.
+// What a program of the input needs that only libbpf and a kernel give.
+object::Needs needs_of(const ExtendedInput& input, const ebpf::Program& program);
+// Why code of the other byte order, or with such needs, cannot be used here: an error with the hint, or success.
+Status usable_here(const ExtendedInput& input, const ebpf::Program& program, std::string hint = {});
+// What is said of a program with CO-RE accesses.
 Error core_error(std::string hint = {});
 
 // The form that `--to` names: asm, ubpf, listing, c, hex; empty when there is none of this name.

@@ -42,7 +42,7 @@ Result<debug::ExtendedInputs> inputs_of(const SessionFiles& files, debug::Sight 
 Result<std::unique_ptr<debug::ExtendedSession>> open_session(const SessionFiles& files, std::string& text) {
   WEIR_TRY(const ExtendedInput input, read_extended(files.program, text));
   WEIR_TRY(const ebpf::Program* const program, pick_program(input, files.name));
-  if (input.needs_core) return fail(core_error());
+  WEIR_CHECK(usable_here(input, *program));
   WEIR_TRY(debug::ExtendedInputs inputs, inputs_of(files, debug::sight_of(program->type)));
   auto session = debug::ExtendedSession::create(*program, std::move(inputs));
   if (session || !session.error().source.empty()) return session;

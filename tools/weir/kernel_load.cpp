@@ -230,9 +230,19 @@ Result<LoadedPrograms> load_input(const std::string& file, const ExtendedInput& 
                                   const FileLoadOptions& options) {
   if (options.loader == "libbpf" && !input.elf) return fail(usage("libbpf loads ELF objects alone"));
   Result<LoadedPrograms> loaded = [&]() -> Result<LoadedPrograms> {
-    if (options.loader == "libbpf" || (input.needs_core && options.loader == "auto"))
+    std::vector<const ebpf::Program*> wanted;  // programs that are to be loaded
+    if (options.all) {
+      for (const ebpf::Program& program : input.programs) wanted.push_back(&program);
+    } else {
+      WEIR_TRY(const ebpf::Program* const program, pick_program(input, options.only));
+      wanted.push_back(program);
+    }
+    const bool needs_libbpf = std::any_of(wanted.begin(), wanted.end(),
+                                          [&](const ebpf::Program* each) { return needs_of(input, *each).any(); });
+    if (options.loader == "libbpf" || (needs_libbpf && input.native && options.loader == "auto"))
       return load_by_libbpf(file, text, options);
-    if (input.needs_core) return fail(core_error("libbpf loads it: --loader libbpf"));
+    for (const ebpf::Program* program : wanted)
+      WEIR_CHECK(usable_here(input, *program, "libbpf loads it: --loader libbpf"));
     if (options.loader == "auto" && is_for_libbpf(input)) {
       Result<LoadedPrograms> through = load_by_libbpf(file, text, options);
       if (through || through.error().code != ErrorCode::kUnsupported) return through;

@@ -234,7 +234,7 @@ class Loader {
     with.kind = options_.engine == "interpreter" ? engine::ExtendedKind::kInterpreter
                 : options_.engine == "native"    ? engine::ExtendedKind::kNative
                                                  : engine::ExtendedKind::kAutomatic;
-    if (input_.needs_core) return fail(core_error("run it in the kernel: --engine kernel"));
+    WEIR_CHECK(usable_here(input_, program, "run it in the kernel: --engine kernel"));
     if (options_.verify) {
       const verify::Report report = examine(program);
       if (!report.verified) return fail(verify::to_error(*report.refusal));

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <weir/ebpf/text.h>
 #include <weir/verify/verify.h>
 
 #include "extended_input.h"
@@ -34,7 +35,7 @@ struct Options {
 
 class Verifier {
  public:
-  explicit Verifier(const Options& options) : options_(options) {}
+  Verifier(const Options& options, const ExtendedInput& input) : options_(options), input_(input) {}
 
   // Prints the verdict; false when the output cannot be written.
   bool one(const ebpf::Program& program, const std::string& section) {
@@ -45,7 +46,14 @@ class Verifier {
     with.budget = options_.budget;
     with.path_length = options_.path_length;
     if (options_.log) with.log = [](std::string_view line) { say(std::string(line) + "\n"); };
-    const verify::Report report = verify::examine(program, with);
+    const object::Needs needs = needs_of(input_, program);
+    if (needs.core) {
+      Diagnostic warning = core_error("the verdict is about the offsets that the object was compiled with");
+      warning.severity = Severity::kWarning;
+      warning.source = fmt::format("{}, {}", options_.file, program.name);
+      report(warning);
+    }
+    const verify::Report report = needs.external.empty() ? verify::examine(program, with) : refused_for(needs, program);
     if (!report.verified) status = kNo;
     const VerdictRow row{program, with.premise.type, section, report};
     if (!options_.json) return print(verdict_as_text(row)) == kYes;
@@ -57,7 +65,21 @@ class Verifier {
   nlohmann::json rows = nlohmann::json::array();
 
  private:
+  // What is not in the object cannot be judged.
+  static verify::Report refused_for(const object::Needs& needs, const ebpf::Program& program) {
+    verify::Refusal refusal{.instruction = needs.external_at,
+                            .text = ebpf::write_instruction(program.instructions[needs.external_at], {}),
+                            .message = fmt::format("'{}' is not defined in the object", needs.external),
+                            .required = "the program and all that it uses",
+                            .suggestion = "variables and functions of a kernel need libbpf and that kernel"};
+    if (const ebpf::SourceLine* line = program.line_of(needs.external_at)) refusal.line = *line;
+    verify::Report report;
+    report.refusal = std::move(refusal);
+    return report;
+  }
+
   const Options& options_;
+  const ExtendedInput& input_;
 };
 
 int run(const Options& options) {
@@ -68,13 +90,7 @@ int run(const Options& options) {
   std::string text;
   const Result<ExtendedInput> input = read_extended(options.file, text);
   if (!input) return report(input.error(), text);
-  if (input->needs_core) {
-    Diagnostic warning = core_error("the verdict is about the offsets that the object was compiled with");
-    warning.severity = Severity::kWarning;
-    warning.source = options.file;
-    report(warning);
-  }
-  Verifier verifier(options);
+  Verifier verifier(options, *input);
   if (!options.program.empty()) {
     const Result<const ebpf::Program*> program = pick_program(*input, options.program);
     if (!program) return report(program.error());

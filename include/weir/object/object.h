@@ -32,6 +32,14 @@ struct Preset {
   std::string program{};  // where it is not empty: this program, not `inner`
 };
 
+// What a program needs that only libbpf and a running kernel can give it.
+struct Needs {
+  bool core = false;       // accesses are relocated against the kernel's types (CO-RE)
+  std::string external{};  // a variable or function of the kernel or its configuration; its uses are left as they are
+  std::uint32_t external_at = 0;  // the first instruction that uses it
+  bool any() const { return core || !external.empty(); }
+};
+
 struct Object {
   std::endian order = std::endian::little;
   std::string license{};
@@ -43,7 +51,7 @@ struct Object {
   std::optional<Btf> btf{};
   // The table of types as a kernel takes it, with the ids of `btf`; empty for objects of the other byte order.
   std::vector<std::uint8_t> kernel_types{};
-  bool needs_core = false;  // some accesses are relocated against the types of the running kernel
+  std::vector<Needs> needs{};  // of each program
 };
 
 // The object in these bytes.

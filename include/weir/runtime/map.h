@@ -71,6 +71,11 @@ struct MapOptions {
 // Makes a map, empty (arrays: of zeros, or of the definition's contents). Refuses what bpf(2) refuses (EINVAL, E2BIG).
 Result<std::shared_ptr<Map>> make_map(const ebpf::MapDefinition& definition, const MapOptions& options = {});
 
+// Whether only kernels have maps of this type (devices, sockets, perf events), so that make_map refuses it.
+bool needs_kernel(ebpf::MapType type);
+// Stands where a program has such a map that it does not use: it is empty and takes nothing.
+std::shared_ptr<Map> make_kernel_map(const ebpf::MapDefinition& definition);
+
 // Maps of programs and maps of maps hold references, not bytes.
 class ReferenceMap : public Map {
  public:

@@ -20,7 +20,7 @@ endif()
 if(WEIR_BUILD_TOOLS OR WEIR_BUILD_TESTS)
   find_package(CLI11 REQUIRED)
   find_package(nlohmann_json REQUIRED)
-  pkg_check_modules(EDIT REQUIRED IMPORTED_TARGET libedit)
+  pkg_check_modules(EDIT REQUIRED libedit)  # its header; the library is opened at run time
 endif()
 if(WEIR_BUILD_TESTS)
   find_package(GTest REQUIRED)

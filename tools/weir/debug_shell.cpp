@@ -11,13 +11,14 @@
 #include <span>
 #include <system_error>
 
-#include <histedit.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <weir/base/file.h>
 #include <weir/capture/source.h>
 #include <weir/filter/compile.h>
+
+#include "libedit.h"
 
 namespace weir::tool {
 namespace {
@@ -57,48 +58,48 @@ std::string common_start(const std::vector<std::string>& words) {
 
 class Editor {
  public:
-  Editor(const Dialogue& console, const ShellOptions& options)
-      : console_(console), options_(options), history_(::history_init()) {
+  Editor(const Libedit& lib, const Dialogue& console, const ShellOptions& options)
+      : lib_(lib), console_(console), options_(options), history_(lib_.history_init()) {
     // A copy, so that libedit's stream and the shell's descriptor are one terminal.
     output_ = ::fdopen(::dup(options.output), "w");
-    edit_ = ::el_init(options.name.c_str(), options.input, output_, stderr);
-    ::history(history_, &event_, H_SETSIZE, 1000);
-    ::history(history_, &event_, H_SETUNIQUE, 1);
+    edit_ = lib_.el_init(options.name.c_str(), options.input, output_, stderr);
+    lib_.history(history_, &event_, H_SETSIZE, 1000);
+    lib_.history(history_, &event_, H_SETUNIQUE, 1);
     if (!options.history.empty()) read_history();
-    ::el_set(edit_, EL_CLIENTDATA, this);
-    ::el_set(edit_, EL_PROMPT, &prompt);
-    ::el_set(edit_, EL_EDITOR, "emacs");
-    ::el_set(edit_, EL_SIGNAL, 1);
-    ::el_set(edit_, EL_HIST, ::history, history_);
-    ::el_set(edit_, EL_ADDFN, "weir-complete", "completes commands and files", &complete);
-    ::el_set(edit_, EL_ADDFN, "weir-give-up", "gives the line up", &give_up);
-    ::el_set(edit_, EL_BIND, "^I", "weir-complete", nullptr);
-    ::el_set(edit_, EL_BIND, "^C", "weir-give-up", nullptr);
-    ::el_set(edit_, EL_BIND, "^R", "em-inc-search-prev", nullptr);
-    ::el_set(edit_, EL_SETTY, "-d", "-isig", nullptr);
-    ::el_source(edit_, nullptr);
+    lib_.el_set(edit_, EL_CLIENTDATA, this);
+    lib_.el_set(edit_, EL_PROMPT, &prompt);
+    lib_.el_set(edit_, EL_EDITOR, "emacs");
+    lib_.el_set(edit_, EL_SIGNAL, 1);
+    lib_.el_set(edit_, EL_HIST, lib_.history, history_);
+    lib_.el_set(edit_, EL_ADDFN, "weir-complete", "completes commands and files", &complete);
+    lib_.el_set(edit_, EL_ADDFN, "weir-give-up", "gives the line up", &give_up);
+    lib_.el_set(edit_, EL_BIND, "^I", "weir-complete", nullptr);
+    lib_.el_set(edit_, EL_BIND, "^C", "weir-give-up", nullptr);
+    lib_.el_set(edit_, EL_BIND, "^R", "em-inc-search-prev", nullptr);
+    lib_.el_set(edit_, EL_SETTY, "-d", "-isig", nullptr);
+    lib_.el_source(edit_, nullptr);
     read_settings();
   }
   Editor(const Editor&) = delete;
   Editor& operator=(const Editor&) = delete;
   ~Editor() {
     if (!options_.history.empty()) write_history();
-    ::el_end(edit_);
-    ::history_end(history_);
+    lib_.el_end(edit_);
+    lib_.history_end(history_);
     std::fclose(output_);
   }
 
   // False at the end of the input.
   bool read(std::string& line) {
     int length = 0;
-    const char* text = ::el_gets(edit_, &length);
+    const char* text = lib_.el_gets(edit_, &length);
     if (text == nullptr || length <= 0) return false;
     line.assign(text, static_cast<std::size_t>(length));
     while (!line.empty() && line.back() == '\n') line.pop_back();
     return true;
   }
 
-  void remember(const std::string& line) { ::history(history_, &event_, H_ENTER, line.c_str()); }
+  void remember(const std::string& line) { lib_.history(history_, &event_, H_ENTER, line.c_str()); }
 
  private:
   static char* prompt(EditLine*) {
@@ -107,7 +108,7 @@ class Editor {
   }
   static Editor& self(EditLine* edit) {
     void* data = nullptr;
-    ::el_get(edit, EL_CLIENTDATA, &data);
+    Libedit::find()->el_get(edit, EL_CLIENTDATA, &data);
     return *static_cast<Editor*>(data);
   }
 
@@ -117,7 +118,7 @@ class Editor {
     std::string line;
     if (!std::getline(file, line)) return;
     if (line == "_HiStOrY_V2_") {
-      ::history(history_, &event_, H_LOAD, options_.history.c_str());
+      lib_.history(history_, &event_, H_LOAD, options_.history.c_str());
       return;
     }
     do {
@@ -128,7 +129,8 @@ class Editor {
   // A history that cannot be written is no reason to complain, but the old one stays whole.
   void write_history() {
     std::string text;
-    for (int left = ::history(history_, &event_, H_LAST); left >= 0; left = ::history(history_, &event_, H_PREV)) {
+    for (int left = lib_.history(history_, &event_, H_LAST); left >= 0;
+         left = lib_.history(history_, &event_, H_PREV)) {
       const std::string_view line = event_.str;
       text += std::string(line.substr(0, line.find('\n'))) + "\n";
     }
@@ -144,22 +146,23 @@ class Editor {
     if (options_.settings.empty()) return;
     std::ifstream file(options_.settings);
     for (std::string line; std::getline(file, line);) {
-      if (line.find("set editing-mode vi") == 0) ::el_set(edit_, EL_EDITOR, "vi");
-      if (line.find("set editing-mode emacs") == 0) ::el_set(edit_, EL_EDITOR, "emacs");
+      if (line.find("set editing-mode vi") == 0) lib_.el_set(edit_, EL_EDITOR, "vi");
+      if (line.find("set editing-mode emacs") == 0) lib_.el_set(edit_, EL_EDITOR, "emacs");
     }
   }
 
   static unsigned char give_up(EditLine* edit, int) {
+    const Libedit& lib = self(edit).lib_;
     std::fputs("^C\r\n", self(edit).output_);
-    const LineInfo* line = ::el_line(edit);
-    ::el_cursor(edit, static_cast<int>(line->lastchar - line->cursor));
-    ::el_deletestr(edit, static_cast<int>(line->lastchar - line->buffer));
+    const LineInfo* line = lib.el_line(edit);
+    lib.el_cursor(edit, static_cast<int>(line->lastchar - line->cursor));
+    lib.el_deletestr(edit, static_cast<int>(line->lastchar - line->buffer));
     return CC_REDISPLAY;
   }
 
   static unsigned char complete(EditLine* edit, int) {
     Editor& editor = self(edit);
-    const LineInfo* line = ::el_line(edit);
+    const LineInfo* line = editor.lib_.el_line(edit);
     const std::string before(line->buffer, line->cursor);
     const std::size_t blank = before.find_last_of(" \t");
     const std::string word = blank == std::string::npos ? before : before.substr(blank + 1);
@@ -169,12 +172,13 @@ class Editor {
     std::sort(words.begin(), words.end());
     std::string more = common_start(words).substr(word.size());
     if (words.size() == 1 && words.front().back() != '/') more += ' ';
-    if (!more.empty()) return ::el_insertstr(edit, more.c_str()) == 0 ? CC_REFRESH : CC_ERROR;
+    if (!more.empty()) return editor.lib_.el_insertstr(edit, more.c_str()) == 0 ? CC_REFRESH : CC_ERROR;
     std::fputs("\r\n", editor.output_);
     for (const std::string& each : words) std::fprintf(editor.output_, "%s\r\n", each.c_str());
     return CC_REDISPLAY;
   }
 
+  const Libedit& lib_;
   const Dialogue& console_;
   const ShellOptions& options_;
   ::History* history_;
@@ -237,9 +241,11 @@ std::string in_home(const std::string& name) {
 
 ShellResult run_shell(const Dialogue& console, const ShellOptions& options) {
   ShellResult result;
-  const bool edited = ::isatty(::fileno(options.input)) == 1 && ::isatty(options.output) == 1;
+  const bool on_terminal = ::isatty(::fileno(options.input)) == 1 && ::isatty(options.output) == 1;
+  const Libedit* const lib = on_terminal ? Libedit::find() : nullptr;
+  const bool edited = lib != nullptr;
   std::unique_ptr<Editor> editor;
-  if (edited) editor = std::make_unique<Editor>(console, options);
+  if (edited) editor = std::make_unique<Editor>(*lib, console, options);
   for (std::string line; edited ? editor->read(line) : read_plain(options.input, line);) {
     const debug::Reply reply = console.execute(line);
     result.any_failed = result.any_failed || reply.failed;

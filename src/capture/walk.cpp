@@ -301,7 +301,7 @@ const Found& Walker::walk() {
 
 void fetch(const Region& region, std::uint64_t from, std::uint64_t to) {
   if (!region.mapped) return;
-  constexpr std::uint64_t kProbeEvery = 2u << 20;
+  constexpr std::uint64_t kProbeEvery = 4u << 20;
   const auto in_memory = [&](std::uint64_t at) {
     std::uint8_t byte = 0;
     iovec into{&byte, 1};

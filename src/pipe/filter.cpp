@@ -168,16 +168,17 @@ Status Filter::Run::take_guessed(const capture::Source& source, const RegionWork
   return {};
 }
 
-// Takes all segments that are finished and follow.
+// Takes all segments that are finished and follow. Each is looked at first and the file then: what was found before the
+// file became shorter is right.
 Status Filter::Run::take_finished(const capture::Source& source, const RegionWork& work, Taken& taken) {
-  SegmentResult* result = segments_->front();
-  if (result == nullptr) return {};
-  WEIR_CHECK(source.check_region());
-  for (; result != nullptr && !taken.stopped; result = segments_->front()) {
+  while (!taken.stopped) {
+    const SegmentResult* const result = segments_->front();
+    if (result == nullptr) return {};
+    WEIR_CHECK(source.check_region());
     WEIR_CHECK(take_guessed(source, work, *result, taken));
     segments_->pop();
+    report_progress();
   }
-  report_progress();
   return {};
 }
 

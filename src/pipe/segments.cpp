@@ -89,9 +89,9 @@ void Segments::cancel() {
   room_.notify_all();
 }
 
-SegmentResult* Segments::front() {
+const SegmentResult* Segments::front() const {
   if (taken_.load(std::memory_order_relaxed) == given_.load()) return nullptr;
-  SegmentResult& result = ring_[taken_.load(std::memory_order_relaxed) % ring_size_];
+  const SegmentResult& result = ring_[taken_.load(std::memory_order_relaxed) % ring_size_];
   return result.finished.load(std::memory_order_acquire) ? &result : nullptr;
 }
 

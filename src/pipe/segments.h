@@ -37,7 +37,7 @@ class Segments {
   bool is_cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
 
   // One thread takes back. The first result that was not taken back, if it is complete; null if not.
-  SegmentResult* front();
+  const SegmentResult* front() const;
   void pop();
   bool is_done() const;  // all was taken back
   void wait_for_front();

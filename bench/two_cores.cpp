@@ -95,8 +95,7 @@ double seconds(void (*work)(), int processes, bool threads) {
       on_processor(i, work);
       ::_exit(0);
     }
-    while (::wait(nullptr) > 0) {
-    }
+    while (::wait(nullptr) > 0) {}
   }
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -120,7 +119,8 @@ int main(int argc, char** argv) {
   const struct {
     const char* name;
     void (*work)();
-  } kinds[] = {{"arithmetic", arithmetic}, {"cache", cache}, {"stream", stream}, {"chains", chains}, {"faults", faults}};
+  } kinds[] = {
+      {"arithmetic", arithmetic}, {"cache", cache}, {"stream", stream}, {"chains", chains}, {"faults", faults}};
   for (const auto& kind : kinds) {
     double one = 1e9;
     double processes = 1e9;

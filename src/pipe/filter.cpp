@@ -212,7 +212,8 @@ void help(Segments& segments, const RegionWork& work) {
 
 }  // namespace
 
-// This thread walks as its helpers do, and takes results as soon as they are there.
+// This thread walks as its helpers do, and takes results as soon as they are there. Where packets are written and there
+// are several helpers it only takes: they would all wait for it else.
 Status Filter::Run::take_mapped(const capture::Source& source, const RegionWork& work, Taken& taken) {
   constexpr std::uint64_t kWorthAThread = 1 << 20;
   const std::uint64_t size = work.region->bytes.size();
@@ -228,10 +229,12 @@ Status Filter::Run::take_mapped(const capture::Source& source, const RegionWork&
     task.work = [this, &work] { help(*segments_, work); };
     workers_->submit(task);
   }
+  const bool writes = std::any_of(work.jobs.begin(), work.jobs.end(), [](const RegionJob& job) { return job.writes; });
+  const bool walks = helpers < 2 || !writes;
   SegmentWalk walk(work);
   Status status;
   while (status && !taken.stopped && !segments_->is_done()) {
-    fill(walk, *segments_, *work.region);
+    if (walks) fill(walk, *segments_, *work.region);
     if (walk.is_running()) {
       // Now and then it looks whether a helper has finished something.
       SegmentResult* result = nullptr;

@@ -17,7 +17,7 @@ constexpr std::uint64_t kFetched = 32 * kMegabyte;  // at once from the disk
 // shortest. Where packets are written, the ranges of all of it are held: eight bytes for two of the shortest records.
 constexpr std::uint64_t kInFlight = 256 * kMegabyte;
 constexpr std::uint64_t kInFlightToWrite = 64 * kMegabyte;
-constexpr std::size_t kLongestRing = 2048;
+constexpr std::size_t kLongestRing = 1024;
 static_assert(2 * kInFlight <= capture::Walker::kSpan && 2 * kShortest * kLongestRing <= capture::Walker::kSpan);
 
 }  // namespace
@@ -102,7 +102,7 @@ void Segments::pop() {
   }
   const std::lock_guard lock(mutex_);
   ++taken_;
-  room_.notify_all();
+  room_.notify_one();
 }
 
 bool Segments::is_done() const { return all_given_ && taken_.load() == given_.load(); }

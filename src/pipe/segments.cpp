@@ -61,8 +61,9 @@ SegmentResult* Segments::give() {
     all_given_ = true;
     room_.notify_all();
   }
-  SegmentResult& result = ring_[given_++ % ring_size_];
+  SegmentResult& result = ring_[given_.load() % ring_size_];
   result.reset(segment, work_->jobs.size());
+  ++given_;  // last: from here on front() may look at it
   return &result;
 }
 

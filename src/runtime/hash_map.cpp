@@ -31,11 +31,12 @@ constexpr std::uint64_t kHead = 16;    // bytes of a chunk before its places
 // Keys and values of up to 8 bytes: a place has 16 bytes, and a chunk starts a cache line.
 constexpr std::uint64_t kSmall = 16;
 constexpr std::uint64_t kSmallChunk = 256;
-constexpr unsigned kOverflow = 14;  // the byte that counts entries that went on; 255 stays
+constexpr unsigned kOverflow = 14;  // the byte that counts entries that went on; kMany stays
 constexpr unsigned kLock = 15;      // the byte that is 1 while a place is taken
 constexpr std::uint8_t kEmpty = 0;
 constexpr std::uint8_t kBusy = 1;     // taken, not filled yet
 constexpr std::uint8_t kUsed = 0x80;  // and seven bits of the hash
+constexpr std::uint8_t kMany = 127;   // below kUsed, so that only places look used
 constexpr std::size_t kStripes = 64;
 constexpr std::uint64_t kNowhere = ~std::uint64_t{0};
 
@@ -87,6 +88,30 @@ std::uint32_t places_with(const std::uint8_t* chunk, std::uint8_t tag) {
 #endif
 }
 
+#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+// For each seven bits of a hash, its byte sixteen times: SSE2 takes four steps to make that.
+struct Tags {
+  alignas(16) std::uint8_t bytes[128][16];
+};
+constexpr Tags kTags = [] {
+  Tags tags{};
+  for (unsigned tag = 0; tag < 128; ++tag)
+    for (std::uint8_t& byte : tags.bytes[tag]) byte = static_cast<std::uint8_t>(tag | kUsed);
+  return tags;
+}();
+#endif
+
+// A bit for each place that seven bits of a hash, the uppermost, say.
+std::uint64_t places_for(const std::uint8_t* chunk, std::uint64_t hash) {
+#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+  const __m128i bytes = _mm_load_si128(reinterpret_cast<const __m128i*>(chunk));
+  const __m128i same = _mm_cmpeq_epi8(bytes, *reinterpret_cast<const __m128i*>(kTags.bytes[hash >> 57]));
+  std::atomic_thread_fence(std::memory_order_acquire);
+  return static_cast<std::uint32_t>(_mm_movemask_epi8(same));
+#else
+  return places_with(chunk, static_cast<std::uint8_t>(hash >> 57 | kUsed));
+#endif
+}
 std::uint64_t chunks_for(std::uint64_t entries) {
   std::uint64_t chunks = 1;
   while (chunks * kFilled < entries) chunks *= 2;
@@ -109,6 +134,7 @@ class HashMap final : public Map {
         chunk_bytes_(stride_ == kSmall ? kSmallChunk : round_up(kHead + kPlaces * stride_, 16)),
         chunks_(chunk_count_, chunk_bytes_),
         mask_(chunk_count_ - 1),
+        chunk_mask_(mask_ * kSmallChunk),
         is_plain_(!lru_ && cpus_ == 1),
         referred_(lru_ ? chunk_count_ * kPlaces : 0) {}
 
@@ -193,7 +219,9 @@ class HashMap final : public Map {
   }
   std::uint8_t* chunk(std::uint64_t index) const { return chunks_.data() + index * chunk_bytes_; }
   std::uint8_t* tag(std::uint64_t place) const { return chunk(place / kPlaces) + place % kPlaces; }
-  std::mutex& stripe(std::uint64_t hash) const { return stripes_[hash & mask_ & (kStripes - 1)]; }
+  // The bits above the lowest eight: in small chunks they are the offset as well.
+  std::uint64_t first_chunk(std::uint64_t hash) const { return hash / kSmallChunk & mask_; }
+  std::mutex& stripe(std::uint64_t hash) const { return stripes_[first_chunk(hash) & (kStripes - 1)]; }
   static std::uint8_t tag_of(std::uint64_t hash) { return static_cast<std::uint8_t>(hash >> 57 | kUsed); }
   // From chunk to chunk by an odd distance: all are visited.
   static std::uint64_t step_of(std::uint64_t hash) { return 2 * (hash >> 57) + 1; }
@@ -203,11 +231,11 @@ class HashMap final : public Map {
   // The place that holds the key, or kNowhere.
   std::uint64_t find(const void* key) const {
     const std::uint64_t hash = hash_key(key);
-    std::uint64_t index = hash & mask_;
+    std::uint64_t index = first_chunk(hash);
     for (std::uint64_t turn = 0; turn <= mask_; ++turn) {
       const std::uint8_t* at = chunk(index);
-      for (std::uint32_t found = places_with(at, tag_of(hash)); found != 0; found &= found - 1) {
-        const std::uint64_t place = index * kPlaces + static_cast<unsigned>(__builtin_ctz(found));
+      for (std::uint64_t found = places_for(at, hash); found != 0; found &= found - 1) {
+        const std::uint64_t place = index * kPlaces + static_cast<std::uint64_t>(__builtin_ctzll(found));
         if (is_key<kSize>(place_at(place), key, key_size_)) return place;
       }
       if (__atomic_load_n(at + kOverflow, __ATOMIC_ACQUIRE) == 0) break;
@@ -215,25 +243,22 @@ class HashMap final : public Map {
     }
     return kNowhere;
   }
-  // find() without numbers of places, for what is called most. kStride: what a place takes, where it is known.
+  // find() without numbers of places, for what is called most: most keys are in their first chunk, or nowhere.
+  // kStride: what a place takes, where it is known.
   template <std::uint64_t kStride>
   static void* lookup_plain(Map* map, const void* key) {
-    const auto& self = static_cast<const HashMap&>(*map);
+    auto& self = static_cast<HashMap&>(*map);
     const std::uint64_t hash = self.hash_key(key);
     const std::uint64_t stride = kStride != 0 ? kStride : self.stride_;
-    const std::uint64_t chunk_bytes = kStride != 0 ? kSmallChunk : self.chunk_bytes_;
     const std::uint64_t value_at = kStride != 0 ? 8 : self.value_at_;
-    std::uint64_t index = hash & self.mask_;
-    for (std::uint64_t turn = 0; turn <= self.mask_; ++turn) {
-      std::uint8_t* const at = self.chunks_.data() + index * chunk_bytes;
-      for (std::uint32_t found = places_with(at, tag_of(hash)); found != 0; found &= found - 1) {
-        std::uint8_t* const place = at + kHead + static_cast<unsigned>(__builtin_ctz(found)) * stride;
-        if (is_key<kSize>(place, key, self.key_size_)) return place + value_at;
-      }
-      if (__atomic_load_n(at + kOverflow, __ATOMIC_ACQUIRE) == 0) break;
-      index = (index + step_of(hash)) & self.mask_;
+    const std::uint64_t offset = kStride != 0 ? hash & self.chunk_mask_ : self.first_chunk(hash) * self.chunk_bytes_;
+    std::uint8_t* const at = self.chunks_.data() + offset;
+    for (std::uint64_t found = places_for(at, hash); found != 0; found &= found - 1) {
+      std::uint8_t* const place = at + kHead + static_cast<std::uint64_t>(__builtin_ctzll(found)) * stride;
+      if (is_key<kSize>(place, key, self.key_size_)) return place + value_at;
     }
-    return nullptr;
+    if (__atomic_load_n(at + kOverflow, __ATOMIC_ACQUIRE) == 0) return nullptr;
+    return self.lookup_any(key, 0);
   }
   __attribute__((noinline)) void* lookup_any(const void* key, unsigned cpu) {
     const std::uint64_t place = find(key);
@@ -261,7 +286,7 @@ class HashMap final : public Map {
 
   // A free place for an entry; there is one: count_ was raised before. Chunks that are full count that it went on.
   std::uint64_t take_place(std::uint64_t hash) {
-    for (std::uint64_t index = hash & mask_;; index = (index + step_of(hash)) & mask_) {
+    for (std::uint64_t index = first_chunk(hash);; index = (index + step_of(hash)) & mask_) {
       std::uint8_t* at = chunk(index);
       lock_chunk(at);
       const std::uint32_t free = places_with(at, kEmpty);
@@ -272,7 +297,7 @@ class HashMap final : public Map {
         return index * kPlaces + i;
       }
       const std::uint8_t gone_on = __atomic_load_n(at + kOverflow, __ATOMIC_RELAXED);
-      if (gone_on != 255) __atomic_store_n(at + kOverflow, static_cast<std::uint8_t>(gone_on + 1), __ATOMIC_RELEASE);
+      if (gone_on != kMany) __atomic_store_n(at + kOverflow, static_cast<std::uint8_t>(gone_on + 1), __ATOMIC_RELEASE);
       unlock_chunk(at);
     }
   }
@@ -289,11 +314,11 @@ class HashMap final : public Map {
   // The stripe of `hash` is held.
   void remove(std::uint64_t place, std::uint64_t hash) {
     __atomic_store_n(tag(place), kEmpty, __ATOMIC_RELEASE);
-    for (std::uint64_t index = hash & mask_; index != place / kPlaces; index = (index + step_of(hash)) & mask_) {
+    for (std::uint64_t index = first_chunk(hash); index != place / kPlaces; index = (index + step_of(hash)) & mask_) {
       std::uint8_t* at = chunk(index);
       lock_chunk(at);
       const std::uint8_t gone_on = __atomic_load_n(at + kOverflow, __ATOMIC_RELAXED);
-      if (gone_on != 255) __atomic_store_n(at + kOverflow, static_cast<std::uint8_t>(gone_on - 1), __ATOMIC_RELEASE);
+      if (gone_on != kMany) __atomic_store_n(at + kOverflow, static_cast<std::uint8_t>(gone_on - 1), __ATOMIC_RELEASE);
       unlock_chunk(at);
     }
     count_.fetch_sub(1, std::memory_order_relaxed);
@@ -328,7 +353,8 @@ class HashMap final : public Map {
   std::uint64_t chunk_bytes_;
   Slab chunks_;
   std::uint64_t mask_;
-  bool is_plain_;  // neither LRU nor a value for each CPU
+  std::uint64_t chunk_mask_;  // of the offsets of small chunks
+  bool is_plain_;             // neither LRU nor a value for each CPU
   mutable std::mutex stripes_[kStripes];
   std::atomic<std::uint32_t> count_{0};
   std::mutex clock_lock_;

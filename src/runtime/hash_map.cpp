@@ -17,6 +17,15 @@
 #if defined(__SSE2__)
 #include <emmintrin.h>
 #endif
+// ThreadSanitizer cannot see that the bytes of a vector are read one by one.
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define WEIR_PLAIN_BYTES
+#endif
+#endif
+#if !defined(WEIR_PLAIN_BYTES) && (!defined(__SSE2__) || defined(__SANITIZE_THREAD__))
+#define WEIR_PLAIN_BYTES
+#endif
 
 #include "runtime/makers.h"
 #include "runtime/slab.h"
@@ -73,7 +82,7 @@ bool is_key(const std::uint8_t* place, const void* key, std::uint32_t size) {
 
 // A bit for each place whose byte is `tag`.
 std::uint32_t places_with(const std::uint8_t* chunk, std::uint8_t tag) {
-#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)  // the bytes of a vector are read whole, one by one
+#if !defined(WEIR_PLAIN_BYTES)
   const __m128i bytes = _mm_load_si128(reinterpret_cast<const __m128i*>(chunk));
   const __m128i same = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(static_cast<char>(tag)));
   std::atomic_thread_fence(std::memory_order_acquire);
@@ -88,7 +97,7 @@ std::uint32_t places_with(const std::uint8_t* chunk, std::uint8_t tag) {
 #endif
 }
 
-#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+#if !defined(WEIR_PLAIN_BYTES)
 // For each seven bits of a hash, its byte sixteen times: SSE2 takes four steps to make that.
 struct Tags {
   alignas(16) std::uint8_t bytes[128][16];
@@ -103,7 +112,7 @@ constexpr Tags kTags = [] {
 
 // A bit for each place that seven bits of a hash, the uppermost, say.
 std::uint64_t places_for(const std::uint8_t* chunk, std::uint64_t hash) {
-#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+#if !defined(WEIR_PLAIN_BYTES)
   const __m128i bytes = _mm_load_si128(reinterpret_cast<const __m128i*>(chunk));
   const __m128i same = _mm_cmpeq_epi8(bytes, *reinterpret_cast<const __m128i*>(kTags.bytes[hash >> 57]));
   std::atomic_thread_fence(std::memory_order_acquire);

@@ -32,7 +32,9 @@ void in_threads(Work work) {
   for (std::thread& thread : threads) thread.join();
 }
 
-std::uint64_t word_at(const void* place) { return __atomic_load_n(static_cast<const std::uint64_t*>(place), __ATOMIC_RELAXED); }
+std::uint64_t word_at(const void* place) {
+  return __atomic_load_n(static_cast<const std::uint64_t*>(place), __ATOMIC_RELAXED);
+}
 
 struct Key {
   std::uint8_t bytes[24] = {};
@@ -79,7 +81,8 @@ TEST_P(Tables, AreWholeAfterAllThreads) {
         case 3: {
           std::uint8_t from[24];
           std::memcpy(from, key.bytes, sizeof from);
-          for (int k = 0; k < 8 && map->next_key(k == 0 ? nullptr : from, next) == 0; ++k) std::memcpy(from, next, sizeof from);
+          for (int k = 0; k < 8 && map->next_key(k == 0 ? nullptr : from, next) == 0; ++k)
+            std::memcpy(from, next, sizeof from);
           break;
         }
         default:
@@ -118,13 +121,20 @@ INSTANTIATE_TEST_SUITE_P(
     Threads, Tables,
     testing::Values(
         ebpf::MapDefinition{.name = "hash", .type = MapType::kHash, .key_size = 4, .value_size = 8, .max_entries = 64},
-        ebpf::MapDefinition{.name = "wide_hash", .type = MapType::kHash, .key_size = 20, .value_size = 32, .max_entries = 128},
-        ebpf::MapDefinition{.name = "percpu_hash", .type = MapType::kPercpuHash, .key_size = 8, .value_size = 8, .max_entries = 64},
-        ebpf::MapDefinition{.name = "lru", .type = MapType::kLruHash, .key_size = 4, .value_size = 16, .max_entries = 40},
-        ebpf::MapDefinition{.name = "percpu_lru", .type = MapType::kLruPercpuHash, .key_size = 4, .value_size = 8, .max_entries = 40},
-        ebpf::MapDefinition{.name = "array", .type = MapType::kArray, .key_size = 4, .value_size = 24, .max_entries = 64},
-        ebpf::MapDefinition{.name = "percpu_array", .type = MapType::kPercpuArray, .key_size = 4, .value_size = 8, .max_entries = 64},
-        ebpf::MapDefinition{.name = "trie", .type = MapType::kLpmTrie, .key_size = 8, .value_size = 8, .max_entries = 64, .flags = 1}),
+        ebpf::MapDefinition{
+            .name = "wide_hash", .type = MapType::kHash, .key_size = 20, .value_size = 32, .max_entries = 128},
+        ebpf::MapDefinition{
+            .name = "percpu_hash", .type = MapType::kPercpuHash, .key_size = 8, .value_size = 8, .max_entries = 64},
+        ebpf::MapDefinition{
+            .name = "lru", .type = MapType::kLruHash, .key_size = 4, .value_size = 16, .max_entries = 40},
+        ebpf::MapDefinition{
+            .name = "percpu_lru", .type = MapType::kLruPercpuHash, .key_size = 4, .value_size = 8, .max_entries = 40},
+        ebpf::MapDefinition{
+            .name = "array", .type = MapType::kArray, .key_size = 4, .value_size = 24, .max_entries = 64},
+        ebpf::MapDefinition{
+            .name = "percpu_array", .type = MapType::kPercpuArray, .key_size = 4, .value_size = 8, .max_entries = 64},
+        ebpf::MapDefinition{
+            .name = "trie", .type = MapType::kLpmTrie, .key_size = 8, .value_size = 8, .max_entries = 64, .flags = 1}),
     [](const auto& test) { return test.param.name; });
 
 class Queues : public testing::TestWithParam<MapType> {};
@@ -212,12 +222,20 @@ TEST(Threads, RecordsComeInTheOrderOfTheirThread) {
 }
 
 TEST(Threads, BloomFiltersAndMapsOfMaps) {
-  const ebpf::MapDefinition plain{.name = "in", .type = MapType::kArray, .key_size = 4, .value_size = 8, .max_entries = 4};
+  const ebpf::MapDefinition plain{
+      .name = "in", .type = MapType::kArray, .key_size = 4, .value_size = 8, .max_entries = 4};
   std::shared_ptr<Map> inner[kThreads];
   for (auto& each : inner) each = runtime::make_map(plain).value();
-  const auto bloom = runtime::make_map({.name = "b", .type = MapType::kBloomFilter, .value_size = 8, .max_entries = 256}).value();
-  const auto array = runtime::make_map({.name = "a", .type = MapType::kArrayOfMaps, .key_size = 4, .value_size = 4, .max_entries = 8}, {.inner = inner[0]}).value();
-  const auto hash = runtime::make_map({.name = "h", .type = MapType::kHashOfMaps, .key_size = 4, .value_size = 4, .max_entries = 8}, {.inner = inner[0]}).value();
+  const auto bloom =
+      runtime::make_map({.name = "b", .type = MapType::kBloomFilter, .value_size = 8, .max_entries = 256}).value();
+  const auto array =
+      runtime::make_map({.name = "a", .type = MapType::kArrayOfMaps, .key_size = 4, .value_size = 4, .max_entries = 8},
+                        {.inner = inner[0]})
+          .value();
+  const auto hash =
+      runtime::make_map({.name = "h", .type = MapType::kHashOfMaps, .key_size = 4, .value_size = 4, .max_entries = 8},
+                        {.inner = inner[0]})
+          .value();
   const int rounds = tests::rounds(20000);
   in_threads([&](unsigned thread) {
     std::mt19937 random(thread + 1);

@@ -1,4 +1,4 @@
-// Machine code for x86-64: frame, memory, jumps and calls. Exports emit_native. See ebpf_x86.h.
+// Machine code for x86-64: frames, constants, jumps, and what holds all together. Exports emit_native. See ebpf_x86.h.
 #if defined(__x86_64__)
 
 #include "engine/ebpf_x86.h"
@@ -148,23 +148,6 @@ void X86Emitter::prologue() {
   leave();
 }
 
-// The code is entered again for a function that is called back: its registers are those of a program, and what is left
-// of the budget is told when it ends.
-void X86Emitter::enter_callbacks() {
-  if (code_.callbacks.empty()) return;
-  for (const unsigned reg : {0u, 6u, 7u, 8u, 9u}) a_.xor_(kX86Map[reg].r32(), kX86Map[reg].r32());
-  for (std::size_t i = 1; i < 6; ++i) a_.mov(kX86Map[i], x86_field(offsetof(NativeState, registers) + i * 8));
-  for (const std::uint32_t slot : code_.callbacks) {
-    const asmjit::Label other = a_.newLabel();
-    a_.cmp(x86_field(offsetof(NativeState, function), 4), slot);
-    a_.jne(other);
-    a_.call(labels_[slot]);
-    if (counts()) a_.mov(WEIR_STATE(budget), kX86Budget);
-    leave();
-    a_.bind(other);
-  }
-}
-
 void X86Emitter::leave() {
   if (is_bare_ && has_frame_) close_frame(facts_.frame_size);
   if (padded_) a_.add(x86::rsp, 8);
@@ -183,38 +166,6 @@ void X86Emitter::clear_frame(std::uint32_t bytes) {
   a_.pxor(x86::xmm0, x86::xmm0);
   for (std::int32_t i = -static_cast<std::int32_t>(bytes); i < 0; i += 16)
     a_.movups(x86::ptr(x86::rbp, i, 16), x86::xmm0);
-}
-
-void X86Emitter::spill() {
-  for (std::size_t i = 0; i < 6; ++i) a_.mov(x86_field(offsetof(NativeState, registers) + i * 8), kX86Map[i]);
-  if (counts()) a_.mov(WEIR_STATE(budget), kX86Budget);
-}
-void X86Emitter::reload(std::size_t from) {
-  for (std::size_t i = from; i < 6; ++i) a_.mov(kX86Map[i], x86_field(offsetof(NativeState, registers) + i * 8));
-  if (counts()) a_.mov(kX86Budget, WEIR_STATE(budget));
-}
-
-// Inside of functions the stack is off by the address to return to.
-void X86Emitter::call_host(const void* function, bool arguments_are_set) {
-  if (!arguments_are_set) a_.mov(x86::rdi, kX86State);
-  a_.mov(x86::rax, reinterpret_cast<std::uint64_t>(function));
-  if (facts_.has_local_calls) a_.sub(x86::rsp, 8);
-  a_.call(x86::rax);
-  if (facts_.has_local_calls) a_.add(x86::rsp, 8);
-}
-
-void X86Emitter::look_up(const Lookup& lookup) {
-  a_.bind(lookup.from);
-  a_.lea(kX86Address, x86::ptr(kX86Map[lookup.base], lookup.offset));
-  spill();
-  a_.mov(WEIR_STATE(address), kX86Address);
-  a_.mov(x86::esi, lookup.slot);
-  a_.mov(x86::edx, lookup.size_and_write);
-  call_host(reinterpret_cast<const void*>(&native_access));
-  a_.test(x86::eax, x86::eax);
-  a_.jnz(stop_);
-  reload(0);
-  a_.jmp(lookup.back);
 }
 
 void X86Emitter::raise(const Trap& trap) {
@@ -251,37 +202,6 @@ void X86Emitter::charge(std::uint32_t slot, std::int64_t cost) {
   zero_flag_ = -1;
   a_.sub(kX86Budget, static_cast<std::int32_t>(cost > INT32_MAX ? INT32_MAX : cost));
   a_.js(trap(slot, Fault::kBudget));
-}
-
-// The memory at base + offset, checked for an access.
-x86::Mem X86Emitter::access(std::uint32_t slot, std::uint8_t base, std::int32_t offset, std::uint32_t size,
-                            bool write) {
-  const StepFacts& fact = facts_.steps[slot];
-  if (const Address& known = addresses_.steps[slot].memory; known && fact.access == AccessProof::kProven)
-    return place(known, size);
-  const Mem plain = x86::ptr(kX86Map[base], offset, size);
-  if (fact.access == AccessProof::kProven) return plain;
-  lookups_.push_back({a_.newLabel(), a_.newLabel(), slot, size | (write ? 0x100u : 0), base, offset});
-  const Lookup& lookup = lookups_.back();
-  if (fact.access == AccessProof::kContext) {
-    a_.cmp(x86_field(write ? offsetof(NativeState, context_write) : offsetof(NativeState, context_read)), fact.end);
-    a_.jb(lookup.from);
-  } else {
-    const unsigned index = size == 1 ? 0 : size == 2 ? 1 : size == 4 ? 2 : 3;
-    const std::size_t limits = write ? offsetof(NativeState, fits_write) : offsetof(NativeState, fits_read);
-    a_.mov(kX86Operand, WEIR_STATE(minus_window));
-    a_.lea(kX86Operand, x86::ptr(kX86Operand, kX86Map[base], 0, offset));
-    a_.cmp(kX86Operand, x86_field(limits + index * 8));
-    a_.jae(lookup.from);
-  }
-  a_.bind(lookup.back);
-  return plain;
-}
-
-x86::Mem X86Emitter::place(const Address& address, std::uint32_t size) {
-  const Gp& base = kX86Map[static_cast<std::size_t>(address.base)];
-  if (address.index < 0) return x86::ptr(base, address.offset, size);
-  return x86::ptr(base, kX86Map[static_cast<std::size_t>(address.index)], 0, address.offset, size);
 }
 
 void X86Emitter::branch(std::uint32_t at, const ebpf::OpcodeInfo& row, const Step& step) {
@@ -328,207 +248,6 @@ void X86Emitter::jump(std::uint32_t at, unsigned condition, std::uint32_t target
     case 0xb0: a_.jbe(to); break;
     case 0xc0: a_.jl(to); break;
     default: a_.jle(to); break;
-  }
-}
-
-void X86Emitter::call_local(std::uint32_t at, const Step& step) {
-  if (is_bare_) return call_bare(step);
-  charge(at, 1 + (static_cast<std::uint32_t>(step.offset) <= at ? std::int64_t{at} - step.offset : 0));
-  a_.dec(WEIR_STATE(calls_left));
-  a_.js(trap(at, Fault::kCallDepth));
-  for (const Gp& saved : {x86::rbx, x86::r13, x86::r14, x86::r15}) a_.push(saved);
-  a_.sub(x86::rsp, 8);
-  a_.sub(WEIR_STATE(stack_begin), static_cast<std::int32_t>(ebpf::kStackSize));
-  a_.sub(x86::rbp, static_cast<std::int32_t>(ebpf::kStackSize));
-  clear_frame(ebpf::kStackSize);
-  a_.call(labels_[static_cast<std::uint32_t>(step.offset)]);
-  a_.add(x86::rbp, static_cast<std::int32_t>(ebpf::kStackSize));
-  a_.add(WEIR_STATE(stack_begin), static_cast<std::int32_t>(ebpf::kStackSize));
-  a_.add(x86::rsp, 8);
-  for (const Gp& saved : {x86::r15, x86::r14, x86::r13, x86::rbx}) a_.pop(saved);
-  a_.inc(WEIR_STATE(calls_left));
-}
-
-// Verified programs do not nest their functions too deep.
-void X86Emitter::call_bare(const Step& step) {
-  std::vector<Gp> saved = {x86::rbp};
-  for (const unsigned reg : {6u, 7u, 8u, 9u})
-    if ((facts_.used >> reg & 1) != 0) saved.push_back(kX86Map[reg]);
-  const bool padded = saved.size() % 2 == 0;  // the address to return to is on the stack, too
-  for (const Gp& reg : saved) a_.push(reg);
-  if (padded) a_.sub(x86::rsp, 8);
-  open_frame(ebpf::kStackSize);
-  a_.call(labels_[static_cast<std::uint32_t>(step.offset)]);
-  close_frame(ebpf::kStackSize);
-  if (padded) a_.add(x86::rsp, 8);
-  for (std::size_t i = saved.size(); i-- > 0;) a_.pop(saved[i]);
-}
-
-void X86Emitter::call_helper(std::uint32_t at, const Step& step, bool by_register) {
-  if (!by_register && facts_.steps[at].call != CallKind::kChecked) return call_direct(at, step);
-  spill();
-  if (by_register) a_.mov(x86::rdx, kX86Map[step.dst]);  // before rsi, which may be that register
-  else a_.mov(x86::edx, static_cast<std::uint32_t>(step.constant));
-  a_.mov(x86::esi, at);
-  call_host(reinterpret_cast<const void*>(&native_helper));
-  a_.cmp(x86::eax, kStop);
-  a_.je(stop_);
-  a_.mov(kX86Operand.r32(), x86::eax);
-  reload(0);
-  asmjit::Label go_on = a_.newLabel();
-  a_.test(kX86Operand.r32(), kX86Operand.r32());
-  a_.jz(go_on);
-  epilogue();  // a tail call ended the function
-  a_.bind(go_on);
-}
-
-// The arguments are proven: the function is called as C++ would, and only what is needed later is kept.
-void X86Emitter::call_direct(std::uint32_t at, const Step& step) {
-  const StepFacts& fact = facts_.steps[at];
-  if (fact.call == CallKind::kArray) return array_lookup(fact);
-  const auto is_kept = [&](std::size_t reg) { return (fact.live >> reg & 1) != 0; };
-  for (std::size_t i = 1; i < 6; ++i)
-    if (is_kept(i)) a_.mov(kept(i), kX86Map[i]);
-  if (counts()) a_.mov(WEIR_STATE(budget), kX86Budget);
-  if (fact.call == CallKind::kLookup) {  // the map and the key stand where C++ wants them
-    call_host(reinterpret_cast<const void*>(fact.map->fast_lookup()), true);
-  } else {
-    a_.mov(x86::r9, x86::r8);
-    a_.mov(x86::r8, x86::rcx);
-    a_.mov(x86::rcx, x86::rdx);
-    a_.mov(x86::rdx, x86::rsi);
-    a_.mov(x86::rsi, x86::rdi);
-    if (is_bare_) a_.mov(x86::rdi, kX86State);
-    else a_.mov(x86::rdi, WEIR_STATE(run));
-    const auto* helper = code_.helpers->find(static_cast<std::int32_t>(step.constant));
-    call_host(reinterpret_cast<const void*>(helper->function), true);
-  }
-  for (std::size_t i = 1; i < 6; ++i)
-    if (is_kept(i)) a_.mov(kX86Map[i], kept(i));
-  if (counts()) a_.mov(kX86Budget, WEIR_STATE(budget));
-}
-
-void X86Emitter::array_lookup(const StepFacts& fact) {
-  const std::uint32_t keys[] = {0, 1};
-  auto* const first = static_cast<std::uint8_t*>(fact.map->lookup(&keys[0], 0));
-  auto* const second = static_cast<std::uint8_t*>(fact.map->lookup(&keys[1], 0));
-  const asmjit::Label outside = a_.newLabel();
-  const asmjit::Label done = a_.newLabel();
-  a_.mov(x86::eax, x86::ptr(x86::rsi, 0, 4));
-  a_.cmp(x86::eax, fact.map->definition().max_entries);
-  a_.jae(outside);
-  const std::uint64_t stride = second != nullptr ? static_cast<std::uint64_t>(second - first) : 0;
-  if (stride == 8) a_.shl(x86::rax, 3);
-  else a_.imul(x86::rax, x86::rax, static_cast<std::int32_t>(stride));
-  a_.mov(kX86Address, reinterpret_cast<std::uint64_t>(first));
-  a_.add(x86::rax, kX86Address);
-  a_.jmp(done);
-  a_.bind(outside);
-  a_.xor_(x86::eax, x86::eax);
-  a_.bind(done);
-}
-
-void X86Emitter::unknown_call(std::uint32_t at, const ebpf::OpcodeInfo& row, const Step& step) {
-  if (row.shape == OperandShape::kCallKernel) constant(x86::rax, step.constant);
-  else a_.mov(x86::rax, kX86Map[step.dst]);
-  a_.mov(WEIR_STATE(registers[0]), x86::rax);
-  a_.jmp(trap(at, Fault::kHelper));
-}
-
-void X86Emitter::packet_load(const ebpf::OpcodeInfo& row, const Step& step) {
-  spill();
-  if (row.shape == OperandShape::kPacketIndirect) a_.mov(kX86Operand, kX86Map[step.src]);
-  else a_.xor_(kX86Operand.r32(), kX86Operand.r32());
-  a_.mov(x86::edx, static_cast<std::uint32_t>(step.constant));
-  a_.add(x86::edx, kX86Operand.r32());
-  a_.mov(x86::esi, static_cast<std::uint32_t>(row.width));
-  call_host(reinterpret_cast<const void*>(&native_packet_load));
-  a_.test(x86::eax, x86::eax);
-  a_.jnz(stop_);
-  reload(0);
-}
-
-void X86Emitter::load(std::uint32_t at, const ebpf::OpcodeInfo& row, const Step& step) {
-  const Mem from = access(at, step.src, step.offset, row.width, false);
-  const Gp dst = kX86Map[step.dst];
-  switch (row.operation) {
-    case Operation::kLoad8:
-    case Operation::kLoad16: a_.movzx(dst.r32(), from); break;
-    case Operation::kLoad32: a_.mov(dst.r32(), from); break;
-    case Operation::kLoad64: a_.mov(dst, from); break;
-    case Operation::kLoadSigned32: a_.movsxd(dst, from); break;
-    default: a_.movsx(dst, from); break;
-  }
-}
-
-void X86Emitter::store(std::uint32_t at, const ebpf::OpcodeInfo& row, const Step& step) {
-  const Mem to = access(at, step.dst, step.offset, row.width, true);
-  if (row.shape == OperandShape::kStoreRegister) {
-    a_.mov(to, x86_part(kX86Map[step.src], row.width));
-  } else if (is_plain()) {
-    const auto value = static_cast<std::int64_t>(step.constant);
-    const std::int64_t cut = row.width == 1   ? static_cast<std::int8_t>(value)
-                             : row.width == 2 ? static_cast<std::int16_t>(value)
-                                              : value;
-    a_.mov(to, asmjit::imm(cut));
-  } else {
-    constant(kX86Operand, step.constant);
-    a_.mov(to, x86_part(kX86Operand, row.width));
-  }
-}
-
-void X86Emitter::fetch_and_combine(const ebpf::OpcodeInfo& row, const Step& step, const Mem& place) {
-  const auto sized = [&](const Gp& reg) { return row.width == 8 ? reg : Gp(reg.r32()); };
-  const Gp src = sized(kX86Map[step.src]);
-  const bool in_rax = step.src == 0;
-  const auto combine = [&](const Gp& to, const auto& with) {
-    if ((row.selected & 0xf0) == 0x40) a_.or_(to, with);
-    else if ((row.selected & 0xf0) == 0x50) a_.and_(to, with);
-    else a_.xor_(to, with);
-  };
-  const Mem kept = x86_field(offsetof(NativeState, scratch), row.width);
-  if (is_bare_) a_.mov(x86::r9, x86::rax);
-  else a_.mov(WEIR_STATE(scratch), x86::rax);
-  const asmjit::Label again = a_.newLabel();
-  a_.mov(sized(x86::rax), place);
-  a_.bind(again);
-  a_.mov(sized(kX86Operand), sized(x86::rax));
-  if (in_rax && is_bare_) combine(sized(kX86Operand), sized(x86::r9));
-  else if (in_rax) combine(sized(kX86Operand), kept);
-  else combine(sized(kX86Operand), src);
-  a_.lock().cmpxchg(place, sized(kX86Operand));
-  a_.jne(again);
-  a_.mov(src, sized(x86::rax));  // also cuts rax to 32 bits where src is rax
-  if (in_rax) return;
-  if (is_bare_) a_.mov(x86::rax, x86::r9);
-  else a_.mov(x86::rax, WEIR_STATE(scratch));
-}
-
-void X86Emitter::atomic(std::uint32_t at, const ebpf::OpcodeInfo& row, const Step& step) {
-  const bool wide = row.width == 8;
-  const Mem checked = access(at, step.dst, step.offset, row.width, true);
-  Mem place = checked;
-  if (!code_.proven) {
-    a_.lea(kX86Address, checked);
-    place = x86::ptr(kX86Address, 0, row.width);
-    a_.test(kX86Address.r32(), static_cast<std::int32_t>(row.width) - 1);
-    a_.jnz(trap(at, Fault::kUnaligned));
-  }
-  const Gp src = wide ? kX86Map[step.src] : kX86Map[step.src].r32();
-  switch (static_cast<ebpf::AtomicOperation>(row.selected)) {
-    case ebpf::AtomicOperation::kAdd: a_.lock().add(place, src); break;
-    case ebpf::AtomicOperation::kOr: a_.lock().or_(place, src); break;
-    case ebpf::AtomicOperation::kAnd: a_.lock().and_(place, src); break;
-    case ebpf::AtomicOperation::kXor: a_.lock().xor_(place, src); break;
-    case ebpf::AtomicOperation::kFetchAdd: a_.lock().xadd(place, src); break;
-    case ebpf::AtomicOperation::kExchange: a_.xchg(place, src); break;
-    case ebpf::AtomicOperation::kCompareExchange:
-      a_.lock().cmpxchg(place, src);
-      if (!wide) a_.mov(x86::eax, x86::eax);
-      break;
-    case ebpf::AtomicOperation::kFetchOr:
-    case ebpf::AtomicOperation::kFetchAnd:
-    case ebpf::AtomicOperation::kFetchXor: fetch_and_combine(row, step, place); break;
   }
 }
 

@@ -150,8 +150,7 @@ void X86Emitter::divide(std::uint32_t at, const ebpf::OpcodeInfo& row, const Ste
   const bool keep_rax = step.dst != 0 && (live & 1) != 0;
   const bool keep_rdx = step.dst != 3 && (live & 8) != 0;
   if (keep_rax) a_.mov(kX86Operand, x86::rax);
-  if (keep_rdx && is_bare_) a_.mov(x86::r9, x86::rdx);
-  else if (keep_rdx) a_.mov(WEIR_STATE(scratch), x86::rdx);
+  if (keep_rdx) set_aside(x86::rdx);
   if (step.dst != 0) a_.mov(sized(x86::rax), dst);
   if (is_signed) {
     if (wide) a_.cqo();
@@ -165,8 +164,7 @@ void X86Emitter::divide(std::uint32_t at, const ebpf::OpcodeInfo& row, const Ste
   const bool in_place = (step.dst == 0 && !remainder) || (step.dst == 3 && remainder);
   if (!in_place) a_.mov(divisor, result);
   if (keep_rax) a_.mov(x86::rax, kX86Operand);
-  if (keep_rdx && is_bare_) a_.mov(x86::rdx, x86::r9);
-  else if (keep_rdx) a_.mov(x86::rdx, WEIR_STATE(scratch));
+  if (keep_rdx) take_back(x86::rdx);
   if (!in_place) a_.mov(dst, divisor);
   if (may_be_zero || may_be_minus_one) a_.jmp(done);
   if (may_be_minus_one) {

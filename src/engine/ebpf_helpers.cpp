@@ -49,9 +49,8 @@ bool argument_is_good(const Code& code, const Memory& memory, const runtime::Inv
 
 }  // namespace
 
-HelperResult call_helper(const Code& code, const Memory& memory, runtime::Invocation& run, std::int32_t number,
-                         const std::uint64_t* registers) {
-  const runtime::HelperEntry* helper = code.helpers->find(number);
+HelperResult call_helper(const Code& code, const Memory& memory, runtime::Invocation& run,
+                         const runtime::HelperEntry* helper, std::int32_t number, const std::uint64_t* registers) {
   if (helper == nullptr || helper->function == nullptr)
     return {0, Fault::kHelper, static_cast<std::uint64_t>(std::int64_t{number})};
   runtime::Map* map = nullptr;

@@ -12,8 +12,8 @@ struct HelperResult {
   std::uint64_t detail = 0;  // as Outcome::address
 };
 
-// registers: r0 to r10; r1 to r5 are the arguments.
-HelperResult call_helper(const Code& code, const Memory& memory, runtime::Invocation& run, std::int32_t number,
-                         const std::uint64_t* registers);
+// `helper`: the entry of this number, null where there is none. registers: r0 to r10; r1 to r5 are the arguments.
+HelperResult call_helper(const Code& code, const Memory& memory, runtime::Invocation& run,
+                         const runtime::HelperEntry* helper, std::int32_t number, const std::uint64_t* registers);
 
 }  // namespace weir::engine

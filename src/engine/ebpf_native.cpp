@@ -238,7 +238,7 @@ std::uint32_t native_helper(NativeState* state, std::uint32_t slot, std::int32_t
     if (number == static_cast<std::int32_t>(ebpf::Helper::kLoop)) return loop(state, slot, false);
     if (number == static_cast<std::int32_t>(ebpf::Helper::kForEachMapElem)) return loop(state, slot, true);
   }
-  const HelperResult result = call_helper(*state->code, *state->memory, *state->run, number, state->registers);
+  const HelperResult result = call_helper(*state->code, *state->memory, *state->run, entry, number, state->registers);
   if (result.fault != Fault::kNone) return stop(state, result.fault, slot, result.detail);
   state->memory->look_at_packet();
   state->registers[0] = result.value;

@@ -1,7 +1,7 @@
 // Calls of extended programs in x86-64: of their own functions, of helpers, of C++. Part of X86Emitter.
 //
-// A checked call goes through native_helper() with r0 to r5 in the state. A proven one is made as C++ makes it, and only
-// the registers that the program still reads are kept around it. A lookup in a plain array is no call at all.
+// A checked call goes through native_helper() with r0 to r5 in the state. A proven one is made as C++ makes it, and
+// only the registers that the program still reads are kept around it. A lookup in a plain array is no call at all.
 #if defined(__x86_64__)
 
 #include "engine/ebpf_x86.h"

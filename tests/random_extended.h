@@ -169,8 +169,8 @@ class ExtendedProgramMaker {
       case S::kAtomicFetch:
       case S::kAtomicCompare:
         push(program, row.operation, 10, reg(), place, 0);
-        // Linux 6.18 sets the upper half of r0 to 0 after a 32-bit cmpxchg only where its verifier saw that the half is
-        // read, and forgets that on paths which it had walked before: RFC 9669 says always, and so does this move.
+        // RFC 9669 has the upper half of r0 0 after a 32-bit cmpxchg, and so does this move; Linux 6.18 forgets it on
+        // some paths (docs/semantics.md).
         if (row.shape == S::kAtomicCompare && row.width == 4) push(program, ebpf::Operation::kMov32X, 0, 0, 0, 0);
         return;
       default: return;

@@ -19,15 +19,47 @@
 namespace weir::ebpf {
 namespace {
 
-constexpr std::string_view kSkipped[] = {
-    ".text", ".file",          ".section",     ".globl",        ".global",  ".p2align",   ".type",
-    ".size", ".ident",         ".local",       ".weak",         ".addrsig", ".align",     ".balign",
-    ".loc",  ".cfi_startproc", ".cfi_endproc", ".cfi_sections", ".hidden",  ".protected", ".addrsig_sym"};
+constexpr std::string_view kSkipped[] = {".file",   ".globl",     ".global",   ".p2align",     ".type",         ".size",
+                                         ".ident",  ".weak",      ".addrsig",  ".align",       ".balign",       ".loc",
+                                         ".hidden", ".protected", ".internal", ".addrsig_sym", ".build_version"};
 
 int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
   return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+// What a map of this kind cannot do without, as words; empty when all was given. Kinds with rules of their own are let
+// through: the kernel judges them.
+std::string missing_words(MapType type, const std::set<std::string_view>& given) {
+  bool key = true;
+  bool value = true;
+  switch (type) {
+    case MapType::kQueue:
+    case MapType::kStack:
+    case MapType::kBloomFilter: key = false; break;
+    case MapType::kRingbuf:
+    case MapType::kUserRingbuf: key = value = false; break;
+    case MapType::kHash:
+    case MapType::kArray:
+    case MapType::kProgArray:
+    case MapType::kPercpuHash:
+    case MapType::kPercpuArray:
+    case MapType::kLruHash:
+    case MapType::kLruPercpuHash:
+    case MapType::kLpmTrie:
+    case MapType::kArrayOfMaps:
+    case MapType::kHashOfMaps: break;
+    default: return {};
+  }
+  std::string out;
+  const auto need = [&](bool needed, std::string_view word) {
+    if (needed && given.count(word) == 0) out += fmt::format("{}'{}'", out.empty() ? "" : " and ", word);
+  };
+  need(key, "key");
+  need(value, "value");
+  need(true, "entries");
+  return out;
 }
 
 std::string_view unquoted(const Word& word) { return word.text.substr(1, word.text.size() - 2); }
@@ -49,18 +81,27 @@ bool TextParser::expect(std::string_view sign) {
   return false;
 }
 
+// Labels, names of maps, and symbols of data, which clang -S writes after the code.
 void TextParser::find_labels() {
   bool start = true;
   for (std::size_t i = 0; i + 1 < words_.size(); ++i) {
-    const bool label = start && words_[i].kind == WordKind::kName && words_[i + 1].kind == WordKind::kSign &&
-                       words_[i + 1].text == ":";
-    if (label) labels_.insert(words_[i].text);
-    if (start && words_[i].kind == WordKind::kName && words_[i].text == ".map" && words_[i + 1].kind == WordKind::kName)
-      maps_.insert(words_[i + 1].text);
-    const bool func = start && words_[i].kind == WordKind::kName && words_[i].text == "func";
-    start =
-        words_[i].kind == WordKind::kLineEnd || func || (words_[i].kind == WordKind::kSign && words_[i].text == ":");
+    const Word& word = words_[i];
+    const bool name = start && word.kind == WordKind::kName;
+    const bool colon = words_[i].kind == WordKind::kSign && words_[i].text == ":";
+    if (name && words_[i + 1].kind == WordKind::kSign && words_[i + 1].text == ":") {
+      if (in_data_) data_.emplace(word.text, section_);
+      else labels_.insert(word.text);
+    }
+    if (name && word.text == ".map" && words_[i + 1].kind == WordKind::kName) maps_.insert(words_[i + 1].text);
+    if (name && is_section_directive(word.text) && words_[i + 1].text != ":") {
+      at_ = i;
+      section_directive();
+    }
+    start = word.kind == WordKind::kLineEnd || (name && word.text == "func") || colon;
   }
+  at_ = 0;
+  section_ = {};
+  in_data_ = false;
 }
 
 Result<Program> TextParser::run() {
@@ -76,6 +117,7 @@ Result<Program> TextParser::run() {
     statement();
     const Span all = cover(words_[statement_start_].span, words_[at_ > statement_start_ ? at_ - 1 : at_].span);
     while (spans_.size() < assembler_.size()) spans_.push_back(target_span_.value_or(all));
+    if (before < assembler_.size()) code_made(before, all);
     const bool was_label = before == assembler_.size() && at_ > 0 && words_[at_ - 1].text == ":";
     if (!error_ && !was_label && !at_line_end())
       complain(fmt::format("expected the end of the line, not {}", shown(peek())), peek().span);
@@ -99,6 +141,19 @@ Result<Program> TextParser::run() {
   return program;
 }
 
+// What must hold of the instruction that a statement made.
+void TextParser::code_made(std::size_t slot, Span span) {
+  const int listed = words_[statement_start_].code;
+  const std::uint8_t code = assembler_.instructions()[slot].code;
+  if (listed >= 0 && listed != code)
+    complain(fmt::format("the listing says that the code is 0x{:02x}; this is 0x{:02x}", listed, code), span);
+  const bool objdump = listed == 0x85 && words_[statement_start_ + 1].text == "-" &&
+                       assembler_.instructions()[slot] == ebpf::make(0x85, 0, kPseudoCall, 0, -1);
+  if (objdump)  // as an object has it before it is linked
+    complain("the listing does not say which function is called", span, "read the object itself");
+  remember_code_section();
+}
+
 void TextParser::statement() {
   const Word& word = peek();
   if (is("*")) return store();
@@ -110,6 +165,7 @@ void TextParser::statement() {
   if (is(":", 1)) {
     const Word& name = next();
     next();
+    if (in_data_) return;
     if (assembler_.has_label(name.text))
       return complain(fmt::format("label '{}' is defined twice", name.text), name.span);
     if (function) assembler_.function(name.text);
@@ -117,6 +173,9 @@ void TextParser::statement() {
     return;
   }
   if (word.text[0] == '.') return directive();
+  if (in_data_)
+    return complain(fmt::format("an instruction in section '{}', which holds data", section_), word.span,
+                    "write .text before it");
   if (register_at(0)) return assignment();
   if (word.text == "lock") return locked();
   if (word.text == "if") return branch();
@@ -127,6 +186,7 @@ void TextParser::statement() {
     if (const auto reg = full_register()) assembler_.call_register(*reg);
     return;
   }
+  if ((is("=", 1) || (peek(1).text.size() > 1 && peek(1).text.back() == '=')) && no_such_register()) return;
   if (word.text == "exit") last_exit_ = static_cast<std::uint32_t>(assembler_.size());
   mnemonic();
 }
@@ -139,6 +199,11 @@ void TextParser::directive() {
     --at_;
     return program_directive();
   }
+  if (is_section_directive(word.text)) {
+    --at_;
+    return section_directive();
+  }
+  if (in_data_) return skip_data();
   if (std::find(std::begin(kSkipped), std::end(kSkipped), word.text) != std::end(kSkipped) ||
       word.text.substr(0, 5) == ".cfi_") {
     while (!at_line_end()) next();
@@ -184,6 +249,7 @@ void TextParser::map_directive() {
     return complain(fmt::format("unknown kind of map '{}'", type.text), type.span,
                     did_you_mean(type.text, map_type_names()));
   map.type = *found;
+  std::set<std::string_view> given;
   while (!error_ && take(",")) {
     const Word& word = next();
     if (word.text == "inner" && peek().kind == WordKind::kName) {
@@ -214,9 +280,14 @@ void TextParser::map_directive() {
     if (!value) return;
     if (*value < 0 || *value > UINT32_MAX) return complain("the number does not fit into 32 bits", span);
     *field = static_cast<std::uint32_t>(*value);
+    given.insert(word.text);
   }
+  if (error_) return;
   if (!declared_.insert(name.text).second)
     return complain(fmt::format("map '{}' is defined twice", name.text), name.span);
+  if (const std::string missing = missing_words(map.type, given); !missing.empty())
+    return complain(fmt::format("map '{}' needs {}", name.text, missing), name.span,
+                    fmt::format(".map {}, {}, key N, value N, entries N", name.text, name_of(map.type)));
   assembler_.map(std::move(map));
 }
 
@@ -243,11 +314,14 @@ std::optional<TextParser::SignedNumber> TextParser::signed_number() {
   const bool negative = take("-");
   if (!negative) take("+");
   if (peek().kind != WordKind::kNumber) {
+    if (no_such_register()) return std::nullopt;
     complain(fmt::format("expected a number, not {}", shown(peek())), peek().span);
     return std::nullopt;
   }
   const Word& word = next();
-  return SignedNumber{negative, word.number, cover(start, word.span)};
+  const char second = word.text.size() > 1 ? word.text[1] : '0';
+  const bool has_prefix = second == 'x' || second == 'X' || second == 'b';
+  return SignedNumber{negative, has_prefix, word.number, cover(start, word.span)};
 }
 
 std::optional<std::int64_t> TextParser::integer() {
@@ -260,10 +334,17 @@ std::optional<std::int64_t> TextParser::integer() {
   return static_cast<std::int64_t>(read->value());
 }
 
-std::optional<std::int32_t> TextParser::immediate() {
+std::optional<std::int32_t> TextParser::immediate(bool extended) {
   const auto read = signed_number();
   if (!read) return std::nullopt;
   const std::uint64_t value = read->value();
+  // Hexadecimal digits may be the bits of the slot; a decimal number above 2^31 would become another number.
+  if (extended && !read->negative && !read->has_prefix && value > INT32_MAX && value <= UINT32_MAX) {
+    complain(fmt::format("the sign of the constant is extended: {} would become {}", value,
+                         static_cast<std::int32_t>(static_cast<std::uint32_t>(value))),
+             read->span, "load it with 'r1 = N ll' first; write 0x... when the 32 bits are meant");
+    return std::nullopt;
+  }
   // 0xffffffffffffff80 says the same as -0x80.
   const bool fits = value <= UINT32_MAX || static_cast<std::int64_t>(value) >= INT32_MIN;
   if (!fits || (read->negative && static_cast<std::int64_t>(value) < INT32_MIN) ||
@@ -299,8 +380,20 @@ std::optional<TextParser::RegisterWord> TextParser::register_at(std::size_t ahea
   return RegisterWord{static_cast<Register>(number), text[0] == 'w'};
 }
 
+bool TextParser::no_such_register() {
+  const Word& word = peek(is("%") ? 1 : 0);
+  const std::string_view text = word.text;
+  if (word.kind != WordKind::kName || text.size() < 2 || text.size() > 4 || (text[0] != 'r' && text[0] != 'w'))
+    return false;
+  for (const char c : text.substr(1))
+    if (c < '0' || c > '9') return false;
+  complain(fmt::format("there is no register {}", text), word.span, "registers are r0 to r10, or w0 to w10");
+  return true;
+}
+
 std::optional<TextParser::RegisterWord> TextParser::any_register() {
   const auto found = register_at(0);
+  if (!found && no_such_register()) return std::nullopt;
   if (!found) {
     complain(fmt::format("expected a register, not {}", shown(peek())), peek().span, "registers are r0 to r10");
     return std::nullopt;
@@ -405,7 +498,7 @@ void TextParser::branch() {
     if (reg->half != dst->half) return complain("both registers must have the same width", peek().span);
     any_register();
   } else {
-    const auto value = immediate();
+    const auto value = immediate(!dst->half);
     if (!value) return;
     constant = *value;
   }

@@ -33,7 +33,7 @@ void TextParser::arithmetic(RegisterWord dst, std::string_view sign) {
     if (candidate.shape == shape && candidate.sign == sign && (candidate.width == 4) == dst.half) row = &candidate;
   if (row == nullptr) return complain(fmt::format("unknown operator '{}'", sign), sign_span);
   if (!src) {
-    if (const auto value = immediate()) emit(*row, dst.reg, Register::kR0, 0, *value);
+    if (const auto value = immediate(!dst.half)) emit(*row, dst.reg, Register::kR0, 0, *value);
     return;
   }
   if (src->half != dst.half)
@@ -76,22 +76,23 @@ void TextParser::assign_value(RegisterWord dst) {
   assign_number(dst);
 }
 
-// r1 = 5, r1 = 0x1122334455667788 ll
+// r1 = 5, r1 = 0x1122334455667788 ll, 0: (18) r1 = 0x5
 void TextParser::assign_number(RegisterWord dst) {
   const std::size_t start = at_;
   std::size_t after = is("-") || is("+") ? 1 : 0;
-  if (peek(after).kind == WordKind::kNumber && is_name("ll", after + 1)) {
+  const bool wide = is_name("ll", after + 1) || words_[statement_start_].code == kWideCode;
+  if (peek(after).kind == WordKind::kNumber && wide) {
     const Span span = cover(words_[start].span, peek(after).span);
     const bool negative = take("-");
     if (!negative) take("+");
     const std::uint64_t value = next().number;
-    next();
+    take_name("ll");
     if (dst.half) return complain("a 64-bit constant needs a 64-bit register", span, "write 'r' for 'w'");
     if (negative && value > std::uint64_t{1} << 63) return complain("the number does not fit into 64 bits", span);
     assembler_.load_imm64(dst.reg, negative ? 0 - value : value);
     return;
   }
-  const auto value = immediate();
+  const auto value = immediate(!dst.half);
   if (value) emit(info(dst.half ? Operation::kMov32K : Operation::kMov64K), dst.reg, Register::kR0, 0, *value);
 }
 
@@ -125,12 +126,25 @@ void TextParser::assign_named(RegisterWord dst) {
     if (id && expect("]")) assembler_.load_variable(dst.reg, *id);
     return;
   }
+  const std::size_t digits = word.text.find_first_of("0123456789");
+  const std::string_view stem = word.text.substr(0, digits);
+  const bool order = (stem == "be" || stem == "le" || stem == "bswap") && register_at(1);
+  if (order)
+    return complain(fmt::format("'{}' is no byte order", word.text), word.span,
+                    fmt::format("there are {0}16, {0}32 and {0}64", stem));
+  if (maps_.count(word.text) == 0 && labels_.count(word.text) == 0 && no_such_register()) return;
   next();  // a map or a function, as clang -S writes symbols: "r1 = counts ll"
   target_span_ = word.span;
   take_name("ll");
   if (maps_.count(word.text) != 0) assembler_.load_map(dst.reg, word.text);
   else if (labels_.count(word.text) != 0) assembler_.load_function(dst.reg, word.text);
   else {
+    if (const std::string_view section = section_of(word.text); !section.empty())
+      return complain(section == ".maps" ? fmt::format("what map '{}' is like is not in this text", word.text)
+                                         : fmt::format("'{}' is a variable, and text has none", word.text),
+                      word.span,
+                      section == ".maps" ? "compile into an object (clang -c), or declare it with .map"
+                                         : "compile into an object (clang -c), or keep it in a map");
     std::vector<std::string_view> known(maps_.begin(), maps_.end());
     known.insert(known.end(), labels_.begin(), labels_.end());
     complain(fmt::format("there is no map or function '{}'", word.text), word.span, did_you_mean(word.text, known));
@@ -151,6 +165,9 @@ void TextParser::assign_map(RegisterWord dst) {
     const auto value = immediate();
     if (!value) return;
     number = *value;
+  } else if (word.text == "id" && is(":")) {
+    return complain("a map of the running kernel, by its number there, is nothing that a program can hold", word.span,
+                    "declare it with .map and write map[NAME], or give a descriptor with map[fd:N]");
   } else if (word.kind != WordKind::kName) {
     return complain("expected 'fd:', 'idx:' or the name of a map", word.span);
   }
@@ -291,7 +308,7 @@ void TextParser::store() {
       return complain("a store of 8 bytes needs a 64-bit register", peek().span, "write 'r' for 'w'");
     any_register();
     assembler_.mem_store_reg(*width, memory->base, src->reg, memory->offset);
-  } else if (const auto value = immediate()) {
+  } else if (const auto value = immediate(*width == Width::kDouble)) {
     assembler_.mem_store_imm(*width, memory->base, memory->offset, *value);
   }
 }

@@ -77,7 +77,8 @@ void TextParser::ubpf_operands(const Word& word, const std::vector<const OpcodeI
       if (register_at(0))
         return complain(fmt::format("'{}' stores a constant", word.text), peek().span,
                         fmt::format("a register is stored by 'stx{}'", first.mnemonic.substr(2)));
-      if (const auto value = immediate()) emit(first, memory->base, Register::kR0, memory->offset, *value);
+      if (const auto value = immediate(first.width == 8))
+        emit(first, memory->base, Register::kR0, memory->offset, *value);
       return;
     }
     case OperandShape::kStoreRegister: {
@@ -121,7 +122,7 @@ void TextParser::ubpf_operands(const Word& word, const std::vector<const OpcodeI
     if (!found) return;
     src = *found;
   } else {
-    const auto value = immediate();
+    const auto value = immediate(row->width == 8);
     if (!value) return;
     constant = *value;
   }

@@ -30,7 +30,10 @@ std::string hex(const Instruction& slot) {
 class Writer {
  public:
   Writer(const Program* program, const Labels& labels, Format format)
-      : program_(program), labels_(labels), format_(format) {}
+      : program_(program), labels_(labels), format_(format) {
+    for (const auto& label : labels)
+      if (label.second.substr(0, 4) == "bpf_") like_helpers_.insert(label.second);
+  }
 
   // The text of a slot; `wide` tells whether it took the next slot with it.
   std::string text(const Instruction& slot, const Instruction* next, std::int64_t at, bool& wide) const {
@@ -78,6 +81,8 @@ class Writer {
     return fmt::format("{:+}", by);
   }
 
+  bool is_label(const std::string& name) const { return like_helpers_.count(name) != 0; }
+
   static std::string memory(unsigned base, int offset) {
     return fmt::format("(r{} {} {})", base, offset < 0 ? '-' : '+', offset < 0 ? -offset : offset);
   }
@@ -90,11 +95,12 @@ class Writer {
     switch (row.shape) {
       case OperandShape::kCallHelper: {
         const auto number = static_cast<std::uint32_t>(slot.immediate);
-        // A function of the program may have a helper's name: then only the number says which is meant.
         if (number == 0 || number >= helper_names().size() || format_ == Format::kUbpf)
           return fmt::format("call {}", slot.immediate < 0 ? fmt::format("0x{:x}", number) : fmt::format("{}", number));
-        return fmt::format("call bpf_{}{}", helper_names()[number],
-                           format_ == Format::kListing ? fmt::format("#{}", number) : "");
+        const std::string name = fmt::format("bpf_{}", helper_names()[number]);
+        // A function of the program may have the helper's name; that with the number is the helper's.
+        return format_ == Format::kListing || is_label(name) ? fmt::format("call {}#{}", name, number)
+                                                             : fmt::format("call {}", name);
       }
       case OperandShape::kCallLocal: return fmt::format("call local {}", distance(at, slot.immediate));
       case OperandShape::kCallKernel:
@@ -200,25 +206,19 @@ class Writer {
 
   const Program* program_;
   const Labels& labels_;
+  std::set<std::string> like_helpers_;  // labels that a helper may be called
   Format format_;
 };
 
-// Whether a name can be read back as a label or as a map.
+// Whether a name can be read back as a label: any word. That it is a mnemonic or a register's name does not matter,
+// since labels stand where nothing else may ("add:", "goto exit", "call local r1").
 bool is_plain_name(std::string_view name) {
-  if (name.empty() || (name[0] >= '0' && name[0] <= '9') || name[0] == '.') return false;
-  constexpr std::string_view kTaken[] = {"if",   "goto",  "gotol", "call", "callx",  "exit", "lock",
-                                         "func", "local", "fetch", "pc",   "kernel", "map",  "subprog",
-                                         "var",  "skb",   "fp",    "ll",   "fd",     "idx"};
-  for (const std::string_view word : kTaken)
-    if (word == name) return false;
-  for (const OpcodeInfo& row : opcodes())
-    if (row.mnemonic == name || row.sign == name) return false;
-  if (name.size() <= 3 && (name[0] == 'r' || name[0] == 'w') && name[1] >= '0' && name[1] <= '9') return false;
+  if (name.empty() || (name[0] >= '0' && name[0] <= '9')) return false;
   for (const char c : name)
     if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
           c == '$'))
       return false;
-  return !find_helper(name);
+  return true;
 }
 
 // Slots that can carry a label: every one but the second halves of 64-bit constants that are written as one.
@@ -295,14 +295,14 @@ std::string write(const Program& program, Format format) {
   std::vector<bool> second(code.size(), false);
   const Labels none;
   bool wide = false;
+  const Writer probe(&program, none, format);
   for (std::size_t i = 0; i + 1 < code.size(); ++i) {
-    const Writer probe(&program, none, format);
     probe.text(code[i], &code[i + 1], static_cast<std::int64_t>(i), wide);
     if (wide) second[++i] = true;
   }
   const Labels labels = format == Format::kListing ? none : labels_of(program, second);
   const Writer writer(&program, labels, format);
-  std::string out = format == Format::kListing ? "" : head(program);
+  std::string out = head(program);
   for (std::size_t i = 0; i < code.size(); ++i) {
     if (second[i]) continue;
     if (const auto label = labels.find(static_cast<std::int64_t>(i)); label != labels.end()) {

@@ -1,9 +1,11 @@
-// The parser of both assembler languages, as a class whose parts stand in three files.
+// The parser of both assembler languages, as a class whose parts stand in four files.
 //
 // assemble.cpp has statements, directives, jumps and calls; assemble_kernel.cpp what `r0 = ...` and `*(...)` begin;
-// assemble_ubpf.cpp mnemonics. After the first error nothing more is read.
+// assemble_ubpf.cpp mnemonics; sections.cpp sections of clang -S and what they hold beside code. After the first error
+// nothing more is read.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -49,10 +51,12 @@ class TextParser {
   bool expect(std::string_view sign);
   bool at_line_end() const { return peek().kind == WordKind::kLineEnd || peek().kind == WordKind::kEnd; }
   void complain(std::string message, Span span, std::string hint = {});
+  bool no_such_register();  // complains when a register is named that there is not: r11
   std::string shown(const Word& word) const;
 
   // assemble.cpp
   void find_labels();
+  void code_made(std::size_t slot, Span span);
   void statement();
   void directive();
   void map_directive();
@@ -65,18 +69,27 @@ class TextParser {
   std::optional<Target> target();
   struct SignedNumber {
     bool negative = false;
+    bool has_prefix = false;  // 0x and its like
     std::uint64_t magnitude = 0;
     Span span{};
     std::uint64_t value() const { return negative ? 0 - magnitude : magnitude; }
   };
   std::optional<SignedNumber> signed_number();
-  std::optional<std::int64_t> integer();
-  std::optional<std::int32_t> immediate();
+  std::optional<std::int64_t> integer();  // with sign
+  // A number of 32 bits. `extended`: the machine extends its sign to 64 bits, so decimals mean what they say.
+  std::optional<std::int32_t> immediate(bool extended = false);
   std::optional<std::int16_t> offset16(std::int64_t value, Span span);
   std::optional<RegisterWord> register_at(std::size_t ahead) const;
   std::optional<Register> full_register();
   std::optional<RegisterWord> any_register();
   std::optional<std::string_view> operator_word();  // "s>>=", "==", ...
+
+  // sections.cpp
+  static bool is_section_directive(std::string_view name);
+  void section_directive();
+  void skip_data();
+  void remember_code_section();
+  std::string_view section_of(std::string_view symbol) const;  // of data; empty: there is no such symbol
 
   // assemble_kernel.cpp
   void assignment();
@@ -116,6 +129,11 @@ class TextParser {
   std::vector<Span> spans_;              // of each slot: its statement, or the label that it names
   std::optional<Span> target_span_;
   std::optional<std::uint32_t> last_exit_;
+  std::string_view section_;       // of clang -S: the current one; empty: none was named
+  bool in_data_ = false;           // it holds no code
+  std::string_view code_section_;  // that of the first instruction
+  bool code_section_set_ = false;
+  std::map<std::string_view, std::string_view> data_;  // symbols in sections of data
   std::string name_;
   std::string license_;
   ProgramType type_ = ProgramType::kUnspec;

@@ -146,6 +146,82 @@ TEST(Text, ReadsListingsOfOthers) {
             (std::vector{make(0xb7, 0, 0, 0, 1), make(0x95)}));
 }
 
+TEST(Text, ReadsLogsOfTheVerifier) {
+  const std::vector<Instruction> code = {
+      make(0x18, 1, 0, 0, 5), make(0, 0, 0, 0, 1), make(0x15, 1, 0, 2), make(0xb7, 0, 0, 0, 1), make(0x95),
+      make(0xb7, 0, 0, 0, 2), make(0x95)};
+  constexpr std::string_view kOnce =
+      "func#0 @0\n0: R1=ctx() R10=fp0\n; int x = 5; @ a.c:3\n"
+      "0: (18) r1 = 0x100000005         ; R1_w=0x100000005\n"
+      "2: (15) if r1 == 0x0 goto pc+2   ; frame1: R1_w=0x100000005\n"
+      "5: (b7) r0 = 2\n6: (95) exit\nmark_precise: frame0: last_idx 6 first_idx 0\n"
+      "\nfrom 2 to 3: R1=0 R10=fp0\n3: (b7) r0 = 1 ; R0=1 refs=2\n4: (95) exit\n"
+      "\nfrom 4 to 6: safe\nR0 !read_ok\n"
+      "processed 6 insns (limit 1000000) max_states_per_insn 0\n";
+  EXPECT_EQ(code_of(kOnce), code);
+  constexpr std::string_view kLive =
+      "Live regs before insn:\n      0: .......... (18) r1 = 0x100000005\n"
+      "      2: .1........ (15) if r1 == 0x0 goto pc+2\n"
+      "      3: .......... (b7) r0 = 1\n      4: 0......... (95) exit\n"
+      "      5: .......... (b7) r0 = 2\n      6: 0......... (95) exit\n";
+  EXPECT_EQ(code_of(std::string(kLive) + std::string(kOnce)), code);
+  EXPECT_EQ(code_of("int prog(struct xdp_md * ctx):\n; return f(2);\n   0: (85) call pc+1#bpf_prog_6deef7357e7b4530_f\n"
+                    "       85 10 00 00 01 00 00 00\n   1: (95) exit\nint f(int a):\n   2: (95) exit\n"),
+            (std::vector{make(0x85, 0, 1, 0, 1), make(0x95), make(0x95)}));
+  EXPECT_EQ(code_of("\np.o:\tfile format elf64-bpf\n\nDisassembly of section xdp:\n\n0000000000000000 <p>:\n"
+                    "       0:\tb7 00 00 00 02 00 00 00\tr0 = 2\n       1:\t95 00 00 00 00 00 00 00\texit\n"),
+            (std::vector{make(0xb7, 0, 0, 0, 2), make(0x95)}));
+}
+
+// Words of the languages, names of registers and of helpers are good names of functions.
+TEST(Text, AnyWordIsAFunctionsName) {
+  Program program;
+  program.maps.push_back({.name = "lock", .type = MapType::kArray, .key_size = 4, .value_size = 8, .max_entries = 1});
+  for (const char* name :
+       {"add", "sub",      "exit", "lock",  "if", "goto", "func",  "call", "r1", "w3",   "be16", "map",
+        "pc",  "bpf_loop", "loop", "local", "fp", ".map", ".data", ".L1",  "L1", "safe", "R1",   "ll"}) {
+    program.functions.push_back({name, static_cast<std::uint32_t>(program.size())});
+    program.map_references.push_back({static_cast<std::uint32_t>(program.size()), 0});
+    program.instructions.push_back(make(0x18, 1, kPseudoMapDescriptor));
+    program.instructions.push_back(make(0));
+    program.instructions.push_back(make(0x85, 0, 1, 0, 1));    // call local, the next function or the exit
+    program.instructions.push_back(make(0x85, 0, 0, 0, 181));  // call bpf_loop
+    const auto back = -static_cast<std::int32_t>(program.size()) - 1;
+    program.instructions.push_back(make(0x05, 0, 0, back));
+    program.instructions.push_back(make(0x18, 2, kPseudoFunction, 0, -6));
+    program.instructions.push_back(make(0));
+  }
+  program.instructions.push_back(make(0x95));
+  program.instructions.push_back(make(0x95));
+  for (const Format format : {Format::kKernel, Format::kUbpf}) {
+    const std::string text = write(program, format);
+    const Result<Program> back = assemble(text);
+    ASSERT_TRUE(back) << render(back.error(), text);
+    EXPECT_EQ(*back, program) << text;
+  }
+  const std::string listing = write(program, Format::kListing);
+  const Result<Program> back = assemble(listing);
+  ASSERT_TRUE(back) << render(back.error(), listing);
+  EXPECT_EQ(back->instructions, program.instructions) << listing;
+  EXPECT_EQ(back->maps, program.maps);
+  EXPECT_EQ(back->map_references, program.map_references);
+}
+
+TEST(Text, SkipsDataThatNoInstructionNeeds) {
+  constexpr std::string_view kText =
+      "\t.text\n\t.file\t0 \"/a\" \"b.c\" md5 0x7dfce19ede64c6f6241df616296bad5f\n"
+      "\t.section\tcgroup_skb/egress,\"ax\",@progbits\n\t.globl\tf\nf:\n\tr0 = 1\n\texit\n"
+      "\t.section\t.rodata.str1.1,\"aMS\",@progbits,1\n.L.str:\n\t.asciz\t\"a \\\"b\\\" \\001\"\n\t.data\nv:\n"
+      "\t.long\t5\n\t.quad\tv\n\t.local\tz\n\t.comm\tz,4,4\n"
+      "\t.section\tlicense,\"aw\",@progbits\n_license:\n\t.asciz\t\"GPL\"\n\t.size\t_license, 4\n"
+      "\t.section\t.debug_info,\"\",@progbits\n.Lcu:\n\t.long\t.Lb-.Lcu\n\t.byte\t1\n\t.uleb128\t17\n.Lb:\n"
+      "\t.addrsig\n\t.addrsig_sym f\n";
+  const Result<Program> program = assemble(kText);
+  ASSERT_TRUE(program) << render(program.error(), kText);
+  EXPECT_EQ(program->instructions, (std::vector{make(0xb7, 0, 0, 0, 1), make(0x95)}));
+  EXPECT_EQ(program->license, "GPL");
+}
+
 TEST(Text, ReadsWhatClangWrites) {
   if (std::system("clang -target bpf --version >/dev/null 2>&1") != 0) GTEST_SKIP() << "no clang for BPF";
   const std::string folder = testing::TempDir() + "weir" + std::to_string(getpid());
@@ -181,8 +257,16 @@ TEST(Text, SaysWhatIsWrongAndWhere) {
   constexpr Complaint kCases[] = {
       {"", "1:1: the text holds no instruction"},
       {"r0 = 0\nexti", "2:1: unknown instruction 'exti' (did you mean 'exit'?)"},
-      {"r11 = 0", "1:1: unknown instruction 'r11'"},
-      {"r0 = r11", "1:6: there is no map or function 'r11'"},
+      {"r11 = 0", "1:1: there is no register r11 (registers are r0 to r10, or w0 to w10)"},
+      {"r0 = r11", "1:6: there is no register r11 (registers are r0 to r10, or w0 to w10)"},
+      {"r0 += w12", "1:7: there is no register w12 (registers are r0 to r10, or w0 to w10)"},
+      {"r0 = be24 r0", "1:6: 'be24' is no byte order (there are be16, be32 and be64)"},
+      {"r0 = 4294967295",
+       "1:6: the sign of the constant is extended: 4294967295 would become -1 (load it with 'r1 = N ll' first; write "
+       "0x... when the 32 bits are meant)"},
+      {"jeq r0, 2147483648, +1",
+       "1:9: the sign of the constant is extended: 2147483648 would become -2147483648 (load it with 'r1 = N ll' "
+       "first; write 0x... when the 32 bits are meant)"},
       {"r0 = 0x1ffffffff", "1:6: the number does not fit into 32 bits (load it with 'r1 = N ll' first)"},
       {"r0 += w1", "1:7: both registers must have the same width (write 'r' for 'w')"},
       {"r0 = *(u33 *)(r1 + 0)", "1:8: 'u33' is no type here (types are u8 u16 u32 u64 and s8 s16 s32)"},
@@ -198,7 +282,32 @@ TEST(Text, SaysWhatIsWrongAndWhere) {
       {"r0 = 99999999999999999999", "1:6: the number does not fit into 64 bits"},
       {".map m, hsh, key 4", "1:9: unknown kind of map 'hsh' (did you mean 'hash'?)"},
       {".map m, hash, size 4", "1:15: maps have no 'size'"},
-      {".map m, hash\n.map m, hash\nexit", "2:6: map 'm' is defined twice"},
+      {".map m, hash, key 4, value 4, entries 1\n.map m, hash\nexit", "2:6: map 'm' is defined twice"},
+      {".map m, hash, key 4\nexit",
+       "1:6: map 'm' needs 'value' and 'entries' (.map m, hash, key N, value N, entries N)"},
+      {".map m, ringbuf\nexit", "1:6: map 'm' needs 'entries' (.map m, ringbuf, key N, value N, entries N)"},
+      {"0: (b7) r1 = 5\n1: (95) call 5", "2:9: the listing says that the code is 0x95; this is 0x85"},
+      {"0: (b7) r0 = 5\n2: (95) exit",
+       "2:9: the listing goes from instruction 0 to 2 (what is between is missing: a verifier's log shows only what it "
+       "went through)"},
+      {"0: (b7) r0 = 5\n0: (95) exit", "2:9: the listing has two instructions with the number 0"},
+      {"0: (18) r0 = 5\n1: (95) exit", "2:9: instruction 1 is in the middle of the 64-bit constant before it"},
+      {"0: (18) r1 = map[id:5]",
+       "1:18: a map of the running kernel, by its number there, is nothing that a program can hold (declare it with "
+       ".map and write map[NAME], or give a descriptor with map[fd:N])"},
+      {"Disassembly of section a:\n 0:\t95 00 00 00 00 00 00 00\texit\nDisassembly of section b:\n",
+       "3:1: the listing holds a second section (take one: llvm-objdump -d --section=NAME, or read the object itself)"},
+      {" 0:\t85 10 00 00 ff ff ff ff\tcall -1",
+       "1:29: the listing does not say which function is called (read the object itself)"},
+      {"R1 = 5", "1:1: unknown instruction 'R1'"},
+      {"f:\nr1 = v ll\nexit\n.data\nv:\n.long 5",
+       "2:6: 'v' is a variable, and text has none (compile into an object (clang -c), or keep it in a map)"},
+      {"f:\nr1 = m ll\nexit\n.section .maps,\"aw\",@progbits\nm:\n.zero 24",
+       "2:6: what map 'm' is like is not in this text (compile into an object (clang -c), or declare it with .map)"},
+      {"r0 = 1\nexit\n.section xdp,\"ax\",@progbits\nexit",
+       "4:1: instructions in two sections, '.text' and 'xdp' (a text is one program: compile into an object (clang -c) "
+       "instead)"},
+      {".data\nv: .long 5\nexit", "3:1: an instruction in section '.data', which holds data (write .text before it)"},
       {"r0 = cmpxchg_64(r1 + 0, r2, r3)", "1:25: cmpxchg compares with r0 and gives its result in r0"},
       {"lock nand [r1], r2",
        "1:6: 'nand' is no atomic operation (there are add, or, and, xor (each also after 'fetch'), xchg "
@@ -229,9 +338,10 @@ TEST(Text, NumbersInAndOut) {
 TEST(Text, NothingCrashesIt) {
   std::mt19937_64 random(3);
   constexpr std::string_view kParts[] = {
-      "r0",   " = ",  "*(",    "u32 *)", "(r1 + ", "4",     ")",   "if ", "goto ", "lock ", "[",        "]",  "call ",
-      "map[", "fd:",  "ll",    "\n",     ";",      ".map ", "x",   ":",   ",",     "-",     "+",        "0x", "%",
-      "s>",   "exit", "lddw ", "func ",  "\"",     "#",     "skb", "<",   ">",     "w3",    "12: (b7) "};
+      "r0",        " = ",      "*(",  "u32 *)",   "(r1 + ", "4",     ")",        "if ",  "goto ",  "lock ", "[", "]",
+      "call ",     "map[",     "fd:", "ll",       "\n",     ";",     ".map ",    "x",    ":",      ",",     "-", "+",
+      "0x",        "%",        "s>",  "exit",     "lddw ",  "func ", "\"",       "#",    "skb",    "<",     ">", "w3",
+      "12: (b7) ", "0: (18) ", "1: ", "R1=ctx()", "from 1", ".data", ".section", "(95)", "func#0", "):"};
   for (int round = 0; round < 20000; ++round) {
     std::string text;
     for (std::size_t i = random() % 14; i > 0; --i) text += kParts[random() % std::size(kParts)];

@@ -110,6 +110,8 @@ class Assembler {
   Assembler& map(MapDefinition definition);
 
   std::size_t size() const { return program_.instructions.size(); }
+  // The slots so far; distances to labels are still 0.
+  const std::vector<Instruction>& instructions() const { return program_.instructions; }
   bool has_label(std::string_view name) const { return labels_.find(name) != labels_.end(); }
 
   // The program so far. The assembler stays as it is.

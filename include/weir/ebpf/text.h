@@ -1,7 +1,8 @@
 // Extended programs as text: two assembler languages in and out, listings, numbers.
 //
 // assemble() takes the kernel's and LLVM's syntax (`r0 = *(u32 *)(r1 + 4)`) and uBPF's (`ldxw r0, [r1+4]`), also mixed,
-// also as bpftool, the verifier's log, llvm-objdump and clang -S print it; see weir-ebpf(7). Thread-safe: no state.
+// also as bpftool, the verifier's log, llvm-objdump and clang -S print it; weir-ebpf(7) says what of these is left out
+// and what is refused. Thread-safe: no state.
 #pragma once
 
 #include <string>
@@ -19,9 +20,10 @@ Result<Program> assemble(std::string_view text);
 enum class Format : std::uint8_t {
   kKernel,   // r0 = *(u32 *)(r1 + 4), with labels; assemble() gives the same slots back
   kUbpf,     // ldxw r0, [r1+4], with labels; likewise
-  kListing,  // 12: (61) r0 = *(u32 *)(r1 +4), as the kernel's verifier and bpftool number it; likewise
+  kListing,  // 12: (61) r0 = *(u32 *)(r1 +4), as the kernel's verifier and bpftool number it; likewise, without names of
+             // functions
   kC,        // { 0x61, 0, 1, 4, 0x00000000 },
-  kHex,      // 6110040000000000, one slot a line
+  kHex,      // 6110040000000000, one slot a line; as kC the slots alone: no maps, no names, no type
 };
 std::string write(const Program& program, Format format);
 

@@ -18,13 +18,39 @@ namespace {
 constexpr std::string_view kEverywhere[] = {
     "func#0", "from 0", "processed 0", "Live regs before insn:", "-- BEGIN PROG LOAD LOG", "-- END PROG LOAD LOG"};
 // These only after an instruction with its number and code, lest a label or a mistake is taken for one.
-constexpr std::string_view kInListing[] = {
-    "mark_precise:",   "last_idx ", "verification time ", "stack depth ", "regs=", "parent ",
-    "refs=",           "libbpf: ",  "Validating ",        "Func#0",       "caller:", "callee:",
-    "returning from ", "to caller at ", "propagating ", "frame0:", "fp-0", "cb ", "async_cb ",
-    "safe", "invalid ", "misaligned ", "unreachable insn ", "back-edge ", "infinite loop ", "math between ",
-    "At program exit ", "At callback return ", "arg#0", "cannot ", "jump out of range ", "last insn is not ",
-    "BPF program is too large"};
+constexpr std::string_view kInListing[] = {"mark_precise:",
+                                           "last_idx ",
+                                           "verification time ",
+                                           "stack depth ",
+                                           "regs=",
+                                           "parent ",
+                                           "refs=",
+                                           "libbpf: ",
+                                           "Validating ",
+                                           "Func#0",
+                                           "caller:",
+                                           "callee:",
+                                           "returning from ",
+                                           "to caller at ",
+                                           "propagating ",
+                                           "frame0:",
+                                           "fp-0",
+                                           "cb ",
+                                           "async_cb ",
+                                           "safe",
+                                           "invalid ",
+                                           "misaligned ",
+                                           "unreachable insn ",
+                                           "back-edge ",
+                                           "infinite loop ",
+                                           "math between ",
+                                           "At program exit ",
+                                           "At callback return ",
+                                           "arg#0",
+                                           "cannot ",
+                                           "jump out of range ",
+                                           "last insn is not ",
+                                           "BPF program is too large"};
 
 bool starts_as(std::string_view line, std::string_view pattern) {
   if (line.size() < pattern.size()) return false;

@@ -212,6 +212,47 @@ std::string_view name_of(Fault fault) {
   return "";
 }
 
+namespace {
+
+std::string_view words_of(runtime::ArgumentKind kind) {
+  using runtime::ArgumentKind;
+  switch (kind) {
+    case ArgumentKind::kNone:
+    case ArgumentKind::kAnything: return "";
+    case ArgumentKind::kContext: return "the context, as the program got it in r1";
+    case ArgumentKind::kMap: return "a map of a kind that it works on";
+    case ArgumentKind::kMapKey: return "memory to read, as long as a key of the map";
+    case ArgumentKind::kMapValue: return "memory to read, as long as a value of the map";
+    case ArgumentKind::kMapValueOut: return "memory to write, as long as a value of the map";
+    case ArgumentKind::kMemory: return "memory to read, as long as the next register says";
+    case ArgumentKind::kMemoryOrNull: return "memory to read, as long as the next register says, or 0";
+    case ArgumentKind::kMemoryOut: return "memory to write, as long as the next register says";
+    case ArgumentKind::kSize: return "the size of the memory before, at least 1";
+    case ArgumentKind::kSizeOrZero: return "the size of the memory before";
+    case ArgumentKind::kRecord: return "a record that a ring buffer gave, and that was not given back";
+    case ArgumentKind::kConstantSize: return "the size of a record";
+    case ArgumentKind::kText: return "text to read, up to a zero byte";
+  }
+  return "";
+}
+
+// "bpf_map_lookup_elem does not take what r1 holds: it takes a map"
+std::string argument_fault(const Outcome& outcome) {
+  const bool known = outcome.program != nullptr && outcome.instruction < outcome.program->size();
+  const ebpf::Instruction call = known ? outcome.program->instructions[outcome.instruction] : ebpf::Instruction{};
+  const runtime::HelperEntry* entry =
+      call.code == 0x85 && call.src == 0 ? runtime::Helpers::standard().find(call.immediate) : nullptr;
+  const std::uint64_t number = outcome.address;
+  if (entry == nullptr || number < 1 || number > 5)
+    return fmt::format("the helper does not take what r{} holds", number);
+  const std::string_view words = words_of(entry->prototype.arguments[number - 1]);
+  return fmt::format("bpf_{} does not take what r{} holds{}{}",
+                     ebpf::name_of(static_cast<ebpf::Helper>(call.immediate)), number,
+                     words.empty() ? "" : ": it takes ", words);
+}
+
+}  // namespace
+
 Error describe(const Outcome& outcome) {
   Error error;
   error.place = InstructionPlace{outcome.instruction};
@@ -236,9 +277,7 @@ Error describe(const Outcome& outcome) {
       error.message = fmt::format("helper {} ({}) does not exist here", static_cast<std::int64_t>(outcome.address),
                                   ebpf::name_of(static_cast<ebpf::Helper>(outcome.address)));
       break;
-    case Fault::kArgument:
-      error.message = fmt::format("the helper does not take what r{} holds", outcome.address);
-      break;
+    case Fault::kArgument: error.message = argument_fault(outcome); break;
   }
   if (outcome.program != nullptr && outcome.instruction < outcome.program->size()) {
     const auto& slots = outcome.program->instructions;

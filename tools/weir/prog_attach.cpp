@@ -21,6 +21,8 @@
 namespace weir::tool {
 namespace {
 
+using Json = nlohmann::json;
+
 struct Options {
   std::string program;
   std::string kind;
@@ -30,6 +32,7 @@ struct Options {
   std::uint16_t priority = 1;
   bool replace = false;
   bool multi = false;
+  bool json = false;
 };
 
 Error usage(std::string message, std::string hint = {}) {
@@ -114,6 +117,13 @@ Status attach_to_stay(const kernel::Program& program, const Place& place, const 
   return program.attach(index, place.type);
 }
 
+int done_with(const kernel::Program& program, const Options& options) {
+  if (!options.json) return kYes;
+  Json out = {{"id", program.id()}, {"kind", options.kind}, {"target", options.target}};
+  if (!options.pin.empty()) out["pin"] = options.pin;
+  return print_prog_json(std::move(out));
+}
+
 int attach(const Options& options) {
   const Result<Place> place = place_named(options.kind);
   if (!place) return report(place.error());
@@ -123,7 +133,7 @@ int attach(const Options& options) {
   const kernel::Program& program = loaded->programs.front().program;
   if (options.pin.empty()) {
     const Status done = attach_to_stay(program, *place, options);
-    if (done) return kYes;
+    if (done) return done_with(program, options);
     Error error = done.error();
     if (place->way == Way::kXdp && error.system_error == EBUSY && error.hint.empty())
       error.hint = "--replace puts it in the place of the one that is there";
@@ -132,7 +142,7 @@ int attach(const Options& options) {
   const Result<kernel::Link> link = make_link(program, *place, options);
   if (!link) return report(link.error());
   const Status pinned = link->pin(options.pin);
-  return pinned ? int{kYes} : report(pinned.error());
+  return pinned ? done_with(program, options) : report(pinned.error());
 }
 
 Status detach_from(const Place& place, const Options& options) {
@@ -162,6 +172,7 @@ int detach(const Options& options) {
   const Result<Place> place = place_named(options.kind);
   if (!place) return report(place.error());
   const Status done = detach_from(*place, options);
+  if (done && options.json) return print_prog_json({{"kind", options.kind}, {"target", options.target}});
   if (done) return kYes;
   Error error = done.error();
   if (error.system_error == ENOENT && error.hint.empty())
@@ -183,6 +194,7 @@ void add_prog_attach(CLI::App& prog, int& status) {
     verb->add_option("target", options->target, "an interface, a control group's folder, or a tracepoint's name")
         ->required();
     verb->add_option("--priority", options->priority, "tc_*: the filter's priority")->capture_default_str();
+    verb->add_flag("--json", options->json, "print JSON");
     verb->callback([options, &status, run] { status = run(*options); });
     return verb;
   };

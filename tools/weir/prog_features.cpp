@@ -42,6 +42,8 @@ int helpers(const Options& options) {
   const auto all = ebpf::helper_names();
   for (std::size_t i = 1; i < all.size(); ++i) {
     const Result<bool> there = kernel::has(*type, static_cast<ebpf::Helper>(i));
+    if (!there && options.json)
+      return print_prog_json({{"kernel", kernel_release()}, {"type", ebpf::name_of(*type)}, {"helpers", Json()}});
     if (!there) return report(there.error());
     if (!*there) continue;
     if (options.json) names.push_back(std::string(all[i]));
@@ -52,8 +54,9 @@ int helpers(const Options& options) {
 }
 
 int run(const Options& options) {
-  // Without privileges every answer would be the same error.
-  if (const Result<bool> first = kernel::has(ebpf::MapType::kArray); !first) return report(first.error());
+  // Without privileges every answer would be the same error; JSON says null for each.
+  if (const Result<bool> first = kernel::has(ebpf::MapType::kArray); !first && !options.json)
+    return report(first.error());
   if (!options.helpers.empty()) return helpers(options);
   if (options.json) {
     Json features = Json::object();

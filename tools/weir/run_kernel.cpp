@@ -94,7 +94,7 @@ class KernelRunner {
     else if (error.system_error == EINVAL || error.system_error == ENOMEM)
       error.hint = fmt::format("the kernel's test run takes no packet of {} bytes", bytes.size());
     report(error);
-    results_.add_fault(number, "kernel", 0);
+    results_.add_fault(number, "kernel", {{"message", ran.error().message}});
     return kBadInput;
   }
 

@@ -52,7 +52,8 @@ class RunResults {
 
   // Returns the exit status that printing gave.
   int add(std::uint64_t number, std::uint64_t value, std::uint64_t steps);
-  void add_fault(std::uint64_t number, std::string_view fault, std::uint32_t instruction);
+  // `more`: further fields of the row.
+  void add_fault(std::uint64_t number, std::string_view fault, const nlohmann::json& more);
   int finish(std::string_view program, std::string_view engine, int status, const nlohmann::json& maps,
              const std::string& maps_text);
 

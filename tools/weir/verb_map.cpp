@@ -263,6 +263,9 @@ Error explain(Error error, const Options& options, const Opened& opened) {
   return in_map(std::move(error), options);
 }
 
+// What a verb that changed something says: nothing, or one object.
+int changed(const Options& options, Json out) { return options.json ? print_json(std::move(out)) : int{kYes}; }
+
 int lookup(const Options& options) {
   const Result<Opened> opened = open(options);
   if (!opened) return report(opened.error());
@@ -323,7 +326,8 @@ int update(const Options& options) {
   const Status done = options.only_new        ? opened->map.create(*key, value->bytes)
                       : options.only_existing ? opened->map.update(*key, value->bytes)
                                               : opened->map.set(*key, value->bytes);
-  return done ? int{kYes} : report(explain(done.error(), options, *opened));
+  if (!done) return report(explain(done.error(), options, *opened));
+  return changed(options, {{"id", opened->info.id}, {"key", hex_bytes(*key)}, {"updated", true}});
 }
 
 int push(const Options& options) {
@@ -335,7 +339,8 @@ int push(const Options& options) {
   const Result<NewValue> value = value_of(options, *opened);
   if (!value) return report(value.error());
   const Status done = opened->map.set({}, value->bytes);
-  return done ? int{kYes} : report(explain(done.error(), options, *opened));
+  if (!done) return report(explain(done.error(), options, *opened));
+  return changed(options, {{"id", opened->info.id}, {"pushed", true}});
 }
 
 int pop(const Options& options) {
@@ -358,7 +363,7 @@ int erase(const Options& options) {
   const Result<Bytes> key = opened->form.read_key(options.key);
   if (!key) return report(key.error());
   const Status done = opened->map.erase(*key);
-  if (done) return kYes;
+  if (done) return changed(options, {{"id", opened->info.id}, {"key", hex_bytes(*key)}, {"deleted", true}});
   const int status = report(explain(done.error(), options, *opened));
   return kernel::is_not_exist(done.error()) ? int{kNo} : status;
 }
@@ -401,14 +406,16 @@ int pin(const Options& options) {
   const Result<kernel::Map> map = find_map(options.map);
   if (!map) return report(map.error());
   const Status done = map->pin(options.path);
-  return done ? int{kYes} : report(done.error());
+  if (!done) return report(done.error());
+  return changed(options, {{"id", map->id()}, {"pin", options.path}});
 }
 
 int freeze(const Options& options) {
   Result<kernel::Map> map = find_map(options.map);
   if (!map) return report(map.error());
   const Status done = map->freeze();
-  return done ? int{kYes} : report(in_map(done.error(), options));
+  if (!done) return report(in_map(done.error(), options));
+  return changed(options, {{"id", map->id()}, {"frozen", true}});
 }
 
 constexpr const char* kWhich = "the map: its id, name or pin";

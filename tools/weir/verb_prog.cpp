@@ -156,7 +156,8 @@ int pin(const Options& options) {
   const Result<kernel::Program> program = find_program(options.program);
   if (!program) return report(program.error());
   const Status done = program->pin(options.path);
-  return done ? int{kYes} : report(done.error());
+  if (!done) return report(done.error());
+  return options.json ? print_prog_json({{"id", program->id()}, {"pin", options.path}}) : int{kYes};
 }
 
 }  // namespace

@@ -64,8 +64,12 @@ int RunResults::add(std::uint64_t number, std::uint64_t value, std::uint64_t ste
   return print(fmt::format("{}0x{:x}{}\n", number > 0 ? fmt::format("{}: ", number) : "", value, meaning));
 }
 
-void RunResults::add_fault(std::uint64_t number, std::string_view fault, std::uint32_t instruction) {
-  if (options_.json) rows_.push_back({{"packet", number}, {"fault", fault}, {"instruction", instruction}});
+void RunResults::add_fault(std::uint64_t number, std::string_view fault, const nlohmann::json& more) {
+  if (!options_.json) return;
+  nlohmann::json row = {{"fault", fault}};
+  if (number > 0) row["packet"] = number;
+  row.update(more);
+  rows_.push_back(std::move(row));
 }
 
 int RunResults::finish(std::string_view program, std::string_view engine, int status, const nlohmann::json& maps,
@@ -123,6 +127,19 @@ nlohmann::json maps_as_json(const engine::ExtendedEngine& engine) {
     out.push_back(
         {{"name", map->definition().name}, {"type", ebpf::name_of(map->definition().type)}, {"entries", entries}});
   }
+  return out;
+}
+
+nlohmann::json fault_as_json(const engine::Outcome& outcome, const std::string& message) {
+  nlohmann::json out = {{"instruction", outcome.instruction}, {"message", message}};
+  const bool access = outcome.fault == engine::Fault::kOutside || outcome.fault == engine::Fault::kReadOnly ||
+                      outcome.fault == engine::Fault::kUnaligned;
+  if (access) out["address"] = fmt::format("0x{:x}", outcome.address);
+  if (outcome.fault == engine::Fault::kArgument) out["argument"] = outcome.address;
+  if (outcome.fault == engine::Fault::kHelper) out["helper"] = static_cast<std::int64_t>(outcome.address);
+  if (outcome.program == nullptr) return out;
+  if (const ebpf::SourceLine* line = outcome.program->line_of(outcome.instruction))
+    out["source"] = {{"file", line->file}, {"line", line->line}, {"text", line->text}};
   return out;
 }
 
@@ -189,7 +206,7 @@ class Runner {
     Error error = engine::describe(outcome);
     error.source = number > 0 ? fmt::format("{}, packet {}", options_.file, number) : options_.file;
     report(error);
-    results_.add_fault(number, engine::name_of(outcome.fault), outcome.instruction);
+    results_.add_fault(number, engine::name_of(outcome.fault), fault_as_json(outcome, error.message));
     return kBadInput;
   }
 
@@ -360,6 +377,7 @@ void add_run(CLI::App& app, int& status) {
   verb->add_option("--mem", options->memory, "memory or one packet: the bytes of this file");
   verb->add_option("--mem-hex", options->memory_hex, "the same, as hexadecimal digits");
   verb->add_option("--pcap", options->capture, "run over each packet of this capture");
+  for (const char* memory : {"--mem", "--mem-hex"}) verb->get_option("--pcap")->excludes(verb->get_option(memory));
   verb->add_option("--engine", options->engine, "auto, interpreter, native, or kernel: the running kernel's test run")
       ->check(CLI::IsMember({"auto", "interpreter", "native", "kernel"}))
       ->capture_default_str();

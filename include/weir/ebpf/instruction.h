@@ -33,8 +33,6 @@ enum class Mode : std::uint8_t {
   kAbsolute = 0x20,
   kIndirect = 0x40,
   kMemory = 0x60,
-  kLength = 0x80,        // classic programs only, BPF_LEN
-  kHeaderLength = 0xa0,  // classic programs only, BPF_MSH
   kMemorySigned = 0x80,
   kAtomic = 0xc0,
 };

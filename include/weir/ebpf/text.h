@@ -22,8 +22,8 @@ enum class Format : std::uint8_t {
   kUbpf,     // ldxw r0, [r1+4], with labels; likewise
   kListing,  // 12: (61) r0 = *(u32 *)(r1 +4), as the kernel's verifier and bpftool number it; likewise, without names
              // of functions
-  kC,    // { 0x61, 0, 1, 4, 0x00000000 },
-  kHex,  // 6110040000000000, one slot a line; as kC the slots alone: no maps, no names, no type
+  kC,        // { 0x61, 0, 1, 4, 0x00000000 },
+  kHex,      // 6110040000000000, one slot a line; as kC the slots alone: no maps, no names, no type
 };
 std::string write(const Program& program, Format format);
 

@@ -276,6 +276,8 @@ Error describe(const Outcome& outcome) {
     case Fault::kHelper:
       error.message = fmt::format("helper {} ({}) does not exist here", static_cast<std::int64_t>(outcome.address),
                                   ebpf::name_of(static_cast<ebpf::Helper>(outcome.address)));
+      if (outcome.address > 0 && outcome.address < 1u << 16)
+        error.hint = "weir-ebpf(7) lists the helpers of user space; the others exist in a kernel only";
       break;
     case Fault::kArgument: error.message = argument_fault(outcome); break;
   }

@@ -17,6 +17,7 @@ bool argument_is_good(const Code& code, const Memory& memory, const runtime::Inv
   switch (kind) {
     case ArgumentKind::kNone:
     case ArgumentKind::kAnything:
+    case ArgumentKind::kConstantText:  // the helper looks at it itself
     case ArgumentKind::kConstantSize: return true;
     case ArgumentKind::kContext: return it == run.arguments[0];
     case ArgumentKind::kMap: map = code.map_at(it); return map != nullptr;
@@ -43,8 +44,8 @@ bool argument_is_good(const Code& code, const Memory& memory, const runtime::Inv
       }
       return false;
     }
+    default: return false;  // for helpers that exist in kernels only
   }
-  return false;
 }
 
 }  // namespace

@@ -16,8 +16,6 @@
 namespace weir::runtime {
 namespace {
 
-using A = ArgumentKind;
-using R = ResultKind;
 using Word = std::uint64_t;
 
 Map& map_at(Word address) { return *reinterpret_cast<Map*>(address); }
@@ -217,71 +215,78 @@ Word perf_output(Invocation& run, Word, Word map, Word flags, Word data, Word si
 using ebpf::Helper;
 struct Standard {
   Helper helper;
-  std::array<A, 5> arguments;
-  R result;
-  HelperFunction function;
-  bool changes_packet = false;
+  HelperFunction function;  // null: the engine does it
 };
-const Standard kStandard[] = {
-    {Helper::kMapLookupElem, {A::kMap, A::kMapKey}, R::kMapValueOrNull, map_lookup},
-    {Helper::kMapUpdateElem, {A::kMap, A::kMapKey, A::kMapValue, A::kAnything}, R::kInteger, map_update},
-    {Helper::kMapDeleteElem, {A::kMap, A::kMapKey}, R::kInteger, map_delete},
-    {Helper::kProbeRead, {A::kMemoryOut, A::kSizeOrZero, A::kAnything}, R::kInteger, probe_read},
-    {Helper::kKtimeGetNs, {}, R::kInteger, ktime},
-    {Helper::kTracePrintk, {A::kMemory, A::kSize, A::kAnything, A::kAnything, A::kAnything}, R::kInteger, trace_print},
-    {Helper::kGetPrandomU32, {}, R::kInteger, random32},
-    {Helper::kGetSmpProcessorId, {}, R::kInteger, processor},
-    {Helper::kSkbStoreBytes,
-     {A::kContext, A::kAnything, A::kMemory, A::kSize, A::kAnything},
-     R::kInteger,
-     store_bytes,
-     true},
-    {Helper::kL3CsumReplace,
-     {A::kContext, A::kAnything, A::kAnything, A::kAnything, A::kAnything},
-     R::kInteger,
-     replace_l3,
-     true},
-    {Helper::kL4CsumReplace,
-     {A::kContext, A::kAnything, A::kAnything, A::kAnything, A::kAnything},
-     R::kInteger,
-     replace_l4,
-     true},
-    {Helper::kTailCall, {A::kContext, A::kMap, A::kAnything}, R::kNothing, nullptr},
-    {Helper::kRedirect, {A::kAnything, A::kAnything}, R::kInteger, redirect},
-    {Helper::kPerfEventOutput,
-     {A::kContext, A::kMap, A::kAnything, A::kMemory, A::kSizeOrZero},
-     R::kInteger,
-     perf_output},
-    {Helper::kSkbLoadBytes, {A::kContext, A::kAnything, A::kMemoryOut, A::kSize}, R::kInteger, load_bytes},
-    {Helper::kCsumDiff,
-     {A::kMemoryOrNull, A::kSizeOrZero, A::kMemoryOrNull, A::kSizeOrZero, A::kAnything},
-     R::kInteger,
-     checksum_difference},
-    {Helper::kGetNumaNodeId, {}, R::kInteger, zero},
-    {Helper::kXdpAdjustHead, {A::kContext, A::kAnything}, R::kInteger, adjust_head, true},
-    {Helper::kXdpAdjustTail, {A::kContext, A::kAnything}, R::kInteger, adjust_tail, true},
-    {Helper::kMapPushElem, {A::kMap, A::kMapValue, A::kAnything}, R::kInteger, map_push},
-    {Helper::kMapPopElem, {A::kMap, A::kMapValueOut}, R::kInteger, map_pop},
-    {Helper::kMapPeekElem, {A::kMap, A::kMapValueOut}, R::kInteger, map_peek},
-    {Helper::kJiffies64, {}, R::kInteger, jiffies},
-    {Helper::kProbeReadKernel, {A::kMemoryOut, A::kSizeOrZero, A::kAnything}, R::kInteger, probe_read},
-    {Helper::kKtimeGetBootNs, {}, R::kInteger, ktime_boot},
-    {Helper::kRingbufOutput, {A::kMap, A::kMemory, A::kSizeOrZero, A::kAnything}, R::kInteger, ring_output},
-    {Helper::kRingbufReserve, {A::kMap, A::kConstantSize, A::kAnything}, R::kRecordOrNull, ring_reserve},
-    {Helper::kRingbufSubmit, {A::kRecord, A::kAnything}, R::kNothing, ring_submit},
-    {Helper::kRingbufDiscard, {A::kRecord, A::kAnything}, R::kNothing, ring_discard},
-    {Helper::kRingbufQuery, {A::kMap, A::kAnything}, R::kInteger, ring_query},
-    {Helper::kKtimeGetCoarseNs, {}, R::kInteger, ktime_coarse},
-    // The engine does these: they call functions of the program.
-    {Helper::kForEachMapElem, {A::kMap, A::kAnything, A::kAnything, A::kAnything}, R::kInteger, nullptr},
-    {Helper::kLoop, {A::kAnything, A::kAnything, A::kAnything, A::kAnything}, R::kInteger, nullptr},
-    {Helper::kStrncmp, {A::kMemory, A::kSize, A::kAnything}, R::kInteger, compare_text},
-    {Helper::kXdpGetBuffLen, {A::kContext}, R::kInteger, buffer_length},
-    {Helper::kMapLookupPercpuElem, {A::kMap, A::kMapKey, A::kAnything}, R::kMapValueOrNull, map_lookup_percpu},
-    {Helper::kKtimeGetTaiNs, {}, R::kInteger, ktime_tai},
+// What they take and give stands in prototypes.def.
+constexpr Standard kStandard[] = {
+    {Helper::kMapLookupElem, map_lookup},
+    {Helper::kMapUpdateElem, map_update},
+    {Helper::kMapDeleteElem, map_delete},
+    {Helper::kProbeRead, probe_read},
+    {Helper::kKtimeGetNs, ktime},
+    {Helper::kTracePrintk, trace_print},
+    {Helper::kGetPrandomU32, random32},
+    {Helper::kGetSmpProcessorId, processor},
+    {Helper::kSkbStoreBytes, store_bytes},
+    {Helper::kL3CsumReplace, replace_l3},
+    {Helper::kL4CsumReplace, replace_l4},
+    {Helper::kTailCall, nullptr},
+    {Helper::kRedirect, redirect},
+    {Helper::kPerfEventOutput, perf_output},
+    {Helper::kSkbLoadBytes, load_bytes},
+    {Helper::kCsumDiff, checksum_difference},
+    {Helper::kGetNumaNodeId, zero},
+    {Helper::kXdpAdjustHead, adjust_head},
+    {Helper::kXdpAdjustTail, adjust_tail},
+    {Helper::kMapPushElem, map_push},
+    {Helper::kMapPopElem, map_pop},
+    {Helper::kMapPeekElem, map_peek},
+    {Helper::kJiffies64, jiffies},
+    {Helper::kProbeReadKernel, probe_read},
+    {Helper::kKtimeGetBootNs, ktime_boot},
+    {Helper::kRingbufOutput, ring_output},
+    {Helper::kRingbufReserve, ring_reserve},
+    {Helper::kRingbufSubmit, ring_submit},
+    {Helper::kRingbufDiscard, ring_discard},
+    {Helper::kRingbufQuery, ring_query},
+    {Helper::kKtimeGetCoarseNs, ktime_coarse},
+    {Helper::kForEachMapElem, nullptr},
+    {Helper::kLoop, nullptr},
+    {Helper::kStrncmp, compare_text},
+    {Helper::kXdpGetBuffLen, buffer_length},
+    {Helper::kMapLookupPercpuElem, map_lookup_percpu},
+    {Helper::kKtimeGetTaiNs, ktime_tai},
 };
 
+// The first row of each helper.
+const std::vector<std::pair<Helper, Prototype>>& prototypes() {
+  static const std::vector<std::pair<Helper, Prototype>> table = [] {
+    using namespace trait;
+    using enum ArgumentKind;
+    std::vector<std::pair<Helper, Prototype>> made;
+#define WEIR_LIST(...) \
+  { __VA_ARGS__ }
+#define WEIR_PROTOTYPE(helper, programs, traits, result, arguments) \
+  made.emplace_back(Helper::helper, make_prototype(Helper::helper, traits, ResultKind::result, WEIR_LIST arguments));
+#include <weir/runtime/prototypes.def>
+#undef WEIR_PROTOTYPE
+#undef WEIR_LIST
+    return made;
+  }();
+  return table;
+}
+
 }  // namespace
+
+Prototype make_prototype(Helper helper, unsigned traits, ResultKind result, std::array<ArgumentKind, 5> arguments) {
+  const auto has = [traits](unsigned each) { return (traits & each) != 0; };
+  return {.name = "bpf_" + name_of(helper),
+          .arguments = arguments,
+          .result = result,
+          .changes_packet = has(trait::kMoves),
+          .needs_gpl = has(trait::kGpl),
+          .packet_memory = has(trait::kInPacket)};
+}
 
 void Helpers::add(std::int32_t number, Prototype prototype, HelperFunction function) {
   entries_[number] = {std::move(prototype), function};
@@ -303,8 +308,11 @@ const Helpers& Helpers::standard() {
   static const Helpers helpers = [] {
     Helpers made;
     for (const Standard& row : kStandard)
-      made.add(static_cast<std::int32_t>(row.helper),
-               {"bpf_" + name_of(row.helper), row.arguments, row.result, row.changes_packet}, row.function);
+      for (const auto& [helper, prototype] : prototypes())
+        if (helper == row.helper) {
+          made.add(static_cast<std::int32_t>(helper), prototype, row.function);
+          break;
+        }
     return made;
   }();
   return helpers;

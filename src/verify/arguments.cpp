@@ -26,21 +26,51 @@ bool go_together(Helper helper, MapType type) {
   const bool plain = type == MapType::kHash || type == MapType::kArray || type == MapType::kLruHash ||
                      type == MapType::kLpmTrie || type == MapType::kPercpuHash || type == MapType::kPercpuArray ||
                      type == MapType::kLruPercpuHash;
+  const bool of_sockets = type == MapType::kSockmap || type == MapType::kSockhash;
   switch (helper) {
-    case Helper::kMapLookupElem: return plain || of_maps;
-    case Helper::kMapUpdateElem:
-    case Helper::kMapDeleteElem: return plain;
+    case Helper::kMapLookupElem:
+      return plain || of_maps || of_sockets || type == MapType::kDevmap || type == MapType::kDevmapHash;
+    case Helper::kMapUpdateElem: return plain;
+    case Helper::kMapDeleteElem: return plain || of_sockets;
     case Helper::kMapPushElem:
     case Helper::kMapPeekElem: return queue || type == MapType::kBloomFilter;
     case Helper::kMapPopElem: return queue;
     case Helper::kMapLookupPercpuElem:
       return type == MapType::kPercpuHash || type == MapType::kPercpuArray || type == MapType::kLruPercpuHash;
     case Helper::kTailCall: return type == MapType::kProgArray;
+    case Helper::kPerfEventRead:
+    case Helper::kPerfEventReadValue:
     case Helper::kPerfEventOutput: return type == MapType::kPerfEventArray;
     case Helper::kRingbufOutput:
     case Helper::kRingbufReserve:
     case Helper::kRingbufQuery: return type == MapType::kRingbuf;
+    case Helper::kGetStackid: return type == MapType::kStackTrace;
+    case Helper::kSkbUnderCgroup:
+    case Helper::kCurrentTaskUnderCgroup: return type == MapType::kCgroupArray;
+    case Helper::kGetLocalStorage: return type == MapType::kCgroupStorage || type == MapType::kPercpuCgroupStorage;
+    case Helper::kSkStorageGet:
+    case Helper::kSkStorageDelete: return type == MapType::kSkStorage;
+    case Helper::kRedirectMap:
+      return type == MapType::kDevmap || type == MapType::kDevmapHash || type == MapType::kCpumap ||
+             type == MapType::kXskmap;
+    case Helper::kSkRedirectMap:
+    case Helper::kMsgRedirectMap:
+    case Helper::kSockMapUpdate: return type == MapType::kSockmap;
+    case Helper::kSkRedirectHash:
+    case Helper::kMsgRedirectHash:
+    case Helper::kSockHashUpdate: return type == MapType::kSockhash;
+    case Helper::kSkSelectReuseport: return of_sockets || type == MapType::kReuseportSockarray;
     default: return true;
+  }
+}
+
+// Bytes of an argument that has no size beside it.
+std::uint32_t fixed_size(ArgumentKind kind) {
+  switch (kind) {
+    case ArgumentKind::kIntInOut: return 4;
+    case ArgumentKind::kLongOut: return 8;
+    case ArgumentKind::kIp6Header: return 40;
+    default: return 20;
   }
 }
 
@@ -60,8 +90,8 @@ bool Walk::argument(Call& call, unsigned index) {
                        &helpers_ == &runtime::Helpers::standard() && kind == ArgumentKind::kAnything;
   if (printed) return true;
   if (!readable(number)) return false;
-  const bool needs_map =
-      kind == ArgumentKind::kMapKey || kind == ArgumentKind::kMapValue || kind == ArgumentKind::kMapValueOut;
+  const bool needs_map = kind == ArgumentKind::kMapKey || kind == ArgumentKind::kMapValue ||
+                         kind == ArgumentKind::kMapValueOut || kind == ArgumentKind::kMapValueOrNull;
   if (needs_map && !call.map)
     return refuse(Rule::kHelper, "the helper's prototype has a key or value without a map", "a map before", {}, "");
   switch (kind) {
@@ -70,14 +100,40 @@ bool Walk::argument(Call& call, unsigned index) {
     case ArgumentKind::kContext: return context_argument(number);
     case ArgumentKind::kMap: return map_argument(call, number);
     case ArgumentKind::kMapKey: return key_argument(call, number);
-    case ArgumentKind::kMapValue: return helper_memory(number, program_.maps[*call.map].value_size, true, false, true);
+    case ArgumentKind::kMapValue:
+      return packet_may_be_taken(call, number) &&
+             helper_memory(number, program_.maps[*call.map].value_size, true, false, true);
     case ArgumentKind::kMapValueOut: {
       const ebpf::MapDefinition& map = program_.maps[*call.map];
       return helper_memory(number, map.value_size, map.type == MapType::kBloomFilter, true, true);
     }
+    case ArgumentKind::kMapValueOrNull:
+      if (!reg(number).is_zero()) return helper_memory(number, program_.maps[*call.map].value_size, true, false, true);
+      mark_exact(reg(number));
+      return true;
     case ArgumentKind::kMemory:
     case ArgumentKind::kMemoryOrNull:
-    case ArgumentKind::kMemoryOut: return sized_memory(call, index);
+    case ArgumentKind::kMemoryOut:
+    case ArgumentKind::kMemoryOutOrNull:
+    case ArgumentKind::kMemoryInOut: return sized_memory(call, index);
+    case ArgumentKind::kIntInOut:
+    case ArgumentKind::kLongOut:
+    case ArgumentKind::kIpHeader:
+    case ArgumentKind::kIp6Header:
+    case ArgumentKind::kTcpHeader: return fixed_memory(call, index);
+    case ArgumentKind::kContextOrNull:
+      if (!reg(number).is_zero()) return context_argument(number);
+      mark_exact(reg(number));
+      return true;
+    case ArgumentKind::kSocket:
+    case ArgumentKind::kFullSocketOrNull:
+    case ArgumentKind::kTakenSocket: return socket_argument(call, index);
+    case ArgumentKind::kConstantText:
+    case ArgumentKind::kFormat: return on_memory_ || text_argument(call, index);
+    case ArgumentKind::kZero:
+      mark_exact(reg(number));
+      if (reg(number).is_zero()) return true;
+      return refuse(Rule::kArgument, fmt::format("r{}, flags, may be more than 0", number), "0", {number}, "");
     case ArgumentKind::kSizeOrZero: return true;
     case ArgumentKind::kSize:
       mark_exact(reg(number));
@@ -97,7 +153,7 @@ bool Walk::argument(Call& call, unsigned index) {
 bool Walk::key_argument(Call& call, unsigned number) {
   const ebpf::MapDefinition& map = program_.maps[*call.map];
   const Value key = reg(number);
-  if (!helper_memory(number, map.key_size, true, false, true)) return false;
+  if (!packet_may_be_taken(call, number) || !helper_memory(number, map.key_size, true, false, true)) return false;
   if (map.type != MapType::kArray || map.key_size != 4 || key.kind != Kind::kStack || !key.number.is_constant())
     return true;
   const std::int64_t place = key.offset + static_cast<std::int64_t>(key.number.number());
@@ -167,14 +223,108 @@ bool Walk::sized_memory(Call& call, unsigned index) {
     return refuse(Rule::kArgument, fmt::format("r{}, a size, has no bound", size_number),
                   fmt::format("a size of at most {}", kMostMemory - 1), {size_number, number},
                   "compare it with the size of the memory, or mask it with '&='");
-  if (kind == ArgumentKind::kMemoryOrNull && reg(number).is_zero()) {
+  const bool may_be_null = kind == ArgumentKind::kMemoryOrNull || kind == ArgumentKind::kMemoryOutOrNull;
+  if (may_be_null && reg(number).is_zero()) {
     mark_exact(reg(number));
     if (range.umax == 0) return true;
     return refuse(Rule::kNull, fmt::format("r{} is null, but its size r{} may be more than 0", number, size_number),
                   "memory, or null with size 0", {number, size_number}, "");
   }
-  const bool writes = kind == ArgumentKind::kMemoryOut;
-  return helper_memory(number, range.umax, !writes || !size.is_constant(), writes, size.is_constant());
+  const bool both = kind == ArgumentKind::kMemoryInOut;
+  const bool writes = kind == ArgumentKind::kMemoryOut || kind == ArgumentKind::kMemoryOutOrNull || both;
+  if (writes) call.written_most = range.smax;
+  return packet_may_be_taken(call, number) &&
+         helper_memory(number, range.umax, both || !writes || !size.is_constant(), writes, size.is_constant());
+}
+
+bool Walk::fixed_memory(Call& call, unsigned index) {
+  const ArgumentKind kind = call.prototype->arguments[index];
+  const std::uint32_t size = fixed_size(kind);
+  const bool both = kind == ArgumentKind::kIntInOut, writes = both || kind == ArgumentKind::kLongOut;
+  const Access access{.base = static_cast<std::uint8_t>(index + 1), .size = size};
+  if (writes && reg(index + 1).is_pointer() && !reg(index + 1).may_be_null && !aligned(access, 8)) return false;
+  return packet_may_be_taken(call, index + 1) && helper_memory(index + 1, size, both || !writes, writes, true);
+}
+
+// The kernel gives memory of the packet to some helpers only.
+bool Walk::packet_may_be_taken(const Call& call, unsigned number) {
+  if (on_memory_ || &helpers_ != &runtime::Helpers::standard()) return true;
+  const Kind kind = reg(number).kind;
+  if (kind != Kind::kPacket && kind != Kind::kPacketMeta) return true;
+  const ebpf::ProgramType type = options_.premise.type;
+  if (type == ebpf::ProgramType::kCgroupSockopt) return true;
+  if (call.prototype->packet_memory && type != ebpf::ProgramType::kSockOps) return true;
+  return refuse(Rule::kArgument,
+                fmt::format("{} takes no memory of the packet", ebpf::name_of(static_cast<Helper>(call.number))),
+                "memory elsewhere", {number}, "copy the bytes to the stack first");
+}
+
+bool Walk::socket_argument(Call& call, unsigned index) {
+  const unsigned number = index + 1;
+  const ArgumentKind kind = call.prototype->arguments[index];
+  const Value& value = reg(number);
+  const bool full = kind == ArgumentKind::kFullSocketOrNull;
+  if (full && value.is_zero()) {
+    mark_exact(value);
+    return true;
+  }
+  if (!value.is_socket() || (full && value.kind != Kind::kSocket))
+    return refuse(Rule::kArgument, fmt::format("r{} is no {}socket", number, full ? "full " : ""),
+                  full ? "a full socket, or 0" : "a socket", {number},
+                  value.size != 0 && value.is_number() ? "it was released before" : "");
+  if (value.may_be_null && !full)
+    return refuse(Rule::kNull, fmt::format("r{}, a socket, may be null", number), "a socket that is not null", {number},
+                  fmt::format("compare r{} with 0 and leave when it is", number));
+  call.socket_reference = value.reference;
+  if (kind != ArgumentKind::kTakenSocket) return true;
+  const bool held = std::any_of(state_.held.begin(), state_.held.end(),
+                                [&](const Held& each) { return each.reference == value.reference; });
+  if (!held)
+    return refuse(Rule::kArgument, fmt::format("r{} is a socket that nothing holds", number),
+                  "a socket that was looked up", {number}, "only what sk_lookup_tcp and its like gave is released");
+  call.released = value.reference;
+  return true;
+}
+
+// Text among the program's constants, up to a zero byte.
+bool Walk::text_argument(Call& call, unsigned index) {
+  const unsigned number = index + 1;
+  const Value& value = reg(number);
+  if (value.kind != Kind::kMapValue || (program_.maps[value.map].flags & kReadOnlyMap) == 0 || value.may_be_null ||
+      !value.number.is_constant())
+    return refuse(Rule::kArgument, fmt::format("r{} is no constant text", number),
+                  "the address of a string constant, in a map that nobody writes", {number},
+                  "keep it in .rodata: static const char text[] = ...");
+  const ebpf::MapDefinition& map = program_.maps[value.map];
+  const std::int64_t at = value.offset + static_cast<std::int64_t>(value.number.number());
+  std::string text;
+  bool ended = false;
+  for (std::int64_t i = at; i >= 0 && i < static_cast<std::int64_t>(map.value_size) && !ended; ++i) {
+    const auto byte = static_cast<std::size_t>(i);
+    const char c = byte < map.contents.size() ? static_cast<char>(map.contents[byte]) : '\0';
+    ended = c == '\0';
+    if (!ended) text += c;
+  }
+  if (!ended)
+    return refuse(Rule::kArgument, fmt::format("the text at r{} has no zero byte at its end", number),
+                  "a zero byte within the map", {number}, "");
+  if (call.prototype->arguments[index] != ArgumentKind::kFormat) return true;
+  std::uint64_t conversions = 0;
+  for (std::size_t i = 0; i + 1 < text.size(); ++i)
+    if (text[i] == '%' && text[++i] != '%') ++conversions;
+  if (!readable(number + 2)) return false;
+  const Value& size = reg(number + 2);
+  mark_exact(size);
+  if (!size.is_constant() || size.number.number() % 8 != 0)
+    return refuse(Rule::kArgument,
+                  fmt::format("r{}, the size of the numbers, is no constant multiple of 8", number + 2),
+                  "8 bytes for each conversion", {number + 2}, "");
+  if (conversions > size.number.number() / 8)
+    return refuse(
+        Rule::kArgument,
+        fmt::format("the text has {} conversions, and there are {} numbers", conversions, size.number.number() / 8),
+        "a number for each conversion", {number, number + 2}, "");
+  return true;
 }
 
 bool Walk::helper_memory(unsigned number, std::uint64_t size, bool reads, bool writes, bool exact) {

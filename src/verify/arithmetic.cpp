@@ -23,6 +23,9 @@ std::string_view kind_name(Kind kind) {
     case Kind::kMap: return "a map";
     case Kind::kFunction: return "a function";
     case Kind::kPacketEnd: return "the end of the packet";
+    case Kind::kSocketCommon:
+    case Kind::kSocket:
+    case Kind::kTcpSocket: return "a socket";
     default: return "a pointer";
   }
 }
@@ -151,7 +154,8 @@ bool Walk::add_to_pointer(const Value& pointer, const Value& number, bool subtra
   if (pointer.may_be_null)
     return refuse(Rule::kNull, "arithmetic on a pointer that may be null", "a pointer that is not null", {dst},
                   "compare it with 0 and leave when it is, before adding to it");
-  if (pointer.kind == Kind::kMap || pointer.kind == Kind::kPacketEnd || pointer.kind == Kind::kFunction)
+  const bool moves_not = pointer.is_socket() || (pointer.kind == Kind::kFlowKeys && !number.is_constant());
+  if (pointer.kind == Kind::kMap || pointer.kind == Kind::kPacketEnd || pointer.kind == Kind::kFunction || moves_not)
     return refuse(Rule::kPointerArithmetic, fmt::format("arithmetic on {}", kind_name(pointer.kind)),
                   "a pointer to memory", {dst}, "copy it to another register first if you need it unchanged");
   // The end of the memory: its address and its length.

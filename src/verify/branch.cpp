@@ -37,7 +37,9 @@ void decide_null(State& state, std::uint32_t identity, std::uint32_t reference, 
       value.identity = 0;
     }
   });
-  if (null && reference != 0) std::erase_if(state.held, [&](const Held& held) { return held.reference == reference; });
+  // What a socket's helper gave of another socket is null without that one being so.
+  if (null && reference != 0 && reference == identity)
+    std::erase_if(state.held, [&](const Held& held) { return held.reference == reference; });
 }
 
 bool is_packet_start(const Value& value) {

@@ -58,11 +58,15 @@ bool Walk::leave() {
 
 bool Walk::nothing_held(const char* what) {
   if (state_.held.empty()) return true;
-  return refuse(Rule::kHeld,
-                fmt::format("{} while the record reserved at instruction {} is still held", what,
-                            state_.held.front().instruction),
-                "every reserved record submitted or discarded", {},
-                "call ringbuf_submit or ringbuf_discard on every path");
+  const std::uint32_t taken = state_.held.front().instruction;
+  const bool is_record = code_[taken].immediate == static_cast<std::int32_t>(ebpf::Helper::kRingbufReserve) ||
+                         &helpers_ != &runtime::Helpers::standard();
+  if (is_record)
+    return refuse(Rule::kHeld, fmt::format("{} while the record reserved at instruction {} is still held", what, taken),
+                  "every reserved record submitted or discarded", {},
+                  "call ringbuf_submit or ringbuf_discard on every path");
+  return refuse(Rule::kHeld, fmt::format("{} while the socket looked up at instruction {} is still held", what, taken),
+                "every socket that was looked up given back", {}, "call sk_release on every path");
 }
 
 // Pointers into the packet are numbers from now on: it may have moved.
@@ -84,70 +88,126 @@ void Walk::release(std::uint32_t reference) {
   });
 }
 
-bool Walk::call_helper(std::int32_t number) {
+// The prototype: of the kernel's helpers for programs of the kernel, of the given ones for all others.
+bool Walk::find_helper(std::int32_t number, const runtime::Prototype*& prototype) {
   const runtime::HelperEntry* entry = helpers_.find(number);
+  const bool standard = &helpers_ == &runtime::Helpers::standard();
   const bool is_tail_call = number == static_cast<std::int32_t>(ebpf::Helper::kTailCall);
   const std::string name = ebpf::name_of(static_cast<ebpf::Helper>(number));
-  const bool with_function = calls_back(number);
-  if (entry == nullptr || (entry->function == nullptr && !is_tail_call && !with_function)) {
+  const KernelHelper kernel = standard && !on_memory_ ? kernel_helper(layout_, number) : KernelHelper{};
+  const bool by_engine = entry != nullptr && entry->function == nullptr && !is_tail_call && !calls_back(number);
+  const bool is_here = (kernel.is_known || entry != nullptr) && !by_engine;
+  if (!is_here) {
     const std::string_view why = why_unknown(number);
-    return refuse(Rule::kHelper,
-                  fmt::format("helper {} ({}) does not exist here{}{}", number, name, why.empty() ? "" : ": ", why),
-                  "a helper that exists", {}, why.empty() ? "" : "let the kernel judge: weir prog load FILE");
+    const bool in_kernels = on_memory_ && standard && kernel_helper(layout_, number).is_known;
+    return refuse(
+        Rule::kHelper,
+        in_kernels ? fmt::format("helper {} ({}) exists in a kernel only", number, name)
+                   : fmt::format("helper {} ({}) does not exist here{}{}", number, name, why.empty() ? "" : ": ", why),
+        "a helper that exists", {}, why.empty() ? "" : "let the kernel judge: weir prog load FILE");
   }
-  const bool standard = &helpers_ == &runtime::Helpers::standard();
-  if (standard && layout_ && !may_call(*layout_, number))
+  if (kernel.is_known && kernel.prototype == nullptr)
     return refuse(Rule::kHelper,
                   fmt::format("programs of type '{}' may not call {}", ebpf::name_of(options_.premise.type), name),
                   "a helper for this kind of program", {}, "");
-  if (standard && !on_memory_ && needs_gpl(number) && !program_.license.empty() && !is_gpl_compatible(program_.license))
+  prototype = kernel.is_known ? kernel.prototype : &entry->prototype;
+  if (kernel.is_known && prototype->needs_gpl && !program_.license.empty() && !is_gpl_compatible(program_.license))
     return refuse(
         Rule::kHelper,
         fmt::format("the kernel keeps {} for programs under the GPL; the license is '{}'", name, program_.license),
         "a license that the GPL agrees with", {}, "such as \"GPL\" or \"Dual BSD/GPL\"");
-  if (with_function) return call_with_function(number);
+  return true;
+}
+
+bool Walk::call_helper(std::int32_t number) {
+  const runtime::Prototype* prototype = nullptr;
+  if (!find_helper(number, prototype)) return false;
+  const bool is_tail_call = number == static_cast<std::int32_t>(ebpf::Helper::kTailCall);
+  if (calls_back(number)) return call_with_function(number);
   if (is_tail_call && in_callback())
     return refuse(Rule::kHelper, "a tail call in a function that is called back", "tail calls outside of them", {},
                   "let the function return 1 and make the tail call behind the loop");
-  Call call{.prototype = &entry->prototype, .number = number};
+  Call call{.prototype = prototype, .number = number};
   for (unsigned i = 0; i < 5; ++i)
     if (!argument(call, i)) return false;
   if (is_tail_call && !nothing_held("a tail call is made")) return false;
-  if (entry->prototype.changes_packet) forget_packet();
+  if (prototype->changes_packet) forget_packet();
   if (call.released != 0) release(call.released);
   for (unsigned i = 0; i <= 5; ++i) reg(i) = Value{};
   return give_result(call);
 }
 
+// A value of the map that the first argument is, or a map where it holds maps.
+bool Walk::give_value(const Call& call, bool may_be_null) {
+  Value& result = reg(0);
+  if (!call.map) return refuse(Rule::kHelper, "the helper has no map to give a value of", "a map argument", {}, "");
+  const ebpf::MapDefinition& map = program_.maps[*call.map];
+  const bool of_sockets = map.type == ebpf::MapType::kSockmap || map.type == ebpf::MapType::kSockhash;
+  if (of_sockets) {
+    give_socket(Kind::kSocket, 0);
+    result.reference = result.identity;
+    state_.held.push_back({result.reference, at_});
+    return true;
+  }
+  const bool of_maps = map.type == ebpf::MapType::kArrayOfMaps || map.type == ebpf::MapType::kHashOfMaps;
+  result = Value::pointer(of_maps ? Kind::kMap : Kind::kMapValue);
+  result.map = *call.map;
+  result.may_be_null = may_be_null;
+  if (may_be_null) result.identity = new_identity();
+  if (!of_maps) return true;
+  for (std::size_t i = 0; i < program_.maps.size(); ++i)
+    if (program_.maps[i].name == map.inner && !map.inner.empty()) {
+      result.map = static_cast<std::uint16_t>(i);
+      return true;
+    }
+  return refuse(Rule::kArgument, fmt::format("map '{}' does not say what its maps are like", map.name),
+                "an inner map that the program declares", {}, "name one in the map's definition");
+}
+
+// A socket or null; it is void when what `reference` says is given back.
+void Walk::give_socket(Kind kind, std::uint32_t reference) {
+  Value& result = reg(0);
+  result = Value::pointer(kind);
+  result.may_be_null = true;
+  result.identity = new_identity();
+  result.reference = reference;
+}
+
 bool Walk::give_result(const Call& call) {
+  using runtime::ResultKind;
+  constexpr std::uint64_t kGreatestError = 4095;  // MAX_ERRNO
   Value& result = reg(0);
   switch (call.prototype->result) {
-    case runtime::ResultKind::kInteger: result = Value::of(Range::unknown()); return true;
-    case runtime::ResultKind::kNothing: return true;
-    case runtime::ResultKind::kMapValueOrNull: {
-      if (!call.map) return refuse(Rule::kHelper, "the helper has no map to give a value of", "a map argument", {}, "");
-      const ebpf::MapDefinition& map = program_.maps[*call.map];
-      const bool of_maps = map.type == ebpf::MapType::kArrayOfMaps || map.type == ebpf::MapType::kHashOfMaps;
-      result = Value::pointer(of_maps ? Kind::kMap : Kind::kMapValue);
-      result.map = *call.map;
+    case ResultKind::kInteger: result = Value::of(Range::unknown()); return true;
+    case ResultKind::kNothing: return true;
+    case ResultKind::kMapValueOrNull: {
       const bool exists = call.value_exists && call.number == static_cast<std::int32_t>(ebpf::Helper::kMapLookupElem) &&
                           &helpers_ == &runtime::Helpers::standard();
-      result.may_be_null = !exists;
-      if (!exists) result.identity = new_identity();
-      if (!of_maps) return true;
-      for (std::size_t i = 0; i < program_.maps.size(); ++i)
-        if (program_.maps[i].name == map.inner && !map.inner.empty()) {
-          result.map = static_cast<std::uint16_t>(i);
-          return true;
-        }
-      return refuse(Rule::kArgument, fmt::format("map '{}' does not say what its maps are like", map.name),
-                    "an inner map that the program declares", {}, "name one in the map's definition");
+      return give_value(call, !exists);
     }
-    case runtime::ResultKind::kRecordOrNull:
+    case ResultKind::kMapValue: return give_value(call, false);
+    case ResultKind::kRecordOrNull:
       result = Value::pointer(Kind::kRecord);
       result.size = static_cast<std::uint32_t>(call.record_size);
       result.may_be_null = true;
       result.identity = new_identity();
+      result.reference = result.identity;
+      state_.held.push_back({result.reference, at_});
+      return true;
+    case ResultKind::kSizeOrError: {
+      Range range = Range::unknown();
+      range.wide.smin = -static_cast<std::int64_t>(kGreatestError);
+      range.wide.smax = call.written_most;
+      range.tighten();
+      result = Value::of(range);
+      return true;
+    }
+    case ResultKind::kSocketOrNull: give_socket(Kind::kSocket, call.socket_reference); return true;
+    case ResultKind::kTcpSocketOrNull: give_socket(Kind::kTcpSocket, call.socket_reference); return true;
+    case ResultKind::kListenerOrNull: give_socket(Kind::kSocket, 0); return true;
+    case ResultKind::kTakenSocketOrNull:
+    case ResultKind::kTakenSocketCommonOrNull:
+      give_socket(call.prototype->result == ResultKind::kTakenSocketOrNull ? Kind::kSocket : Kind::kSocketCommon, 0);
       result.reference = result.identity;
       state_.held.push_back({result.reference, at_});
       return true;

@@ -1,8 +1,9 @@
-// Kinds of programs and their contexts, and the helpers that only some of them have. Exports find_layout, may_call,
-// why_unknown, needs_gpl, is_gpl_compatible.
+// Kinds of programs and their contexts, and what else is behind pointers. Exports find_layout, socket_layout and those
+// like it, why_unknown, is_gpl_compatible.
 #include "verify/context.h"
 
 #include <algorithm>
+#include <array>
 
 #include "verify/context_fields.h"
 
@@ -25,21 +26,29 @@ Layout deciding(std::string_view name, std::span<const Field> fields, Families f
 
 Layout sock_layout(std::optional<AttachType> attach) {
   return deciding("struct bpf_sock", kSockFields,
-                  attach == AttachType::kCgroupInet4PostBind   ? kPostBind4
-                  : attach == AttachType::kCgroupInet6PostBind ? kPostBind6
-                                                               : kSockCreate);
+                  kResult | (attach == AttachType::kCgroupInet4PostBind   ? kPostBind4
+                             : attach == AttachType::kCgroupInet6PostBind ? kPostBind6
+                                                                          : kSockCreate));
 }
 
 Layout address_layout(std::optional<AttachType> attach) {
   Layout layout = deciding("struct bpf_sock_addr", kAddressFields, kAddress);
   if (!attach) return layout;
   switch (*attach) {
-    case AttachType::kCgroupInet4Bind: layout.greatest_result = 3; [[fallthrough]];
-    case AttachType::kCgroupInet4Connect: layout.family |= kAddress4; break;
-    case AttachType::kCgroupInet6Bind: layout.greatest_result = 3; [[fallthrough]];
-    case AttachType::kCgroupInet6Connect: layout.family |= kAddress6; break;
-    case AttachType::kCgroupUdp4Sendmsg: layout.family |= kAddress4 | kSend4; break;
-    case AttachType::kCgroupUdp6Sendmsg: layout.family |= kAddress6 | kSend6; break;
+    case AttachType::kCgroupInet4Bind:
+      layout.family |= kAddress4 | kResult;
+      layout.greatest_result = 3;
+      break;
+    case AttachType::kCgroupInet6Bind:
+      layout.family |= kAddress6 | kResult;
+      layout.greatest_result = 3;
+      break;
+    case AttachType::kCgroupInet4Connect: layout.family |= kAddress4 | kConnect | kResult; break;
+    case AttachType::kCgroupInet6Connect: layout.family |= kAddress6 | kConnect | kResult; break;
+    case AttachType::kCgroupUdp4Sendmsg: layout.family |= kAddress4 | kSend4 | kResult; break;
+    case AttachType::kCgroupUdp6Sendmsg: layout.family |= kAddress6 | kSend6 | kResult; break;
+    case AttachType::kCgroupUnixConnect:
+    case AttachType::kCgroupUnixSendmsg: layout.family |= kResult; break;
     case AttachType::kCgroupUdp4Recvmsg:
     case AttachType::kCgroupInet4Getpeername:
     case AttachType::kCgroupInet4Getsockname:
@@ -62,34 +71,13 @@ Layout address_layout(std::optional<AttachType> attach) {
 
 Layout option_layout(std::optional<AttachType> attach) {
   Layout layout = deciding("struct bpf_sockopt", kOptionFields,
-                           kOption | (attach == AttachType::kCgroupGetsockopt   ? kGetOption
-                                      : attach == AttachType::kCgroupSetsockopt ? kSetOption
-                                                                                : 0));
+                           kOption | kResult |
+                               (attach == AttachType::kCgroupGetsockopt   ? kGetOption
+                                : attach == AttachType::kCgroupSetsockopt ? kSetOption
+                                                                          : 0));
   layout.packet = PacketAccess::kWrite;
   return layout;
 }
-
-// Helpers that only some programs have, or that some lack; all others are for everybody. Source: the *_func_proto
-// functions of net/core/filter.c and kernel/trace/bpf_trace.c.
-struct Reserved {
-  Helper helper;
-  Families families;
-};
-constexpr Families kLoaders = kSocket | kTc | kCgroup | kSkSkb | kLwtAny | kDissector | kReuseport;
-constexpr Reserved kReserved[] = {
-    {Helper::kSkbStoreBytes, kTc | kSkSkb | kLwtXmit},
-    {Helper::kL3CsumReplace, kTc | kLwtXmit},
-    {Helper::kL4CsumReplace, kTc | kLwtXmit},
-    {Helper::kRedirect, kTc | kXdpFamily | kLwtXmit},
-    {Helper::kCsumDiff, kTc | kXdpFamily | kLwtAny},
-    {Helper::kSkbLoadBytes, kLoaders},
-    {Helper::kXdpAdjustHead, kXdpFamily},
-    {Helper::kXdpAdjustTail, kXdpFamily},
-    {Helper::kXdpGetBuffLen, kXdpFamily},
-    {Helper::kProbeRead, kTracing},
-    {Helper::kPerfEventOutput, kAll & ~(kDissector | kReuseport | kNetfilter)},
-    {Helper::kKtimeGetCoarseNs, kAll & ~(kDevice | kTracing | kOption | kGetOption | kSetOption | kNetfilter)},
-};
 
 }  // namespace
 
@@ -112,7 +100,7 @@ std::optional<Layout> find_layout(ProgramType type, std::optional<AttachType> at
       return layout;
     }
     case ProgramType::kSkSkb: return buffer(kSkSkb, PacketAccess::kWrite);
-    case ProgramType::kLwtIn:
+    case ProgramType::kLwtIn: return buffer(kLwt | kLwtIn, PacketAccess::kRead);
     case ProgramType::kLwtOut: return buffer(kLwt, PacketAccess::kRead);
     case ProgramType::kLwtXmit: return buffer(kLwtXmit, PacketAccess::kWrite);
     case ProgramType::kLwtSeg6local: return buffer(kLwtSegment, PacketAccess::kRead);
@@ -140,22 +128,45 @@ std::optional<Layout> find_layout(ProgramType type, std::optional<AttachType> at
     case ProgramType::kCgroupSysctl: return deciding("struct bpf_sysctl", kSysctlFields, kSysctl);
     case ProgramType::kCgroupSockopt: return option_layout(attach);
     case ProgramType::kNetfilter: return deciding("struct bpf_nf_ctx", kNetfilterFields, kNetfilter);
-    case ProgramType::kKprobe: return flat("struct pt_regs", 0, kRegistersSize);
+    case ProgramType::kKprobe: {
+      Layout layout = flat("struct pt_regs", 0, kRegistersSize);
+      layout.family |= kProbe;
+      return layout;
+    }
     // The first 8 bytes of a trace record belong to the kernel.
     case ProgramType::kTracepoint: return flat("the tracepoint's record", 8, 8192);
     case ProgramType::kRawTracepoint: return flat("struct bpf_raw_tracepoint_args", 0, 12 * 8);
     // The first word is a pointer to the buffer that may be written, which is not followed here.
     case ProgramType::kRawTracepointWritable: return flat("struct bpf_raw_tracepoint_args", 8, 12 * 8);
     case ProgramType::kPerfEvent:
-      return Layout{.name = "struct bpf_perf_event_data", .fields = kPerfFields, .family = kTracing};
+      return Layout{.name = "struct bpf_perf_event_data", .fields = kPerfFields, .family = kTracing | kPerf};
     default: return std::nullopt;
   }
 }
 
-bool may_call(const Layout& layout, std::int32_t helper) {
-  for (const Reserved& row : kReserved)
-    if (static_cast<std::int32_t>(row.helper) == helper) return (row.families & layout.family) != 0;
-  return true;
+const Layout& socket_layout() {
+  static const Layout layout{.name = "struct bpf_sock", .fields = kSockFields, .family = kAnySocket};
+  return layout;
+}
+
+const Layout& common_socket_layout() {
+  static constexpr auto kFields = [] {
+    std::array<Field, std::size(kSockFields)> fields{};
+    for (std::size_t i = 0; i < fields.size(); ++i) {
+      fields[i] = kSockFields[i];
+      if (fields[i].offset >= offsetof(bpf_sock, type) && fields[i].offset <= offsetof(bpf_sock, priority))
+        fields[i].readers = 0;
+    }
+    return fields;
+  }();
+  static const Layout layout{
+      .name = "struct bpf_sock of a socket that may be no full one", .fields = kFields, .family = kAnySocket};
+  return layout;
+}
+
+const Layout& tcp_socket_layout() {
+  static const Layout layout{.name = "struct bpf_tcp_sock", .fields = kTcpFields, .family = kAll};
+  return layout;
 }
 
 std::string_view why_unknown(std::int32_t helper) {
@@ -166,14 +177,6 @@ std::string_view why_unknown(std::int32_t helper) {
     case Helper::kTimerSetCallback:
     case Helper::kTimerStart:
     case Helper::kTimerCancel: return "timers are not followed here";
-    case Helper::kSkLookupTcp:
-    case Helper::kSkLookupUdp:
-    case Helper::kSkRelease:
-    case Helper::kSkcLookupTcp:
-    case Helper::kSkFullsock:
-    case Helper::kTcpSock:
-    case Helper::kGetListenerSock:
-    case Helper::kSkAssign: return "references to sockets are not followed here";
     case Helper::kFindVma:
     case Helper::kUserRingbufDrain: return "calls back into the program are not followed here";
     case Helper::kDynptrFromMem:
@@ -183,17 +186,29 @@ std::string_view why_unknown(std::int32_t helper) {
     case Helper::kRingbufReserveDynptr:
     case Helper::kRingbufSubmitDynptr:
     case Helper::kRingbufDiscardDynptr: return "dynamic pointers are not followed here";
+    case Helper::kCopyFromUser:
+    case Helper::kCopyFromUserTask: return "it is for programs that may sleep, which are not told apart here";
+    case Helper::kGetCurrentTaskBtf:
+    case Helper::kTaskPtRegs:
+    case Helper::kTaskStorageGet:
+    case Helper::kTaskStorageDelete:
+    case Helper::kInodeStorageGet:
+    case Helper::kInodeStorageDelete:
+    case Helper::kCgrpStorageGet:
+    case Helper::kCgrpStorageDelete:
+    case Helper::kGetTaskStack:
+    case Helper::kPerCpuPtr:
+    case Helper::kThisCpuPtr:
+    case Helper::kSkcToTcp6Sock:
+    case Helper::kSkcToTcpSock:
+    case Helper::kSkcToTcpTimewaitSock:
+    case Helper::kSkcToTcpRequestSock:
+    case Helper::kSkcToUdp6Sock:
+    case Helper::kSkcToUnixSock:
+    case Helper::kSkcToMptcpSock: return "structures of the kernel's own are not followed here";
     case Helper::kKptrXchg: return "pointers of the kernel's within map values are not followed here";
     default: return "";
   }
-}
-
-// Of those that exist here. Source: gpl_only in the kernel's struct bpf_func_proto.
-bool needs_gpl(std::int32_t helper) {
-  constexpr Helper kForGpl[] = {Helper::kProbeRead, Helper::kProbeReadKernel, Helper::kTracePrintk,
-                                Helper::kPerfEventOutput};
-  return std::any_of(std::begin(kForGpl), std::end(kForGpl),
-                     [&](Helper each) { return static_cast<std::int32_t>(each) == helper; });
 }
 
 // Source: <linux/license.h>, license_is_gpl_compatible.

@@ -1,4 +1,5 @@
-// What programs of each kind see through r1, and what they may return. Exports find_layout, may_call.
+// What programs of each kind see through r1, and what they may return. Exports find_layout,
+// kernel_helper.
 //
 // A Layout is a structure with named fields, or flat memory that is read in aligned pieces. Programs of one type that
 // attach to different places may see different fields of one structure: each such place is a family, a bit of its own.
@@ -12,14 +13,25 @@
 #include <string_view>
 
 #include <weir/ebpf/program.h>
+#include <weir/runtime/helpers.h>
 
 namespace weir::verify {
 
 // Kinds of programs, a bit each.
-using Families = std::uint32_t;
+using Families = std::uint64_t;
 
-// kObject: a pointer to a socket or another structure of the kernel, which is not followed here.
-enum class FieldKind : std::uint8_t { kNumber, kData, kDataEnd, kDataMeta, kObject };
+// kObject: a pointer to a structure of the kernel which is not followed here.
+enum class FieldKind : std::uint8_t {
+  kNumber,
+  kData,
+  kDataEnd,
+  kDataMeta,
+  kSocket,
+  kSocketOrNull,
+  kSocketCommonOrNull,
+  kFlowKeys,
+  kObject
+};
 
 // How a field is accessed; always aligned, and all within it.
 enum class Pieces : std::uint8_t {
@@ -60,15 +72,23 @@ struct Layout {
 // Programs of this type, attached there where they say so; nothing: they are not known here.
 std::optional<Layout> find_layout(ebpf::ProgramType type, std::optional<ebpf::AttachType> attach);
 
-// The kinds of programs that may call a helper of the kernel; false where the helper is not for this one.
-bool may_call(const Layout& layout, std::int32_t helper);
+// What lies behind a pointer to a structure of the kernel. Only read.
+const Layout& socket_layout();         // struct bpf_sock, of a full socket
+const Layout& common_socket_layout();  // of any socket: what also those have that are closing or not accepted yet
+const Layout& tcp_socket_layout();     // struct bpf_tcp_sock
+inline constexpr std::uint32_t kFlowKeysSize = 56;  // struct bpf_flow_keys
+
+// What a helper of the kernel takes in programs of this kind (any kind, where the layout is not known).
+struct KernelHelper {
+  const runtime::Prototype* prototype = nullptr;  // null: not for this kind of program, or not known at all
+  bool is_known = false;
+};
+KernelHelper kernel_helper(const std::optional<Layout>& layout, std::int32_t helper);
 
 // Why a helper of the kernel is not known here, in words for a refusal: "locks are not followed". Empty: for no reason
 // but that nobody wrote it.
 std::string_view why_unknown(std::int32_t helper);
 
-// Helpers that the kernel keeps for programs whose license the GPL agrees with.
-bool needs_gpl(std::int32_t helper);
 bool is_gpl_compatible(std::string_view license);
 
 }  // namespace weir::verify

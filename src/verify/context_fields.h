@@ -1,5 +1,5 @@
 // The fields of contexts: which bytes of the structure behind r1 a kind of program may read and write. Exports the
-// tables of fields and the bits of the kinds. Included by context.cpp alone.
+// tables of fields. Included by context.cpp alone.
 //
 // Offsets stand as numbers where older <linux/bpf.h> lack the member.
 #pragma once
@@ -9,42 +9,9 @@
 #include <cstddef>
 
 #include "verify/context.h"
+#include "verify/families.h"
 
 namespace weir::verify {
-
-constexpr Families kSocket = 1u << 0;  // socket filters
-constexpr Families kTc = 1u << 1;
-constexpr Families kCgroup = 1u << 2;  // cgroup_skb
-constexpr Families kXdpFamily = 1u << 3;
-constexpr Families kDevice = 1u << 4;
-constexpr Families kTracing = 1u << 5;
-constexpr Families kSkSkb = 1u << 6;
-constexpr Families kLwt = 1u << 7;  // lwt_in, lwt_out
-constexpr Families kLwtXmit = 1u << 8;
-constexpr Families kLwtSegment = 1u << 9;
-constexpr Families kDissector = 1u << 10;
-constexpr Families kSockCreate = 1u << 11;  // cgroup_sock, by where they attach
-constexpr Families kPostBind4 = 1u << 12;
-constexpr Families kPostBind6 = 1u << 13;
-constexpr Families kAddress = 1u << 14;   // cgroup_sock_addr, wherever
-constexpr Families kAddress4 = 1u << 15;  // at IPv4 places
-constexpr Families kAddress6 = 1u << 16;
-constexpr Families kSend4 = 1u << 17;  // at sendmsg
-constexpr Families kSend6 = 1u << 18;
-constexpr Families kSockOps = 1u << 19;
-constexpr Families kSkMsg = 1u << 20;
-constexpr Families kReuseport = 1u << 21;
-constexpr Families kLookup = 1u << 22;
-constexpr Families kSysctl = 1u << 23;
-constexpr Families kOption = 1u << 24;  // cgroup_sockopt
-constexpr Families kGetOption = 1u << 25;
-constexpr Families kSetOption = 1u << 26;
-constexpr Families kNetfilter = 1u << 27;
-constexpr Families kAll = ~Families{0};
-
-constexpr Families kLwtAny = kLwt | kLwtXmit | kLwtSegment;
-constexpr Families kBuffers = kSocket | kTc | kCgroup | kSkSkb | kLwtAny;  // that see the fields of __sk_buff
-constexpr Families kMarkers = kTc | kCgroup | kLwtAny;                     // that write mark
 
 // Numbers: read in parts, written as a whole.
 constexpr Field number(std::string_view name, std::size_t offset, std::size_t size, Families readers = kAll,
@@ -105,11 +72,11 @@ constexpr Field kBufferFields[] = {
     number(WEIR_AT(__sk_buff, remote_port), kCgroup | kSkSkb),
     number(WEIR_AT(__sk_buff, local_port), kCgroup | kSkSkb),
     pointer(WEIR_AT(__sk_buff, data_meta), FieldKind::kDataMeta, kTc),
-    pointer("flow_keys", 144, 8, FieldKind::kObject, kDissector),
+    pointer("flow_keys", 144, 8, FieldKind::kFlowKeys, kDissector),
     whole(number(WEIR_AT(__sk_buff, tstamp), kTc | kCgroup, kTc | kCgroup)),
     number(WEIR_AT(__sk_buff, wire_len), kTc),
     number(WEIR_AT(__sk_buff, gso_segs), kBuffers),
-    pointer("sk", 168, 8, FieldKind::kObject, kBuffers),
+    pointer("sk", 168, 8, FieldKind::kSocketCommonOrNull, kBuffers),
     number(WEIR_AT(__sk_buff, gso_size), kBuffers),
     whole(number(WEIR_AT(__sk_buff, tstamp_type), kTc)),
     whole(number(WEIR_AT(__sk_buff, hwtstamp), kTc | kCgroup)),
@@ -143,6 +110,15 @@ constexpr Field kSockFields[] = {
     in_pieces(number(WEIR_AT(bpf_sock, state)), Pieces::kStart),
     in_pieces(number(WEIR_AT(bpf_sock, rx_queue_mapping)), Pieces::kStart),
 };
+// Behind a pointer to a socket: all that a context of sockets has, whatever the place.
+constexpr Families kAnySocket = kSockCreate | kPostBind4 | kPostBind6;
+constexpr Field kTcpFields[] = {
+    whole(words("snd_cwnd", 0, offsetof(bpf_tcp_sock, bytes_received) / 4)),  // and the counters after it
+    whole(number(WEIR_AT(bpf_tcp_sock, bytes_received))),
+    whole(number(WEIR_AT(bpf_tcp_sock, bytes_acked))),
+    whole(words("dsack_dups", offsetof(bpf_tcp_sock, dsack_dups),
+                (sizeof(bpf_tcp_sock) - offsetof(bpf_tcp_sock, dsack_dups)) / 4)),
+};
 constexpr Field kAddressFields[] = {
     whole(number(WEIR_AT(bpf_sock_addr, user_family))),
     number(WEIR_AT(bpf_sock_addr, user_ip4), kAddress4, kAddress4),
@@ -155,7 +131,7 @@ constexpr Field kAddressFields[] = {
     number(WEIR_AT(bpf_sock_addr, msg_src_ip4), kSend4, kSend4),
     in_pieces(words("msg_src_ip6", offsetof(bpf_sock_addr, msg_src_ip6), 4, kSend6, kSend6), Pieces::kNarrowOrWide,
               Pieces::kWholeOrWide),
-    pointer("sk", 64, 8, FieldKind::kObject),
+    pointer("sk", 64, 8, FieldKind::kSocket),
 };
 constexpr Field kSockOpsFields[] = {
     whole(number("op", 0, 4)),
@@ -165,7 +141,7 @@ constexpr Field kSockOpsFields[] = {
     whole(number("sk_txhash", 164, 4, kAll, kAll)),
     whole(number("bytes_received", 168, 8)),
     whole(number("bytes_acked", 176, 8)),
-    pointer("sk", 184, 8, FieldKind::kObject),
+    pointer("sk", 184, 8, FieldKind::kSocketOrNull),
     pointer("skb_data", 192, 8, FieldKind::kData),
     pointer("skb_data_end", 200, 8, FieldKind::kDataEnd),
     whole(number("skb_len", 208, 4)),
@@ -176,7 +152,7 @@ constexpr Field kMessageFields[] = {
     pointer("data", 0, 8, FieldKind::kData),
     pointer("data_end", 8, 8, FieldKind::kDataEnd),
     whole(words("family", 16, 14)),  // and addresses, ports and the size after it
-    pointer("sk", 72, 8, FieldKind::kObject),
+    pointer("sk", 72, 8, FieldKind::kSocket),
 };
 constexpr Field kReuseportFields[] = {
     pointer("data", 0, 8, FieldKind::kData),
@@ -186,11 +162,11 @@ constexpr Field kReuseportFields[] = {
     number("ip_protocol", 24, 4),
     number("bind_inany", 28, 4),
     whole(number("hash", 32, 4)),
-    pointer("sk", 40, 8, FieldKind::kObject),
-    pointer("migrating_sk", 48, 8, FieldKind::kObject),
+    pointer("sk", 40, 8, FieldKind::kSocket),
+    pointer("migrating_sk", 48, 8, FieldKind::kSocketCommonOrNull),
 };
 constexpr Field kLookupFields[] = {
-    pointer("sk", 0, 8, FieldKind::kObject),
+    pointer("sk", 0, 8, FieldKind::kSocketOrNull),
     number("family", 8, 4),
     number("protocol", 12, 4),
     number("remote_ip4", 16, 4),
@@ -206,7 +182,7 @@ constexpr Field kSysctlFields[] = {
     number(WEIR_AT(bpf_sysctl, file_pos), kAll, kAll),
 };
 constexpr Field kOptionFields[] = {
-    pointer("sk", 0, 8, FieldKind::kObject),
+    pointer("sk", 0, 8, FieldKind::kSocket),
     pointer("optval", 8, 8, FieldKind::kData),
     pointer("optval_end", 16, 8, FieldKind::kDataEnd),
     whole(number("level", 24, 4, kAll, kSetOption)),

@@ -72,7 +72,7 @@ TEST(Context, HasFields) {
 
 TEST(Context, PointersToStructuresOfTheKernelAreNotFollowed) {
   const Refusal refusal =
-      refuses("r0 = *(u64 *)(r1 + 168)\nr0 = 0\nexit", Rule::kContextAccess, as(ProgramType::kSchedCls));
+      refuses("r0 = *(u64 *)(r1 + 8)\nr0 = 0\nexit", Rule::kContextAccess, as(ProgramType::kNetfilter));
   EXPECT_NE(refusal.message.find("not followed here"), std::string::npos);
   EXPECT_NE(refusal.suggestion.find("weir prog load"), std::string::npos);
 }

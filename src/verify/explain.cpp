@@ -95,6 +95,10 @@ std::string Walk::value_text(const Value& value) const {
       return fmt::format("key of map '{}' ({} bytes){}", map_name(value.map), program_.maps[value.map].key_size,
                          offset);
     case Kind::kFunction: return fmt::format("function at {}", value.size);
+    case Kind::kSocketCommon: return fmt::format("socket, maybe no full one{}", null);
+    case Kind::kSocket: return fmt::format("socket{}", null);
+    case Kind::kTcpSocket: return fmt::format("TCP part of a socket{}", null);
+    case Kind::kFlowKeys: return "flow keys" + offset;
     case Kind::kRecord: return fmt::format("record ({} bytes){}{}", value.size, offset, null);
   }
   return "";

@@ -52,7 +52,8 @@ bool Walk::atomic(const ebpf::OpcodeInfo& row) {
     return refuse(Rule::kPointerArithmetic, "an atomic with a pointer as operand", "a number",
                   {unsigned{it.src}, compares ? 0u : unsigned{it.src}}, "");
   const Kind kind = reg(it.dst).kind;
-  if (kind == Kind::kContext || (!on_memory_ && (kind == Kind::kPacket || kind == Kind::kPacketMeta)))
+  if (kind == Kind::kContext || kind == Kind::kFlowKeys ||
+      (!on_memory_ && (kind == Kind::kPacket || kind == Kind::kPacketMeta)))
     return refuse(Rule::kAlignment, "an atomic on the packet or the context",
                   "memory whose address is a multiple of its width", {it.dst},
                   "atomics work on the stack, map values and records");
@@ -109,6 +110,10 @@ bool Walk::access(const Access& access, Value* loaded, const Value* stored) {
     case Kind::kRecord:
       return (!access.atomic || aligned(access, kValueAlignment)) &&
              access_sized(access, base.size, Rule::kRecordBounds, "the record");
+    case Kind::kSocketCommon: return access_structure(access, common_socket_layout());
+    case Kind::kSocket: return access_structure(access, socket_layout());
+    case Kind::kTcpSocket: return access_structure(access, tcp_socket_layout());
+    case Kind::kFlowKeys: return access_sized(access, kFlowKeysSize, Rule::kContextAccess, "the flow keys");
     default: break;
   }
   if (base.kind == Kind::kNumber && base.size != 0)
@@ -187,6 +192,19 @@ bool Walk::access_packet(const Access& access) {
                 fmt::format("{} byte{} before {}", high, high == 1 ? "" : "s", end), {access.base}, suggestion);
 }
 
+Value Walk::behind_field(FieldKind kind) {
+  const bool may_be_null = kind == FieldKind::kSocketOrNull || kind == FieldKind::kSocketCommonOrNull;
+  Value value = Value::pointer(kind == FieldKind::kData                 ? Kind::kPacket
+                               : kind == FieldKind::kDataEnd            ? Kind::kPacketEnd
+                               : kind == FieldKind::kDataMeta           ? Kind::kPacketMeta
+                               : kind == FieldKind::kFlowKeys           ? Kind::kFlowKeys
+                               : kind == FieldKind::kSocketCommonOrNull ? Kind::kSocketCommon
+                                                                        : Kind::kSocket);
+  value.may_be_null = may_be_null;
+  if (may_be_null) value.identity = new_identity();
+  return value;
+}
+
 bool Walk::access_context(const Access& access, Value* loaded) {
   const Value& base = reg(access.base);
   if (!layout_)
@@ -206,27 +224,35 @@ bool Walk::access_context(const Access& access, Value* loaded) {
         Rule::kContextAccess, fmt::format("{} of {} may not be {}", bytes_text(low, high), layout_->name, verb),
         fmt::format("reads of aligned bytes {} to {}", layout_->flat_begin, layout_->flat_end - 1), {access.base}, "");
   }
+  return access_structure(access, *layout_, loaded);
+}
+
+// A field of the context, or of another structure with a layout.
+bool Walk::access_structure(const Access& access, const Layout& layout, Value* loaded) {
+  const std::int64_t low = access.offset, high = low + access.size;
   const Field* field = nullptr;
-  for (const Field& each : layout_->fields)
+  for (const Field& each : layout.fields)
     if (low >= each.offset && high <= each.offset + each.size) field = &each;
   if (field == nullptr)
     return refuse(
         Rule::kContextAccess,
-        fmt::format("{} of {} {} in no field", bytes_text(low, high), layout_->name, access.size == 1 ? "lies" : "lie"),
+        fmt::format("{} of {} {} in no field", bytes_text(low, high), layout.name, access.size == 1 ? "lies" : "lie"),
         "one field, in one piece", {access.base}, "");
-  return access_field(access, *field, loaded);
+  return access_field(access, layout, *field, loaded);
 }
 
-bool Walk::access_field(const Access& access, const Field& field, Value* loaded) {
+bool Walk::access_field(const Access& access, const Layout& layout, const Field& field, Value* loaded) {
   const std::int64_t low = access.offset;
   const char* verb = access.writes ? "written" : "read";
-  if (((access.writes ? field.writers : field.readers) & layout_->family) == 0)
-    return refuse(
-        Rule::kContextAccess,
-        fmt::format("{}.{} may not be {} by programs of type '{}'{}", layout_->name, field.name, verb,
-                    ebpf::name_of(options_.premise.type), program_.has_attach_type ? " that attach there" : ""),
-        fmt::format("a field that may be {}", verb), {access.base},
-        field.kind == FieldKind::kData ? "read the packet with skb_load_bytes or ldabs" : "");
+  const bool behind = &layout != &*layout_;  // a structure that a pointer leads to: nothing is written there
+  if (((access.writes ? (behind ? 0 : field.writers) : field.readers) & layout.family) == 0)
+    return refuse(Rule::kContextAccess,
+                  behind ? fmt::format("{}.{} may not be {}", layout.name, field.name, verb)
+                         : fmt::format("{}.{} may not be {} by programs of type '{}'{}", layout.name, field.name, verb,
+                                       ebpf::name_of(options_.premise.type),
+                                       program_.has_attach_type ? " that attach there" : ""),
+                  fmt::format("a field that may be {}", verb), {access.base},
+                  field.kind == FieldKind::kData ? "read the packet with skb_load_bytes or ldabs" : "");
   const Pieces pieces = access.writes ? field.writes : field.reads;
   const bool narrow = access.size <= field.element;
   const bool fits = pieces == Pieces::kWhole          ? access.size == field.element
@@ -237,24 +263,21 @@ bool Walk::access_field(const Access& access, const Field& field, Value* loaded)
                                                       : narrow && access.size * 2u >= field.element;
   if (!fits || low % access.size != 0)
     return refuse(Rule::kContextAccess,
-                  fmt::format("{} bytes at {} of {}.{}", access.size, low - field.offset, layout_->name, field.name),
+                  fmt::format("{} bytes at {} of {}.{}", access.size, low - field.offset, layout.name, field.name),
                   fmt::format("{} bytes, aligned", pieces == Pieces::kWhole || pieces == Pieces::kWholeOrWide
                                                        ? fmt::format("{}", field.element)
                                                        : fmt::format("at most {}", field.element)),
                   {access.base}, "use the type that the field has");
   if (field.kind == FieldKind::kNumber) return true;
   if (field.kind == FieldKind::kObject)
-    return refuse(Rule::kContextAccess,
-                  fmt::format("{}.{} points to a structure of the kernel's, which is not followed here", layout_->name,
-                              field.name),
-                  "a number, or a pointer into the packet", {access.base}, "let the kernel judge: weir prog load FILE");
+    return refuse(
+        Rule::kContextAccess,
+        fmt::format("{}.{} points to a structure of the kernel's, which is not followed here", layout.name, field.name),
+        "a number, or a pointer into the packet", {access.base}, "let the kernel judge: weir prog load FILE");
   if (access.is_signed)
     return refuse(Rule::kContextAccess, fmt::format("a pointer, {}, is read with a sign", field.name),
                   "a load without a sign", {access.base}, "");
-  if (loaded != nullptr)
-    *loaded = Value::pointer(field.kind == FieldKind::kData      ? Kind::kPacket
-                             : field.kind == FieldKind::kDataEnd ? Kind::kPacketEnd
-                                                                 : Kind::kPacketMeta);
+  if (loaded != nullptr) *loaded = behind_field(field.kind);
   return true;
 }
 

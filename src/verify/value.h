@@ -12,18 +12,22 @@
 namespace weir::verify {
 
 enum class Kind : std::uint8_t {
-  kNothing,     // never written: may not be read
-  kNumber,      //
-  kContext,     // the program's first argument
-  kMap,         // a map itself
-  kMapValue,    // into a value of a map
-  kStack,       // into the stack of a frame
-  kPacket,      // into the packet, or into the memory of a program on memory
-  kPacketMeta,  // into the bytes before the packet that XDP programs pass on
-  kPacketEnd,   // one past the packet's last byte
-  kRecord,      // into a record that a ring buffer reserved
-  kMapKey,      // into a key of a map, which may be read
-  kFunction,    // a function of the program
+  kNothing,       // never written: may not be read
+  kNumber,        //
+  kContext,       // the program's first argument
+  kMap,           // a map itself
+  kMapValue,      // into a value of a map
+  kStack,         // into the stack of a frame
+  kPacket,        // into the packet, or into the memory of a program on memory
+  kPacketMeta,    // into the bytes before the packet that XDP programs pass on
+  kPacketEnd,     // one past the packet's last byte
+  kRecord,        // into a record that a ring buffer reserved
+  kSocketCommon,  // a socket of the kernel: any
+  kSocket,        // a full one
+  kTcpSocket,     // the part of one that is of TCP
+  kFlowKeys,      // what a flow dissector fills in
+  kMapKey,        // into a key of a map, which may be read
+  kFunction,      // a function of the program
 };
 
 // Where a value comes from: which registers and stack slots of the last checkpoint it depends on. A bit for each
@@ -48,7 +52,7 @@ struct Value {
   std::uint16_t map = 0;       // kMap, kMapValue, kMapKey: which of the program's
   std::uint32_t identity = 0;  // numbers: copies of each other; pointers into the packet: those with one variable part;
                                // pointers that may be null: null together
-  std::uint32_t reference = 0;  // kRecord: what must be released
+  std::uint32_t reference = 0;  // kRecord, sockets: what must be released
   std::uint32_t size =
       0;  // kRecord: bytes. kFunction: where it starts. kNumber: 1 + the instruction that made a packet pointer void
   std::uint32_t room = 0;   // kPacket, kPacketMeta: how many bytes from offset 0 on are known to be there.
@@ -61,6 +65,7 @@ struct Value {
   bool is_pointer() const { return kind > Kind::kNumber; }
   bool is_constant() const { return kind == Kind::kNumber && number.is_constant(); }
   bool is_zero() const { return is_constant() && number.number() == 0; }
+  bool is_socket() const { return kind >= Kind::kSocketCommon && kind <= Kind::kTcpSocket; }
   bool is_packet() const { return kind == Kind::kPacket || kind == Kind::kPacketMeta || kind == Kind::kPacketEnd; }
 
   static Value of(const Range& range) {

@@ -104,7 +104,9 @@ class Walk {
   // Whether the access is allowed; what a read gives in `loaded`. `stored` is what a write leaves (null: anything).
   bool access(const Access& access, Value* loaded, const Value* stored);
   bool access_context(const Access& access, Value* loaded);
-  bool access_field(const Access& access, const Field& field, Value* loaded);
+  bool access_structure(const Access& access, const Layout& layout, Value* loaded = nullptr);
+  bool access_field(const Access& access, const Layout& layout, const Field& field, Value* loaded);
+  Value behind_field(FieldKind kind);
   bool access_packet(const Access& access);
   bool access_sized(const Access& access, std::uint64_t size, Rule rule, const std::string& what);
   bool aligned(const Access& access, unsigned base_alignment);
@@ -141,6 +143,8 @@ class Walk {
     std::uint64_t record_size = 0;
     bool value_exists = false;  // an array's, of a known key
     std::uint32_t released = 0;
+    std::uint32_t socket_reference = 0;     // of the socket that is an argument
+    std::int64_t written_most = INT64_MAX;  // how many bytes of memory it writes at most
   };
 
   // call.cpp
@@ -148,7 +152,10 @@ class Walk {
   bool call_helper(std::int32_t number);
   bool leave();
   bool packet_load(const ebpf::OpcodeInfo& row);
+  bool find_helper(std::int32_t number, const runtime::Prototype*& prototype);
   bool give_result(const Call& call);
+  bool give_value(const Call& call, bool may_be_null);
+  void give_socket(Kind kind, std::uint32_t reference);
   bool nothing_held(const char* what);
   void forget_packet();
   void release(std::uint32_t reference);
@@ -172,6 +179,10 @@ class Walk {
   bool constant_size(Call& call, unsigned reg);
   bool key_argument(Call& call, unsigned reg);
   bool record_argument(Call& call, unsigned reg);
+  bool socket_argument(Call& call, unsigned index);
+  bool fixed_memory(Call& call, unsigned index);
+  bool text_argument(Call& call, unsigned index);
+  bool packet_may_be_taken(const Call& call, unsigned reg);
 
   // prune.cpp
   bool join(bool& known);  // at a join: known when what follows was seen before

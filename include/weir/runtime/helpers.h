@@ -34,12 +34,36 @@ enum class ArgumentKind : std::uint8_t {
   kRecord,        // what kRecordOrNull gave, of a ring buffer
   kConstantSize,  // how many bytes a record gets
   kText,          // readable up to a zero byte
+  // What only kernels' helpers take.
+  kMapValueOrNull,    // value_size bytes of the map before, or null
+  kMemoryInOut,       // readable and writable; the next argument is its size
+  kMemoryOutOrNull,   // writable; the next argument is its size
+  kIntInOut,          // 4 bytes that are read and written
+  kLongOut,           // 8 bytes that are written
+  kIpHeader,          // 20 readable bytes
+  kIp6Header,         // 40 readable bytes
+  kTcpHeader,         // 20 readable bytes
+  kConstantText,      // text with a zero byte at its end, in constants of the program
+  kFormat,            // likewise, with conversions for what the memory after it holds, 8 bytes each
+  kZero,              // 0 and nothing else
+  kContextOrNull,     //
+  kSocket,            // any socket
+  kFullSocketOrNull,  // a socket that is a full one
+  kTakenSocket,       // what a helper looked up: it is given back
 };
 enum class ResultKind : std::uint8_t {
   kInteger,
   kNothing,         // r0 is 0 afterwards
   kMapValueOrNull,  // of the map that the first argument is
   kRecordOrNull,    // of a ring buffer, as long as kConstantSize said
+  // What only kernels' helpers give.
+  kMapValue,                // of the map that the first argument is
+  kSizeOrError,             // at most the size of the memory that was written, or a negative error
+  kSocketOrNull,            // the socket of the argument, where it is a full one
+  kTcpSocketOrNull,         // likewise, where it is of TCP
+  kListenerOrNull,          // another socket, which need not be given back
+  kTakenSocketOrNull,       // to be given back
+  kTakenSocketCommonOrNull  // likewise; may be no full one
 };
 
 struct Prototype {
@@ -47,7 +71,18 @@ struct Prototype {
   std::array<ArgumentKind, 5> arguments{};
   ResultKind result = ResultKind::kInteger;
   bool changes_packet = false;  // pointers into the packet are void after the call
+  bool needs_gpl = false;       // the kernel keeps it for programs whose license the GPL agrees with
+  bool packet_memory = true;    // memory that it takes may lie in the packet
 };
+
+// Of the rows of prototypes.def, the one table of what the kernel's helpers take.
+namespace trait {
+inline constexpr unsigned kGpl = 1;
+inline constexpr unsigned kMoves = 2;
+inline constexpr unsigned kInPacket = 4;
+}  // namespace trait
+Prototype make_prototype(ebpf::Helper helper, unsigned traits, ResultKind result,
+                         std::array<ArgumentKind, 5> arguments);
 
 // What memory the program that runs may touch.
 class AccessRule {

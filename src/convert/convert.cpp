@@ -215,10 +215,6 @@ Status Converter::instruction(std::size_t at) {
 }
 
 Result<ebpf::Program> convert(const cbpf::Checked& program, const Options& options) {
-  if (options.context == Context::kSocket && options.returns && options.returns->no_match != 0)
-    return fail(Error{.code = ErrorCode::kUsage,
-                      .message = "no match must be 0 for sockets and tc",
-                      .hint = "a load beyond the packet ends the program with 0"});
   std::unique_ptr<Converter> converter;
   switch (options.context) {
     case Context::kPacket:

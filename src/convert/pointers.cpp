@@ -2,7 +2,8 @@
 //
 // Every load compares its end with the packet's end first, in the form that the verifier follows: a copy of the pointer
 // is moved and compared, then the load goes through a pointer with the same origin. Offsets are 32 bits and wrap, as in
-// classic programs. The verifier follows packet pointers up to 65535 bytes; XDP packets are shorter than that.
+// classic programs. The verifier follows packet pointers up to 65535 bytes; XDP packets are shorter than that. Packets
+// in memory are taken to be shorter than 512 MiB, as far as weir's verifier follows pointers.
 #include <linux/bpf.h>
 
 #include <cstddef>
@@ -21,6 +22,7 @@ using ebpf::Register;
 using ebpf::Width;
 
 constexpr std::uint32_t kXdpLargest = 0xffff;
+constexpr std::uint32_t kMemoryLargest = (1u << 29) - 1;
 
 class PointerConverter final : public Converter {
  public:
@@ -51,10 +53,12 @@ class PointerConverter final : public Converter {
     return k;
   }
 
+  std::uint32_t largest() const { return xdp_ ? kXdpLargest : kMemoryLargest; }
+
   // Below 0 and no known header: never there. So is what no packet of this context reaches.
   bool always_fails(std::uint32_t k, unsigned size) const override {
     const std::uint32_t place = place_of(k);
-    return place > 0x7ffffff0 || (xdp_ && place + size > kXdpLargest);
+    return place > largest() - size;
   }
 
   void load_packet(Width width, bool indirect, std::uint32_t k) override {
@@ -85,8 +89,7 @@ class PointerConverter final : public Converter {
     if (k != 0) a_.alu32_imm(AluOperation::kAdd, kTemporary, static_cast<std::int32_t>(k));
     if (options_.network_offset) headers();
     // The offset must be small before it may move a pointer.
-    const std::int32_t largest = xdp_ ? static_cast<std::int32_t>(kXdpLargest) - size : INT32_MAX - size;
-    a_.jump_imm(Condition::kLessOrEqual, kTemporary, largest, 2);
+    a_.jump_imm(Condition::kLessOrEqual, kTemporary, static_cast<std::int32_t>(largest()) - size, 2);
     end_with_zero();
     a_.mov64_reg(Register::kR3, kData).alu64_reg(AluOperation::kAdd, Register::kR3, kTemporary);
     a_.mov64_reg(kTemporary, Register::kR3).alu64_imm(AluOperation::kAdd, kTemporary, size);

@@ -1,8 +1,9 @@
 // Socket filters and tc: struct __sk_buff, ldabs and ldind. Exports make_socket_converter.
 //
 // The kernel keeps these loads for converted classic filters: they take headers' offsets and end the program with 0
-// where the packet is too short. They leave r6 to r9 alone, so A is r0, where they put their result. Programs whose
-// return value is not the verdict cannot use them: a load that fails returns 0, which must then stand for no match.
+// where the packet is too short. They leave r6 to r9 alone, so A is r0, where they put their result. Where 0 does not
+// stand for no match, the place is compared with the packet's length before, and what lies before the packet (headers
+// that the kernel has taken off) is read by bpf_skb_load_bytes_relative, which programs of tc have.
 #include <linux/bpf.h>
 
 #include <cstddef>
@@ -25,12 +26,68 @@ class SocketConverter final : public Converter {
   using Converter::Converter;
 
  protected:
-  void prologue(bool) override { a_.mov64_reg(kContextRegister, Register::kR1).mov32_imm(kA, 0).mov32_imm(kX, 0); }
+  void prologue(bool reads_packet) override {
+    a_.mov64_reg(kContextRegister, Register::kR1).mov32_imm(kA, 0).mov32_imm(kX, 0);
+    if (is_guarded() && reads_packet) field(kLength, offsetof(__sk_buff, len));
+  }
+
+  bool always_fails(std::uint32_t k, unsigned size) const override {
+    return is_guarded() && ((k > INT32_MAX - size && k < cbpf::kLinkLayerOffset) || k > UINT32_MAX - size);
+  }
 
   void load_packet(Width width, bool indirect, std::uint32_t k) override {
+    if (is_guarded()) return load_guarded(width, indirect, k);
     if (indirect) a_.load_ind(width, kX, static_cast<std::int32_t>(k));
     else a_.load_abs(width, static_cast<std::int32_t>(k));
   }
+  void load_guarded(Width width, bool indirect, std::uint32_t k) {
+    const unsigned size = bytes_of(width);
+    if (!indirect) {
+      if (always_fails(k, size)) return end_with_zero();
+      if (k >= cbpf::kLinkLayerOffset) {
+        const bool network = k >= cbpf::kNetworkOffset;
+        a_.mov32_imm(kTemporary,
+                     static_cast<std::int32_t>(k - (network ? cbpf::kNetworkOffset : cbpf::kLinkLayerOffset)));
+        a_.mov32_imm(Register::kR5, network ? BPF_HDR_START_NET : BPF_HDR_START_MAC);
+        return load_relative(width);
+      }
+      a_.jump_imm(Condition::kGreaterOrEqual, kLength, static_cast<std::int32_t>(k + size), 2);
+      end_with_zero();
+      a_.load_abs(width, static_cast<std::int32_t>(k));
+      return;
+    }
+    const std::string number = fmt::format("{}", ++loads_);
+    a_.mov32_reg(kTemporary, kX);
+    if (k != 0) a_.alu32_imm(AluOperation::kAdd, kTemporary, static_cast<std::int32_t>(k));
+    // In 64 bits: the sum does not wrap. What is beyond the greatest length may be relative to a header.
+    a_.mov64_reg(Register::kR1, kTemporary)
+        .alu64_imm(AluOperation::kAdd, Register::kR1, static_cast<std::int32_t>(size));
+    a_.jump_reg(Condition::kGreaterOrEqual, kLength, Register::kR1, "inside" + number);
+    a_.mov32_imm(Register::kR5, BPF_HDR_START_NET)
+        .mov32_imm(Register::kR3, static_cast<std::int32_t>(cbpf::kNetworkOffset));
+    a_.jump_reg(Condition::kGreaterOrEqual, kTemporary, Register::kR3, "header" + number);
+    a_.mov32_imm(Register::kR5, BPF_HDR_START_MAC)
+        .mov32_imm(Register::kR3, static_cast<std::int32_t>(cbpf::kLinkLayerOffset));
+    a_.jump_reg(Condition::kGreaterOrEqual, kTemporary, Register::kR3, "header" + number);
+    end_with_zero();
+    a_.label("header" + number).alu32_reg(AluOperation::kSub, kTemporary, Register::kR3);
+    load_relative(width);
+    a_.jump("loaded" + number).label("inside" + number);
+    a_.load_ind(width, kX, static_cast<std::int32_t>(k));
+    a_.label("loaded" + number);
+  }
+
+  // r2: the place, r5: from where on.
+  void load_relative(Width width) {
+    const unsigned size = bytes_of(width);
+    a_.mov64_reg(Register::kR1, kContextRegister).mov64_reg(Register::kR3, Register::kR10);
+    a_.alu64_imm(AluOperation::kAdd, Register::kR3, kBuffer).mov32_imm(Register::kR4, static_cast<std::int32_t>(size));
+    a_.call(ebpf::Helper::kSkbLoadBytesRelative).jump_imm(Condition::kEqual, kA, 0, 2);
+    end_with_zero();
+    a_.mem_load(width, kA, Register::kR10, kBuffer);
+    if (width != Width::kByte) a_.big_endian(kA, size * 8);
+  }
+
   void load_length(Register dst) override { field(dst, offsetof(__sk_buff, len)); }
 
   Status load_extension(Extension extension) override {
@@ -68,10 +125,14 @@ class SocketConverter final : public Converter {
   }
 
  private:
+  static constexpr Register kLength = kEnd;
+  static constexpr std::int16_t kBuffer = -72;  // below M[15]
+  bool is_guarded() const { return !seccomp_ && options_.returns && options_.returns->no_match != 0; }
   void field(Register dst, std::size_t offset) {
     a_.mem_load(Width::kWord, dst, kContextRegister, static_cast<std::int16_t>(offset));
   }
   unsigned devices_ = 0;
+  unsigned loads_ = 0;
 };
 
 }  // namespace

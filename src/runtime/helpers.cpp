@@ -100,6 +100,15 @@ Word load_bytes(Invocation& run, Word, Word offset, Word to, Word size, Word) {
   std::memcpy(at(to), run.packet->data() + (offset & 0xffffffff), size);
   return 0;
 }
+// From the frame's first byte on, or from the header that Ethernet carries.
+Word load_bytes_relative(Invocation& run, Word context, Word offset, Word to, Word size, Word from) {
+  constexpr Word kEthernetHeader = 14;
+  if (from > 1 || (offset & 0xffffffff) > 0xffff) {
+    std::memset(at(to), 0, size);
+    return number(-EFAULT);
+  }
+  return load_bytes(run, context, (offset & 0xffffffff) + (from == 1 ? kEthernetHeader : 0), to, size, 0);
+}
 Word store_bytes(Invocation& run, Word, Word offset, Word from, Word size, Word flags) {
   if ((flags & ~Word{3}) != 0) return number(-EINVAL);
   if (!inside(run, offset, size)) return number(-EFAULT);
@@ -234,6 +243,7 @@ constexpr Standard kStandard[] = {
     {Helper::kRedirect, redirect},
     {Helper::kPerfEventOutput, perf_output},
     {Helper::kSkbLoadBytes, load_bytes},
+    {Helper::kSkbLoadBytesRelative, load_bytes_relative},
     {Helper::kCsumDiff, checksum_difference},
     {Helper::kGetNumaNodeId, zero},
     {Helper::kXdpAdjustHead, adjust_head},

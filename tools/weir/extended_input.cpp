@@ -131,17 +131,17 @@ std::optional<ebpf::Format> extended_format_named(std::string_view name) {
   return std::nullopt;
 }
 
-Result<std::string> write_converted(const cbpf::Checked& program, const std::string& to, const std::string& where) {
+Result<std::string> write_converted(const cbpf::Checked& program, const std::string& to, const std::string& where,
+                                    const std::optional<convert::Returns>& returns) {
   convert::Options options;
+  options.returns = returns;
   ebpf::ProgramType type = ebpf::ProgramType::kUnspec;
   if (where == "xdp") {
     options.context = convert::Context::kXdp;
-    options.returns = convert::Returns{2, 1};  // XDP_PASS, XDP_DROP
     options.network_offset = 14;
     type = ebpf::ProgramType::kXdp;
-  } else if (where == "tc") {
+  } else if (where == "tc" || where == "classifier") {
     options.context = convert::Context::kSocket;
-    options.returns = convert::Returns{-1, 0};  // the class that the filter was given, or none
     type = ebpf::ProgramType::kSchedCls;
   } else if (where == "socket") {
     options.context = convert::Context::kSocket;

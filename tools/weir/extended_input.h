@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include <weir/convert/convert.h>
 #include <weir/base/error.h>
 #include <weir/cbpf/program.h>
 #include <weir/ebpf/text.h>
@@ -41,8 +42,10 @@ Error core_error(std::string hint = {});
 // The form that `--to` names: asm, ubpf, listing, c, hex; empty when there is none of this name.
 std::optional<ebpf::Format> extended_format_named(std::string_view name);
 
-// A classic program converted and written: `to` is "ebpf-asm" or "ebpf-elf", `where` xdp, tc, socket, memory or kernel.
-Result<std::string> write_converted(const cbpf::Checked& program, const std::string& to, const std::string& where);
+// A classic program converted and written: `to` is "ebpf-asm" or "ebpf-elf", `where` xdp, tc, classifier, socket,
+// memory or kernel, `returns` what results_for() gave.
+Result<std::string> write_converted(const cbpf::Checked& program, const std::string& to, const std::string& where,
+                                    const std::optional<convert::Returns>& returns);
 
 // weir disasm, for extended programs: every program of the input in this form. Returns the exit status.
 int disassemble_extended(const std::string& path, const std::string& to, const std::string& output);

@@ -16,6 +16,7 @@
 #include <weir/flow/emit.h>
 #include <weir/flow/graph.h>
 
+#include "actions.h"
 #include "expression.h"
 #include "extended_input.h"
 #include "json_text.h"
@@ -32,6 +33,8 @@ struct Options {
   std::string expression_file;
   std::string to = "text";
   std::string where = "socket";
+  std::string accept;
+  std::string reject;
   std::string emit;
   LanguageFlags language;
   TargetFlags target;
@@ -85,6 +88,13 @@ void warn_of_length(const cbpf::Program& program) {
 }
 
 int run(const Options& options) {
+  const bool extended = options.to == "ebpf-asm" || options.to == "ebpf-elf";
+  if (!extended && !(options.accept.empty() && options.reject.empty()))
+    return report(Error{.code = ErrorCode::kUsage,
+                        .message = "--accept and --reject are for extended programs",
+                        .hint = "--to ebpf-elf or ebpf-asm makes one"});
+  const Result<std::optional<convert::Returns>> returns = results_for(options.where, options.accept, options.reject);
+  if (!returns) return report(returns.error());
   const Result<std::string> read = expression_text(options.words, options.expression_file);
   if (!read) return report(read.error());
   const std::string& text = *read;
@@ -103,11 +113,10 @@ int run(const Options& options) {
   if (!compiled) return report(of_expression(compiled.error(), options.expression_file, options.words), text);
   report_all(compiled->warnings, text);
   const cbpf::Program& program = compiled->program.program();
-  const bool extended = options.to == "ebpf-asm" || options.to == "ebpf-elf";
   if (!extended) warn_of_length(program);
   if (options.json) return print(as_json(program, text, options));
   if (extended) {
-    const Result<std::string> converted = write_converted(compiled->program, options.to, options.where);
+    const Result<std::string> converted = write_converted(compiled->program, options.to, options.where, *returns);
     return converted ? print(*converted) : report(converted.error());
   }
   return write_program(program, *format_named(options.to));
@@ -151,10 +160,15 @@ void add_compile(CLI::App& app, int& status) {
   verb->add_option("expression", options->words, "the expression; several words are joined by blanks");
   verb->add_option("-F,--file", options->expression_file, "read the expression from this file ('-': standard input)");
   add_format_option(*verb, options->to, {"ebpf-asm", "ebpf-elf"});
-  verb->add_option("--for", options->where,
-                   "who runs an extended program: socket, tc, xdp, memory (weir run) or kernel")
-      ->check(CLI::IsMember({"socket", "tc", "xdp", "memory", "kernel"}))
+  verb->add_option(
+          "--for", options->where,
+          "who runs an extended program: socket, tc, classifier (tc without direct action), xdp, memory (weir run) "
+          "or kernel")
+      ->check(CLI::IsMember({"socket", "tc", "classifier", "xdp", "memory", "kernel"}))
       ->capture_default_str();
+  verb->add_option("--accept", options->accept, "xdp, tc: what happens to packets that match (pass)")
+      ->type_name("ACTION");
+  verb->add_option("--reject", options->reject, "xdp, tc: what happens to the others (drop)")->type_name("ACTION");
   verb->add_option("--emit", options->emit, "stop at a stage and print it: tokens, tree, bound, flow, dot, cbpf")
       ->check(CLI::IsMember({"tokens", "tree", "bound", "flow", "dot", "cbpf"}));
   verb->add_flag("-O,--no-optimize", options->plain, "leave the program as the expression has it");

@@ -3,7 +3,8 @@
 // The result gives the same verdict for every packet. Who runs it decides how packets are reached:
 //   kPacket  weir's own engines and other user space: r1 is the packet's address, r2 its length
 //   kXdp     XDP: r1 is struct xdp_md; every load is preceded by a comparison with data_end, as the verifier wants it
-//   kSocket  socket filters and tc: r1 is struct __sk_buff; loads are ldabs and ldind, which the kernel keeps for this
+//   kSocket  socket filters and tc: r1 is struct __sk_buff; loads are ldabs and ldind, which the kernel keeps for this.
+//            They end the program with 0; where no match is another result (of tc), the length is compared before
 //   kKernel  inside of the kernel: what its own converter makes, with pointers into struct sk_buff. No verifier takes
 //            it; it is for reading and for comparing. Offsets and functions are those of KernelLayout
 // A program for seccomp (checked for Target::kSeccomp) reads struct seccomp_data at r1 in all of them.

@@ -232,8 +232,8 @@ std::string_view words_of(runtime::ArgumentKind kind) {
     case ArgumentKind::kRecord: return "a record that a ring buffer gave, and that was not given back";
     case ArgumentKind::kConstantSize: return "the size of a record";
     case ArgumentKind::kText: return "text to read, up to a zero byte";
+    default: return "";  // what only kernels' helpers take
   }
-  return "";
 }
 
 // "bpf_map_lookup_elem does not take what r1 holds: it takes a map"

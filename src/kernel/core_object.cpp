@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
@@ -74,8 +75,8 @@ const Library* find_library() {
 std::string* printed = nullptr;
 
 __attribute__((format(printf, 2, 0))) int keep(int level, const char* format, va_list arguments) {
-  constexpr int kDebug = 2;
-  if (level >= kDebug || printed == nullptr) return 0;
+  constexpr int kWarning = 0;  // what goes wrong; the verifier's log is among it
+  if (level > kWarning || printed == nullptr) return 0;
   va_list again;
   va_copy(again, arguments);
   const int size = std::vsnprintf(nullptr, 0, format, arguments);
@@ -89,7 +90,8 @@ __attribute__((format(printf, 2, 0))) int keep(int level, const char* format, va
   return size;
 }
 
-// What went wrong, in libbpf's words: its first complaint, or within the verifier's log the line before its summary.
+// What went wrong, in libbpf's words: its first complaint (but for what it tries again), or within the verifier's log
+// the line before its summary.
 std::string complaint(const std::string& said) {
   const std::size_t begin = said.find("-- BEGIN PROG LOAD LOG --");
   if (begin != std::string::npos) {
@@ -98,7 +100,13 @@ std::string complaint(const std::string& said) {
     if (from != std::string::npos && end != std::string::npos)
       return last_words(said.substr(from, said.rfind('\n', end) - from));
   }
-  std::string first = said.substr(0, said.find('\n'));
+  std::string first;
+  for (std::size_t from = 0; from < said.size();) {
+    const std::size_t end = std::min(said.find('\n', from), said.size());
+    first = said.substr(from, end - from);
+    if (first.find("Retrying") == std::string::npos) break;
+    from = end + 1;
+  }
   if (first.rfind("libbpf: ", 0) == 0) first.erase(0, 8);
   return first;
 }

@@ -77,6 +77,44 @@ TEST(Context, PointersToStructuresOfTheKernelAreNotFollowed) {
   EXPECT_NE(refusal.suggestion.find("weir prog load"), std::string::npos);
 }
 
+TEST(Context, ConstantsAreThoseThatTheKernelTakes) {
+  for (const char* text : {"r0 = 1\nr0 /= 0\nexit", "r0 = 1\nr0 <<= 64\nexit", "w0 = 1\nw0 <<= 32\nexit"}) {
+    refuses(text, Rule::kStructure, as(ProgramType::kXdp));
+    accepts(text);
+  }
+}
+
+TEST(Context, SocketsAreFollowed) {
+  const auto tc = as(ProgramType::kSchedCls);
+  const std::string head = "r6 = r1\nr1 = *(u64 *)(r1 + 168)\n", end = "\nr0 = 0\nexit";
+  refuses(head + "r0 = *(u32 *)(r1 + 4)" + end, Rule::kNull, tc);
+  accepts(head + "if r1 == 0 goto +1\nr0 = *(u32 *)(r1 + 4)" + end, tc);
+  refuses(head + "if r1 == 0 goto +1\nr0 = *(u32 *)(r1 + 8)" + end, Rule::kContextAccess, tc);
+  accepts(head + "if r1 == 0 goto +3\ncall sk_fullsock\nif r0 == 0 goto +1\nr0 = *(u32 *)(r0 + 8)" + end, tc);
+  refuses(head + "if r1 == 0 goto +1\ncall sk_release" + end, Rule::kArgument, tc);
+  refuses(head + "if r1 == 0 goto +1\n*(u32 *)(r1 + 4) = 1" + end, Rule::kContextAccess, tc);
+  refuses(head + "r1 += 8" + end, Rule::kNull, tc);
+  refuses(head + "if r1 == 0 goto +1\nr1 += 8" + end, Rule::kPointerArithmetic, tc);
+}
+
+TEST(Context, SocketsThatWereLookedUpAreReleased) {
+  const auto tc = as(ProgramType::kSchedCls);
+  const std::string look =
+      "r6 = r1\n*(u64 *)(r10 - 16) = 0\n*(u32 *)(r10 - 8) = 0\nr2 = r10\nr2 += -16\nr3 = 12\nr4 = -1\nr5 = 0\n"
+      "call sk_lookup_tcp\n";
+  const std::string end = "\nr0 = 0\nexit";
+  const Refusal refusal = refuses(look + end, Rule::kHeld, tc);
+  EXPECT_NE(refusal.message.find("the socket looked up at instruction 8"), std::string::npos) << refusal.message;
+  accepts(look + "if r0 == 0 goto +2\nr1 = r0\ncall sk_release" + end, tc);
+  refuses(look + "r1 = r0\ncall sk_release" + end, Rule::kNull, tc);
+  // What a helper makes of it may be null while the socket itself is held, and is void when it is released.
+  const std::string part = "if r0 == 0 goto out\nr7 = r0\nr1 = r0\ncall tcp_sock\nr8 = r0\n";
+  accepts(look + part + "r1 = r7\ncall sk_release\nout: r0 = 0\nexit", tc);
+  refuses(look + part + "if r8 == 0 goto out\nr1 = r7\ncall sk_release\nout: r0 = 0\nexit", Rule::kHeld, tc);
+  refuses(look + part + "r1 = r7\ncall sk_release\nif r8 == 0 goto out\nr0 = *(u32 *)(r8 + 0)\nout: r0 = 0\nexit",
+          Rule::kNotAPointer, tc);
+}
+
 TEST(Context, DependsOnWhereTheProgramAttaches) {
   const auto refused_at = [](ebpf::AttachType where, const std::string& text) {
     ebpf::Program program = program_of(text);

@@ -69,7 +69,9 @@ Report examine(const ebpf::Checked& checked, const Options& options) {
 }
 
 Report examine(const ebpf::Program& program, const Options& options) {
-  const Result<ebpf::Checked> checked = ebpf::check(program, {.register_calls = options.register_calls});
+  const Result<ebpf::Checked> checked =
+      ebpf::check(program, {.register_calls = options.register_calls,
+                            .kernel_constants = options.premise.type != ebpf::ProgramType::kUnspec});
   if (checked) return examine(*checked, options);
   const Error& error = checked.error();
   const auto* place = std::get_if<InstructionPlace>(&error.place);

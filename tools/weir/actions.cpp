@@ -53,7 +53,7 @@ Result<std::optional<convert::Returns>> results_for(const std::string& where, co
                       .hint = "--accept and --reject are for xdp, tc, classifier and memory"});
   }
   if (where == "memory" && !asked) return std::optional<convert::Returns>{};
-  const std::span<const Action> names = is_xdp ? std::span<const Action>(kXdp)
+  const std::span<const Action> names = is_xdp  ? std::span<const Action>(kXdp)
                                         : is_tc ? std::span<const Action>(kTc)
                                                 : std::span<const Action>{};
   convert::Returns returns{is_xdp ? 2 : is_tc ? 0 : is_classifier ? -1 : 1, is_xdp ? 1 : is_tc ? 2 : 0};

@@ -4,9 +4,9 @@
 // back to the call with what the function did to the stacks of its callers. The way behind the call is walked first, so
 // that it is known which numbers matter there. A number that changed from one round to the next and does not matter
 // becomes unknown, so that rounds soon look alike; the walk ends where a round begins with no more than an earlier one
-// did. Numbers that matter are followed round by round, as in other loops. What a round adds to the walk ends with the
-// helper's own limit, so a state that comes back here is no endless loop. Source: kernel/bpf/verifier.c,
-// push_callback_call, prepare_func_exit and widen_imprecise_scalars.
+// did. Numbers that matter are followed round by round, as in other loops. Rounds of one call end with the helper's own
+// limit, so a state that comes back within a call is no endless loop; calls that are made again and again are. Source:
+// kernel/bpf/verifier.c, push_callback_call, prepare_func_exit and widen_imprecise_scalars.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -58,6 +58,7 @@ bool Walk::call_with_function(std::int32_t number) {
                   "a hash or an array", {1}, "");
   mark_exact(reg(1));
   Frame& caller = state_.frame();
+  if (caller.rounds == 0) caller.call = ++calls_with_functions_;
   const std::uint64_t most = over_map ? UINT64_MAX : reg(1).number.wide.umax;
   if (caller.rounds < most && !enter_callback(call)) return false;
   Frame& after = state_.frame();

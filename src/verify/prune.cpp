@@ -7,7 +7,8 @@
 // it comes (Origins), those know theirs from the checkpoint before, and so on back.
 //
 // A state that equals one of its own past is a loop that never ends; but not where a helper called a function back
-// between the two, since helpers end. Then a state that one of its own past covers in everything needs no walk.
+// between the two, since helpers end. Between rounds of one call a state that one of its own past covers in everything
+// needs no walk.
 #include <algorithm>
 
 #include "verify/walk.h"
@@ -128,11 +129,14 @@ bool Walk::join(bool& known) {
   for (std::size_t i = 0; i < listed.size();) {
     Checkpoint& old = *listed[i];
     const bool unfinished = old.branches > 0;
-    const bool other_round = unfinished && old.state.turns != state_.turns;
+    const bool turned = unfinished && old.state.turns != state_.turns;
+    const Frame& then = old.state.frame();
+    const Frame& now = state_.frame();
+    const bool other_round = turned && in_rounds && then.rounds != 0 && now.rounds != 0 && then.call == now.call;
     const Likeness likeness = other_round  ? Likeness::kCovers
                               : unfinished ? Likeness::kIdentical
                                            : Likeness::kWhatMattered;
-    if (Comparison(old, state_, flow_, likeness).holds(at_)) {
+    if ((!turned || other_round) && Comparison(old, state_, flow_, likeness).holds(at_)) {
       if (unfinished && !other_round)
         return refuse(Rule::kEndless, "the loop comes back to where it was, and nothing has changed",
                       "a loop that ends", {},

@@ -37,6 +37,7 @@ struct Frame {
   bool is_callback = false;       // a helper called it: `back` is the call itself
   std::vector<Held> held{};       // is_callback: what was held at its start
   std::uint32_t rounds = 0;       // of functions that the helper called here has called back
+  std::uint32_t call = 0;         // which call of a helper these are rounds of
 };
 
 struct State {

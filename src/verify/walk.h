@@ -222,6 +222,7 @@ class Walk {
   std::vector<std::uint32_t> identities_;         // for drop_single_identities
   std::vector<std::vector<Checkpoint*>> listed_;  // by instruction
   std::uint32_t next_identity_ = 2;
+  std::uint32_t calls_with_functions_ = 0;
   std::uint64_t steps_at_checkpoint_ = 0;
   std::uint64_t jumps_ = 0;
   std::uint64_t jumps_at_checkpoint_ = 0;

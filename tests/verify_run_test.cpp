@@ -338,9 +338,6 @@ SEC("xdp") int p(struct xdp_md *ctx) { struct state s = {}; loop(100, turn, &s, 
     {"nested", nullptr, R"(static long inner(u32 i, struct state *s) { s->n += i; return 0; }
 static long turn(u32 i, struct state *s) { loop(i & 7, inner, s, 0); return 0; }
 SEC("xdp") int p(struct xdp_md *ctx) { struct state s = {}; loop(10, turn, &s, 0); return s.n & 1 ? 1 : 2; })"},
-    {"again and again", "too-complex", R"(static long turn(u32 i, struct state *s) { s->n = 1; return 0; }
-SEC("xdp") int p(struct xdp_md *ctx) { struct state s = {};
-  for (;;) { loop(1, turn, &s, 0); if (!s.n) return 1; s.n = 0; } })"},
     {"other result", "return", R"(static long turn(u32 i, struct state *s) { return i; }
 SEC("xdp") int p(struct xdp_md *ctx) { loop(10, turn, 0, 0); return 2; })"},
     {"endless within", "endless", R"(static u32 (*rnd)(void) = (void *)7;

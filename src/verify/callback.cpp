@@ -20,7 +20,6 @@ using ebpf::MapType;
 
 namespace {
 
-constexpr std::uint32_t kReadOnlyMap = 1u << 7;
 
 bool has_elements(MapType type) {
   return type == MapType::kHash || type == MapType::kArray || type == MapType::kLruHash ||

@@ -77,23 +77,49 @@ Result<std::uint64_t> wide_constant(const Code& code, std::size_t at) {
 // How the interpreter runs each step. A jump into a group runs its steps one by one: each has a dispatch of its own.
 void find_groups(std::vector<Step>& steps) {
   using ebpf::Operation;
+  // What the steps of a group must have in common, so that a value passes from one to the next without its register.
   struct Pattern {
     Group group;
-    Operation operations[3];
-    bool same_register;  // the second step writes what the first wrote
+    std::initializer_list<Operation> operations;
+    bool (*fits)(const Step* steps);
   };
-  constexpr Operation kAny = Operation::kExit;
-  constexpr Pattern kPatterns[] = {
-      {Group::kMovAddJGt64X, {Operation::kMov64X, Operation::kAdd64K, Operation::kJGt64X}, true},
-      {Group::kMovAdd64K, {Operation::kMov64X, Operation::kAdd64K, kAny}, true},
-      {Group::kMovAdd64X, {Operation::kMov64X, Operation::kAdd64X, kAny}, true},
-      {Group::kAddJNe64K, {Operation::kAdd64K, Operation::kJNe64K, kAny}, false},
-      {Group::kAddJNe32K, {Operation::kAdd64K, Operation::kJNe32K, kAny}, false},
-      {Group::kAddJLt64K, {Operation::kAdd64K, Operation::kJLt64K, kAny}, false},
-      {Group::kLoad16Add32X, {Operation::kLoad16, Operation::kAdd32X, kAny}, false},
-      {Group::kMov32KJGt64X, {Operation::kMov32K, Operation::kJGt64X, kAny}, false},
-      {Group::kMov32KJNe32K, {Operation::kMov32K, Operation::kJNe32K, kAny}, false},
-      {Group::kMov32KJLt32K, {Operation::kMov32K, Operation::kJLt32K, kAny}, false},
+  constexpr auto kAny = [](const Step*) { return true; };
+  constexpr auto kSameRegister = [](const Step* s) { return s[0].dst == s[1].dst; };
+  // The longest come first.
+  static const Pattern kPatterns[] = {
+      {Group::kMovAddXMovAddJGt64X,
+       {Operation::kMov64X, Operation::kAdd64X, Operation::kMov64X, Operation::kAdd64K, Operation::kJGt64X},
+       [](const Step* s) {
+         const unsigned sum = s[0].dst, bound = s[2].dst;
+         return s[1].dst == sum && s[1].src != sum && s[2].src == sum && bound != sum && s[3].dst == bound &&
+                s[4].dst == bound;
+       }},
+      {Group::kMovAddMov32KJGt64X,
+       {Operation::kMov64X, Operation::kAdd64K, Operation::kMov32K, Operation::kJGt64X},
+       [](const Step* s) { return s[1].dst == s[0].dst && s[3].dst == s[0].dst && s[2].dst != s[0].dst; }},
+      {Group::kLoad16Add32XAddJNe32K,
+       {Operation::kLoad16, Operation::kAdd32X, Operation::kAdd64K, Operation::kJNe32K},
+       [](const Step* s) {
+         return s[1].src == s[0].dst && s[1].dst != s[0].dst && s[2].dst == s[3].dst && s[2].dst != s[0].dst &&
+                s[2].dst != s[1].dst;
+       }},
+      {Group::kMovAddJGt64X,
+       {Operation::kMov64X, Operation::kAdd64K, Operation::kJGt64X},
+       [](const Step* s) { return s[1].dst == s[0].dst && s[2].dst == s[0].dst; }},
+      {Group::kAnd32KMov32KJNe32K,
+       {Operation::kAnd32K, Operation::kMov32K, Operation::kJNe32K},
+       [](const Step* s) { return s[2].dst == s[0].dst && s[1].dst != s[0].dst; }},
+      {Group::kJEqJNe32K, {Operation::kJEq32K, Operation::kJNe32K}, kAny},
+      {Group::kMov32KJEq32K, {Operation::kMov32K, Operation::kJEq32K}, kAny},
+      {Group::kMovAdd64K, {Operation::kMov64X, Operation::kAdd64K}, kSameRegister},
+      {Group::kMovAdd64X, {Operation::kMov64X, Operation::kAdd64X}, kSameRegister},
+      {Group::kAddJNe64K, {Operation::kAdd64K, Operation::kJNe64K}, kAny},
+      {Group::kAddJNe32K, {Operation::kAdd64K, Operation::kJNe32K}, kAny},
+      {Group::kAddJLt64K, {Operation::kAdd64K, Operation::kJLt64K}, kAny},
+      {Group::kLoad16Add32X, {Operation::kLoad16, Operation::kAdd32X}, kAny},
+      {Group::kMov32KJGt64X, {Operation::kMov32K, Operation::kJGt64X}, kAny},
+      {Group::kMov32KJNe32K, {Operation::kMov32K, Operation::kJNe32K}, kAny},
+      {Group::kMov32KJLt32K, {Operation::kMov32K, Operation::kJLt32K}, kAny},
   };
   const auto is = [&](std::size_t at, Operation operation) {
     return at < steps.size() && !steps[at].is_second() && steps[at].operation == operation;
@@ -102,9 +128,11 @@ void find_groups(std::vector<Step>& steps) {
     if (steps[i].is_second()) continue;
     steps[i].dispatch = static_cast<std::uint8_t>(steps[i].operation);
     for (const Pattern& pattern : kPatterns) {
-      if (!is(i, pattern.operations[0]) || !is(i + 1, pattern.operations[1])) continue;
-      if (pattern.operations[2] != kAny && !is(i + 2, pattern.operations[2])) continue;
-      if (pattern.same_register && steps[i].dst != steps[i + 1].dst) continue;
+      std::size_t at = i;
+      if (!std::all_of(pattern.operations.begin(), pattern.operations.end(),
+                       [&](Operation operation) { return is(at++, operation); }))
+        continue;
+      if (!pattern.fits(&steps[i])) continue;
       steps[i].dispatch = static_cast<std::uint8_t>(ebpf::opcodes().size() + static_cast<std::size_t>(pattern.group));
       break;
     }

@@ -12,18 +12,24 @@
 
 namespace weir::engine {
 
-// Two or three steps that the interpreter does at once where the first of them stands.
+// Two to five steps that the interpreter does at once where the first of them stands.
 enum class Group : std::uint8_t {
-  kMovAdd64K,     // rX = rY; rX += K
-  kMovAdd64X,     // rX = rY; rX += rZ
-  kMovAddJGt64X,  // rX = rY; rX += K; if rX > rZ goto
-  kAddJNe64K,     // rX += K; if rY != L goto
-  kAddJNe32K,     // the same with wY
-  kAddJLt64K,     // rX += K; if rY < L goto
-  kLoad16Add32X,  // rX = *(u16 *)...; wY += wZ
-  kMov32KJGt64X,  // wX = K; if rY > rZ goto
-  kMov32KJNe32K,  // wX = K; if wY != L goto
-  kMov32KJLt32K,  // wX = K; if wY < L goto
+  kMovAdd64K,              // rX = rY; rX += K
+  kMovAdd64X,              // rX = rY; rX += rZ
+  kMovAddJGt64X,           // rX = rY; rX += K; if rX > rZ goto
+  kMovAddMov32KJGt64X,     // rX = rY; rX += K; wZ = L; if rX > rA goto: a bound is checked, and what fails is returned
+  kMovAddXMovAddJGt64X,    // rX = rY; rX += rZ; rA = rB; rA += K; if rC > rD goto
+  kLoad16Add32XAddJNe32K,  // rX = *(u16 *)...; wY += wZ; rA += K; if wB != L goto
+  kAddJNe64K,              // rX += K; if rY != L goto
+  kAddJNe32K,              // the same with wY
+  kAddJLt64K,              // rX += K; if rY < L goto
+  kLoad16Add32X,           // rX = *(u16 *)...; wY += wZ
+  kMov32KJGt64X,           // wX = K; if rY > rZ goto
+  kMov32KJNe32K,           // wX = K; if wY != L goto
+  kMov32KJLt32K,           // wX = K; if wY < L goto
+  kMov32KJEq32K,           // wX = K; if wY == L goto
+  kAnd32KMov32KJNe32K,     // wX &= K; wY = L; if wX != M goto
+  kJEqJNe32K,              // if wX == K goto; if wY != L goto
   kCount,
 };
 

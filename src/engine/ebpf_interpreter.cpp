@@ -87,8 +87,12 @@ Outcome Interpretation::go_on(std::uint32_t from) {
 #define WEIR_EBPF_OPCODE(name, code, field, value, width, shape, mnemonic, sign, version) &&name,
 #include <weir/ebpf/opcodes.def>
 #undef WEIR_EBPF_OPCODE
-      &&kMovAdd64K, &&kMovAdd64X,    &&kMovAddJGt64X, &&kAddJNe64K,    &&kAddJNe32K,
-      &&kAddJLt64K, &&kLoad16Add32X, &&kMov32KJGt64X, &&kMov32KJNe32K, &&kMov32KJLt32K,  // as Group has them
+      &&kMovAdd64K,          &&kMovAdd64X,           &&kMovAddJGt64X,
+      &&kMovAddMov32KJGt64X, &&kMovAddXMovAddJGt64X, &&kLoad16Add32XAddJNe32K,
+      &&kAddJNe64K,          &&kAddJNe32K,           &&kAddJLt64K,
+      &&kLoad16Add32X,       &&kMov32KJGt64X,        &&kMov32KJNe32K,
+      &&kMov32KJLt32K,       &&kMov32KJEq32K,        &&kAnd32KMov32KJNe32K,
+      &&kJEqJNe32K,  // as Group has them
   };
   static_assert(std::size(kPlaces) == kOperations + static_cast<std::size_t>(Group::kCount));
   static_assert(std::size(kPlaces) <= Step::kSecond);
@@ -262,13 +266,57 @@ kMovAdd64X:
   WEIR_GO();
 kMovAddJGt64X : {
   WEIR_MORE(2);
-  WEIR_DST = WEIR_SRC + next[1].constant;
-  const std::uint64_t a = r[next[2].dst], b = r[next[2].src];
-  if (a > b) {
+  const std::uint64_t bound = WEIR_SRC + next[1].constant;
+  WEIR_DST = bound;
+  if (bound > r[next[2].src]) {
     next = steps + next[2].offset;
     WEIR_GO();
   }
   next += 3;
+  WEIR_GO();
+}
+kMovAddMov32KJGt64X : {
+  WEIR_MORE(3);
+  const std::uint64_t bound = WEIR_SRC + next[1].constant;
+  WEIR_DST = bound;
+  r[next[2].dst] = static_cast<std::uint32_t>(next[2].constant);
+  if (bound > r[next[3].src]) {
+    next = steps + next[3].offset;
+    WEIR_GO();
+  }
+  next += 4;
+  WEIR_GO();
+}
+kMovAddXMovAddJGt64X : {
+  WEIR_MORE(4);
+  const std::uint64_t sum = WEIR_SRC + r[next[1].src];
+  const std::uint64_t bound = sum + next[3].constant;
+  WEIR_DST = sum;
+  r[next[2].dst] = bound;
+  if (bound > r[next[4].src]) {
+    next = steps + next[4].offset;
+    WEIR_GO();
+  }
+  next += 5;
+  WEIR_GO();
+}
+kLoad16Add32XAddJNe32K : {
+  WEIR_MORE(3);
+  const std::uint64_t address = WEIR_SRC + u64(next->offset);
+  if (!may(address, sizeof(std::uint16_t), false)) {
+    left += 3;
+    WEIR_STOP(fault_);
+  }
+  const std::uint32_t value = loaded<std::uint16_t>(address);
+  const std::uint64_t count = r[next[2].dst] + next[2].constant;
+  WEIR_DST = value;
+  r[next[1].dst] = static_cast<std::uint32_t>(r[next[1].dst] + value);
+  r[next[2].dst] = count;
+  if (static_cast<std::uint32_t>(count) != static_cast<std::uint32_t>(next[3].constant)) {
+    next = steps + next[3].offset;
+    WEIR_GO();
+  }
+  next += 4;
   WEIR_GO();
 }
 kLoad16Add32X:
@@ -298,8 +346,34 @@ kLoad16Add32X:
   WEIR_GROUP(AddJLt64K, WEIR_DST += WEIR_K, std::uint64_t, next[1].constant, a < b)
   WEIR_GROUP(Mov32KJGt64X, WEIR_DST = WEIR_K32, std::uint64_t, r[next[1].src], a > b)
   WEIR_GROUP(Mov32KJNe32K, WEIR_DST = WEIR_K32, std::uint32_t, next[1].constant, a != b)
+  WEIR_GROUP(Mov32KJEq32K, WEIR_DST = WEIR_K32, std::uint32_t, next[1].constant, a == b)
   WEIR_GROUP(Mov32KJLt32K, WEIR_DST = WEIR_K32, std::uint32_t, next[1].constant, a < b)
 #undef WEIR_GROUP
+kAnd32KMov32KJNe32K : {
+  WEIR_MORE(2);
+  const std::uint32_t a = WEIR_DST32 & WEIR_K32;
+  WEIR_DST = a;
+  r[next[1].dst] = static_cast<std::uint32_t>(next[1].constant);
+  if (a != static_cast<std::uint32_t>(next[2].constant)) {
+    next = steps + next[2].offset;
+    WEIR_GO();
+  }
+  next += 3;
+  WEIR_GO();
+}
+kJEqJNe32K:  // the second step counts only where the first does not jump
+  if (WEIR_DST32 == WEIR_K32) {
+    next = steps + next->offset;
+    WEIR_GO();
+  }
+  ++next;
+  if (left == 0) WEIR_STOP(Fault::kBudget);
+  --left;
+  if (WEIR_DST32 != WEIR_K32) {
+    next = steps + next->offset;
+    WEIR_GO();
+  }
+  WEIR_NEXT();
 kCallRegister:
 kCallHelper : {
   const bool by_register = next->operation == Operation::kCallRegister;

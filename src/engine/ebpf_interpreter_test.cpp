@@ -1,5 +1,8 @@
 // The interpreter of extended programs: every way to misbehave is stopped and named, maps, calls, tail calls.
+#include <map>
 #include <random>
+#include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -227,6 +230,82 @@ TEST(Interpreter, CallsFunctionsBack) {
   EXPECT_EQ(fault_of("r1 = 2\nr2 = subprog[f]\nr3 = 0\nr4 = 0\ncall bpf_loop\nexit\nf: r0 = *(u8 *)(r1 + 0)\nexit"),
             "7: access outside");
   EXPECT_EQ(fault_of("f: r1 = 2\nr2 = subprog[f]\nr3 = 0\nr4 = 0\ncall bpf_loop\nexit"), "5: call too deep");
+}
+
+// Steps that are done at once do what they do one by one: alike when a jump to the next stands behind each of them, and
+// in machine code, which knows no groups.
+TEST(Interpreter, GroupsAreTheirSteps) {
+  const std::vector<std::vector<std::string>> groups = {
+      {"rA = rB", "rC += K"},
+      {"rA = rB", "rC += rD"},
+      {"rA = rB", "rC += K", "if rD > rE goto out"},
+      {"rA = rB", "rC += K", "wD = K", "if rE > rF goto out"},
+      {"rA = rB", "rC += rD", "rE = rF", "rG += K", "if rH > rI goto out"},
+      {"rA = *(u16 *)(r10 - 8)", "wB += wC"},
+      {"rA = *(u16 *)(r10 - 8)", "wB += wC", "rD += K", "if wE != K goto out"},
+      {"rA += K", "if rB != K goto out"},
+      {"rA += K", "if wB != K goto out"},
+      {"rA += K", "if rB < K goto out"},
+      {"wA = K", "if rB > rC goto out"},
+      {"wA = K", "if wB != K goto out"},
+      {"wA = K", "if wB == K goto out"},
+      {"wA = K", "if wB < K goto out"},
+      {"wA &= K", "wB = K", "if wC != K goto out"},
+      {"if wA == K goto out", "if wB != K goto out"},
+  };
+  std::mt19937 random(7);
+  const auto number = [&random] {
+    constexpr const char* kNumbers[] = {"0", "1", "2", "3", "-1", "0x7fffffff", "-2147483648"};
+    return std::string(kNumbers[random() % std::size(kNumbers)]);
+  };
+  int jumped = 0;
+  for (int round = 0; round < 40; ++round)
+    for (const std::vector<std::string>& group : groups) {
+      std::string start = "*(u16 *)(r10 - 8) = 3\n";
+      std::string end = "r0 = 100\nout:\n";
+      std::uint64_t others = 1 + 1 + 1;  // the store, and what follows the group where it does not jump; exit
+      for (int i = 0; i < 10; ++i, ++others) start += "r" + std::to_string(i) + " = " + number() + "\n";
+      for (int i = 1; i < 10; ++i, others += 2) end += "r0 *= 31\nr0 += r" + std::to_string(i) + "\n";
+      std::string plain, apart;
+      const unsigned choices = 2 + random() % 8;  // few registers: the same one stands in several places
+      std::map<char, char> chosen;
+      for (const std::string& step : group) {
+        std::string line;
+        for (const char c : step) {
+          if (c == 'K') {
+            line += number();
+          } else if (c >= 'A' && c <= 'I') {
+            if (chosen.count(c) == 0) chosen[c] = static_cast<char>('0' + random() % choices);
+            line += chosen[c];
+          } else {
+            line += c;
+          }
+        }
+        plain += line + "\n";
+        apart += line + "\ngoto +0\n";
+      }
+      SCOPED_TRACE(start + plain);
+      const Outcome at_once = outcome_of(start + plain + end + "exit");
+      const Outcome one_by_one = outcome_of(start + apart + end + "exit");
+      ASSERT_EQ(at_once.fault, Fault::kNone);
+      EXPECT_EQ(at_once.value, one_by_one.value);
+      const Result<ebpf::Program> program = ebpf::assemble(start + plain + end + "exit");
+      runtime::Invocation run;
+      if (const auto native = load_extended(ebpf::check(*program).value(), {.kind = ExtendedKind::kNative})) {
+        EXPECT_EQ(native.value()->run(run).value, at_once.value);
+      }
+      // Each step of the group counts once. A jump that is taken has no other behind it, and leaves out r0 = 100.
+      const std::uint64_t gotos = one_by_one.steps - at_once.steps;
+      const bool jumps = gotos < group.size();
+      jumped += jumps;
+      EXPECT_EQ(at_once.steps, others + gotos);
+      for (std::uint64_t budget = 1; budget <= at_once.steps; ++budget) {
+        const Outcome outcome = outcome_of(start + plain + end + "exit", {.budget = budget});
+        EXPECT_EQ(outcome.fault, budget < at_once.steps ? Fault::kBudget : Fault::kNone) << budget;
+        EXPECT_EQ(outcome.steps, budget);
+      }
+    }
+  EXPECT_GT(jumped, 100);
 }
 
 }  // namespace

@@ -20,7 +20,6 @@ using ebpf::MapType;
 
 namespace {
 
-
 bool has_elements(MapType type) {
   return type == MapType::kHash || type == MapType::kArray || type == MapType::kLruHash ||
          type == MapType::kPercpuHash || type == MapType::kPercpuArray || type == MapType::kLruPercpuHash;

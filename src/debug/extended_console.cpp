@@ -163,6 +163,12 @@ struct ExtendedCommands {
   static Reply go_on(ExtendedConsole& console, std::string_view) {
     return say(stop_text(console.session(), console.session().go_on()));
   }
+  static Reply run(ExtendedConsole& console, std::string_view) {
+    ExtendedSession& session = console.session();
+    const bool failed = session.has_ended() && session.outcome().fault != engine::Fault::kNone;
+    if (failed || (session.has_ended() && session.packet_number() == session.packet_count())) session.restart();
+    return say(stop_text(session, session.go_on()));
+  }
   static Reply select(ExtendedConsole& console, std::string_view arguments) {
     const auto number = number_of(arguments);
     if (!number || *number > UINT32_MAX || !console.session().select(static_cast<std::uint32_t>(*number)))
@@ -329,19 +335,43 @@ struct ExtendedCommands {
     }
     return say(out);
   }
-  // rN, fp, packet, context, or a number; then +N or -N.
+  // The value of a map's key, as in counts[7]: the key is a number of at most 8 bytes.
+  static Result<std::uint64_t> value_of_key(const ExtendedSession& session, std::string_view text) {
+    const std::size_t open = text.find('[');
+    const std::string_view name = text.substr(0, open);
+    const std::string_view key_text = text.substr(open + 1, text.size() - open - 2);
+    for (const auto& map : session.maps()) {
+      if (map->definition().name != name) continue;
+      const auto number = number_of(key_text);
+      if (!number || map->key_size() > 8 || map->key_size() == 0)
+        return fail(fmt::format("'{}' is no key of map '{}'", key_text, name));
+      std::uint8_t key[8];
+      for (std::uint32_t i = 0; i < map->key_size(); ++i)
+        key[std::endian::native == std::endian::little ? i : map->key_size() - 1 - i] =
+            static_cast<std::uint8_t>(*number >> (8 * i));
+      const void* const value = map->lookup(key, 0);
+      if (value == nullptr) return fail(fmt::format("map '{}' has no value for {}", name, key_text));
+      return reinterpret_cast<std::uint64_t>(value);
+    }
+    return fail(fmt::format("there is no map '{}'", name));
+  }
+
+  // rN, fp, packet, context, map[key], or a number; then +N or -N.
   static Result<std::uint64_t> address_of(const ExtendedSession& session, std::string_view text) {
-    const std::size_t sign = text.find_first_of("+-", 1);
+    const std::size_t bracket = text.find(']');
+    const std::size_t sign = text.find_first_of("+-", bracket == std::string_view::npos ? 1 : bracket);
     const std::string_view base = text.substr(0, sign);
     std::uint64_t value = 0;
-    if (const auto reg = register_of(base)) value = session.registers()[*reg];
+    if (base.size() > 2 && base.back() == ']' && base.find('[') != std::string_view::npos) {
+      WEIR_TRY(value, value_of_key(session, base));
+    } else if (const auto reg = register_of(base)) value = session.registers()[*reg];
     else if (base == "packet" || base == "memory") value = session.packet_address();
     else if (base == "context") value = session.context_address();
     else if (const auto number = number_of(base)) value = *number;
     else
       return fail(Error{.code = ErrorCode::kBadInput,
                         .message = fmt::format("'{}' is no place", base),
-                        .hint = "a register, fp, packet, memory, context or a number, then +N or -N"});
+                        .hint = "a register, fp, packet, memory, context, MAP[KEY] or a number, then +N or -N"});
     if (sign == std::string_view::npos) return value;
     const auto offset = number_of(text.substr(sign + (text[sign] == '+' ? 1 : 0)));
     if (!offset) return fail(fmt::format("'{}' is no distance", text.substr(sign)));
@@ -405,7 +435,7 @@ const std::vector<ExtendedCommands::Command>& ExtendedCommands::all() {
       {"list", "", "the source around", C::list},
       {"back", "[n]", "one instruction back, or n, over packets too", C::back},
       {"continue", "", "to the next breakpoint, fault, or the end of the run", C::go_on},
-      {"run", "", "the same", C::go_on},
+      {"run", "", "the same; at the end of the run, from its beginning", C::run},
       {"select", "n", "begin at packet n, counted from 1, with fresh maps", C::select},
       {"delete", "n", "remove a breakpoint or a watch", C::remove},
       {"registers", "", "all registers", C::registers},

@@ -134,12 +134,16 @@ bool ExtendedSession::select(std::uint32_t packet_number) {
   if (packet_number == 0 || packet_number > inputs_.packets.size()) return false;
   clocks_.clear();
   if (!begin_run(packet_number - 1)) return false;
+  is_new_ = true;
   refresh_watches();
   return true;
 }
 
+void ExtendedSession::restart() { select(run_start_ + 1); }
+
 // One instruction; at the end of a packet, the beginning of the next.
 ExtendedStop ExtendedSession::advance() {
+  is_new_ = false;
   if (has_ended()) {
     if (outcome().fault != engine::Fault::kNone) return {Reason::kFault};
     if (packet_ + 1 == inputs_.packets.size()) {
@@ -185,12 +189,17 @@ ExtendedStop ExtendedSession::back(std::uint64_t steps) {
   if (steps > total_) return {Reason::kStart};
   const std::uint64_t wanted = total_ - steps;
   if (const Status status = begin_run(run_start_); !status) return {Reason::kStart};
+  is_new_ = false;
   while (total_ < wanted) advance();
   refresh_watches();
   return {Reason::kStep};
 }
 
 ExtendedStop ExtendedSession::go_on() {
+  if (const ExtendedBreakpoint* here = is_new_ ? hit() : nullptr) {
+    is_new_ = false;
+    return {Reason::kBreakpoint, here->number};
+  }
   for (;;) {
     const ExtendedStop stop = advance();
     if (stop.reason == Reason::kFault || stop.reason == Reason::kRunEnd) return stop;

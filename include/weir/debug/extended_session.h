@@ -96,9 +96,12 @@ class ExtendedSession {
 
   // ---- moving in time ----
   bool select(std::uint32_t packet_number);
+  void restart();  // to where the run began, with fresh maps
   ExtendedStop step(std::uint64_t steps);
   ExtendedStop back(std::uint64_t steps);
-  ExtendedStop go_on();      // to a breakpoint, a watch, a fault, or the end of the run
+  // To a breakpoint, a watch, a fault, or the end of the run; where the session was just begun, a breakpoint here
+  // counts.
+  ExtendedStop go_on();
   ExtendedStop next_line();  // to an instruction from another source line, or another stop
 
   // ---- stops ----
@@ -142,6 +145,7 @@ class ExtendedSession {
   std::uint32_t packet_ = 0;
   std::uint64_t step_ = 0;
   std::uint64_t total_ = 0;  // since the run began, ends of packets too
+  bool is_new_ = true;       // nobody has moved since the run was begun by hand
   std::vector<std::uint64_t> clocks_;
   std::size_t next_clock_ = 0;
   std::vector<ExtendedBreakpoint> breakpoints_;

@@ -194,6 +194,7 @@ class Lexer {
   // "int name(struct xdp_md * ctx):"
   void signature(std::size_t from, std::string_view line) {
     const std::size_t end = line.find('(');
+    if (end == std::string_view::npos) return;
     std::size_t start = end;
     while (start > 0 && (is_letter(line[start - 1]) || is_digit(line[start - 1]))) --start;
     if (start == 0 || start == end) return;

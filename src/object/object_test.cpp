@@ -350,6 +350,9 @@ TEST(Object, SectionsMeanWhatTheyMeanToLibbpf) {
 
 // Every kind of program and every place: the section that is written means what was asked for, or there is none.
 TEST(Object, SectionsAreFoundForWhatTheyMean) {
+  ebpf::Program classifier;
+  classifier.type = ebpf::ProgramType::kSchedCls;
+  EXPECT_EQ(section_of(classifier).value(), "tc");
   int found = 0;
   for (std::size_t t = 1; t < ebpf::program_type_names().size(); ++t) {
     ebpf::Program program;

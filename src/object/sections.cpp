@@ -35,9 +35,9 @@ constexpr Row kRows[] = {
     {"usdt", ProgramType::kKprobe},
     {"tcx/ingress", ProgramType::kSchedCls, AttachType::kTcxIngress},
     {"tcx/egress", ProgramType::kSchedCls, AttachType::kTcxEgress},
+    {"tc", ProgramType::kSchedCls},
     {"tc/ingress", ProgramType::kSchedCls},
     {"tc/egress", ProgramType::kSchedCls},
-    {"tc", ProgramType::kSchedCls},
     {"classifier", ProgramType::kSchedCls},
     {"action", ProgramType::kSchedAct},
     {"tracepoint", ProgramType::kTracepoint},
@@ -115,8 +115,8 @@ SectionMeaning meaning_of(std::string_view section) {
   return best == nullptr ? SectionMeaning{} : SectionMeaning{best->type, best->attach};
 }
 
-// Of the sections for the type: the one for where the program attaches; else one that leaves that open, the only one
-// that is not further divided, or the only one at all.
+// Of the sections for the type, in order: the one for where the program attaches; else one that leaves that open, the
+// only one that is not further divided, or the only one at all.
 Result<std::string> section_of(const ebpf::Program& program) {
   if (program.type == ProgramType::kUnspec) return std::string("socket");
   std::vector<const Row*> rows;

@@ -138,9 +138,9 @@ def expressions_as_tc_classes(test):
             subprocess.run(["tc", "qdisc", "add", "dev", "v0", "root", "handle", "1:", "htb"], check=True)
             subprocess.run(["tc", "class", "add", "dev", "v0", "parent", "1:", "classid", "1:1", "htb", "rate", "10gbit"],
                            check=True)
-            source = ["obj", test.object(expression, "tc"), "sec", "tc"]
+            source = ["obj", test.object(expression, "classifier"), "sec", "tc"]
             if loader == "weir":
-                test.run("prog", "load", "tc.o", f"{PINS}/classifier")
+                test.run("prog", "load", "classifier.o", f"{PINS}/classifier")
                 source = ["object-pinned", f"{PINS}/classifier"]
             subprocess.run(["tc", "filter", "add", "dev", "v0", "parent", "1:", "prio", "1", "bpf", *source, "classid", "1:1"],
                            check=True)

@@ -61,6 +61,29 @@ std::string_view bad_sizes(const ebpf::MapDefinition& map) {
   return {};
 }
 
+using Maker = MadeMap (*)(const ebpf::MapDefinition& definition, const MapOptions& options);
+
+// Null for maps that only kernels have.
+Maker maker_of(MapType type) {
+  switch (type) {
+    case MapType::kArray:
+    case MapType::kPercpuArray: return make_array;
+    case MapType::kHash:
+    case MapType::kPercpuHash:
+    case MapType::kLruHash:
+    case MapType::kLruPercpuHash: return make_hash;
+    case MapType::kLpmTrie: return make_trie;
+    case MapType::kQueue:
+    case MapType::kStack:
+    case MapType::kBloomFilter: return make_queue;
+    case MapType::kRingbuf: return make_ring_buffer;
+    case MapType::kProgArray:
+    case MapType::kArrayOfMaps:
+    case MapType::kHashOfMaps: return make_reference;
+    default: return nullptr;
+  }
+}
+
 class KernelMap final : public Map {
  public:
   using Map::Map;
@@ -87,46 +110,12 @@ Result<std::shared_ptr<Map>> make_map(const ebpf::MapDefinition& definition, con
         Error{.code = ErrorCode::kLimit,
               .message = fmt::format("map '{}' would take more than {} bytes", definition.name, options.memory_limit),
               .hint = "fewer entries, or smaller ones"});
-  switch (definition.type) {
-    case MapType::kArray:
-    case MapType::kPercpuArray: return make_array(definition, options);
-    case MapType::kHash:
-    case MapType::kPercpuHash:
-    case MapType::kLruHash:
-    case MapType::kLruPercpuHash: return make_hash(definition, options);
-    case MapType::kLpmTrie: return make_trie(definition, options);
-    case MapType::kQueue:
-    case MapType::kStack:
-    case MapType::kBloomFilter: return make_queue(definition, options);
-    case MapType::kRingbuf: return make_ring_buffer(definition, options);
-    case MapType::kProgArray:
-    case MapType::kArrayOfMaps:
-    case MapType::kHashOfMaps: return make_reference(definition, options);
-    default: break;
-  }
+  if (const Maker make = maker_of(definition.type)) return make(definition, options);
   return fail(Error{.code = ErrorCode::kUnsupported,
                     .message = fmt::format("maps of type {} need a kernel", ebpf::name_of(definition.type))});
 }
 
-bool needs_kernel(MapType type) {
-  switch (type) {
-    case MapType::kArray:
-    case MapType::kPercpuArray:
-    case MapType::kHash:
-    case MapType::kPercpuHash:
-    case MapType::kLruHash:
-    case MapType::kLruPercpuHash:
-    case MapType::kLpmTrie:
-    case MapType::kQueue:
-    case MapType::kStack:
-    case MapType::kBloomFilter:
-    case MapType::kRingbuf:
-    case MapType::kProgArray:
-    case MapType::kArrayOfMaps:
-    case MapType::kHashOfMaps: return false;
-    default: return true;
-  }
-}
+bool needs_kernel(MapType type) { return maker_of(type) == nullptr; }
 
 std::shared_ptr<Map> make_kernel_map(const ebpf::MapDefinition& definition) {
   return std::make_shared<KernelMap>(definition);

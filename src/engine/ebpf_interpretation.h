@@ -79,8 +79,7 @@ class Interpretation {
   bool leave(std::uint32_t& at);
   bool helper(std::int32_t number, std::uint32_t& at, bool& ended);
   bool tail_call(std::uint32_t& at);
-  bool loop(std::uint32_t& at);
-  bool each_element(std::uint32_t& at);
+  bool call_with_function(std::int32_t number, std::uint32_t& at);
   bool call_back(std::uint64_t function, const CallbackArguments& arguments, std::uint64_t& result, std::uint32_t& at);
   // Not lambdas of go(): what is captured by reference lives in memory, and that loop must not.
   Outcome stop(Fault fault, std::uint32_t at, std::uint64_t left) const {

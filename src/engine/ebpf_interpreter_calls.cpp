@@ -33,8 +33,9 @@ bool Interpretation::helper(std::int32_t number, std::uint32_t& at, bool& ended)
   const runtime::HelperEntry* entry = code_->helpers->find(number);
   if (entry != nullptr && entry->function == nullptr) {  // those that run code of the program
     if (number == static_cast<std::int32_t>(ebpf::Helper::kTailCall)) return tail_call(at);
-    if (number == static_cast<std::int32_t>(ebpf::Helper::kLoop)) return loop(at);
-    if (number == static_cast<std::int32_t>(ebpf::Helper::kForEachMapElem)) return each_element(at);
+    if (number == static_cast<std::int32_t>(ebpf::Helper::kLoop) ||
+        number == static_cast<std::int32_t>(ebpf::Helper::kForEachMapElem))
+      return call_with_function(number, at);
   }
   const HelperResult result = call_helper(*code_, memory_, run_, entry, number, registers_);
   if (result.fault != Fault::kNone) return stopped(result.fault, result.detail);
@@ -98,26 +99,20 @@ bool Interpretation::call_back(std::uint64_t function, const CallbackArguments& 
   return true;
 }
 
-bool Interpretation::loop(std::uint32_t& at) {
+// bpf_loop and bpf_for_each_map_elem.
+bool Interpretation::call_with_function(std::int32_t number, std::uint32_t& at) {
+  const auto back = [&](std::uint64_t function, const CallbackArguments& arguments, std::uint64_t& result) {
+    return call_back(function, arguments, result, at);
+  };
   std::uint64_t done = 0;
-  const bool good = run_loop(registers_, done,
-                             [&](std::uint64_t function, const CallbackArguments& arguments, std::uint64_t& result) {
-                               return call_back(function, arguments, result, at);
-                             });
-  if (!good) return false;
-  registers_[0] = done;
-  ++at;
-  return true;
-}
-
-bool Interpretation::each_element(std::uint32_t& at) {
-  runtime::Map* map = code_->map_at(registers_[1]);
-  if (map == nullptr) return stopped(Fault::kArgument, 1);
-  std::uint64_t done = 0;
-  const bool good = run_each(*map, registers_, run_, done,
-                             [&](std::uint64_t function, const CallbackArguments& arguments, std::uint64_t& result) {
-                               return call_back(function, arguments, result, at);
-                             });
+  bool good = false;
+  if (number == static_cast<std::int32_t>(ebpf::Helper::kForEachMapElem)) {
+    runtime::Map* map = code_->map_at(registers_[1]);
+    if (map == nullptr) return stopped(Fault::kArgument, 1);
+    good = run_each(*map, registers_, run_, done, back);
+  } else {
+    good = run_loop(registers_, done, back);
+  }
   if (!good) return false;
   registers_[0] = done;
   ++at;

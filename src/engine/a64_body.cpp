@@ -5,6 +5,7 @@
 
 #include "engine/extension_load.h"
 #include "engine/plan_passes.h"
+#include "engine/plan_values.h"
 
 namespace weir::engine {
 
@@ -152,20 +153,7 @@ a64::Gp A64Body::constant(std::uint32_t value) {
 
 a64::Gp A64Body::value(NodeId root) {
   if (cached_[root].isValid()) return cached_[root];
-  std::vector<NodeId> wanted;
-  std::vector<NodeId> pending{root};
-  while (!pending.empty()) {
-    const NodeId id = pending.back();
-    pending.pop_back();
-    if (cached_[id].isValid() || std::find(wanted.begin(), wanted.end(), id) != wanted.end()) continue;
-    wanted.push_back(id);
-    const Node& node = plan_[id];
-    if (node.op == Op::kConstant || node.op == Op::kParameter) continue;
-    if (node.a != kNothing) pending.push_back(node.a);
-    if (node.b != kNothing) pending.push_back(node.b);
-  }
-  std::sort(wanted.begin(), wanted.end());
-  for (const NodeId id : wanted) {
+  for (const NodeId id : missing_for(plan_, root, true, [&](NodeId each) { return cached_[each].isValid(); })) {
     cached_[id] = compute(id);
     taken_.push_back(id);
   }

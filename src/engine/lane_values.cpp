@@ -1,6 +1,4 @@
 // Values in lanes. The part of LaneBody that computes nodes.
-#include <algorithm>
-
 #include "engine/lane_body.h"
 
 namespace weir::engine {
@@ -14,23 +12,9 @@ asmjit::Operand LaneBody::operand(NodeId id) {
   return cached_[id];
 }
 
-// Computes what the node needs first, in order of numbers: operands come before their users.
 x86::Vec LaneBody::value(NodeId root, const Mask& mask) {
   if (cached_[root].isValid()) return cached_[root];
-  std::vector<NodeId> wanted;
-  std::vector<NodeId> pending{root};
-  while (!pending.empty()) {
-    const NodeId id = pending.back();
-    pending.pop_back();
-    if (cached_[id].isValid() || std::find(wanted.begin(), wanted.end(), id) != wanted.end()) continue;
-    wanted.push_back(id);
-    const Node& node = plan_[id];
-    if (node.op == Op::kConstant || node.op == Op::kParameter) continue;
-    if (node.a != kNothing) pending.push_back(node.a);
-    if (node.b != kNothing && !plan_.is_constant(node.b)) pending.push_back(node.b);
-  }
-  std::sort(wanted.begin(), wanted.end());
-  for (const NodeId id : wanted) {
+  for (const NodeId id : missing_for(plan_, root, false, [&](NodeId each) { return cached_[each].isValid(); })) {
     cached_[id] = compute(id, mask);
     taken_.push_back(id);
   }

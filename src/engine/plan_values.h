@@ -6,6 +6,7 @@
 // for equality is read again instead: the comparison takes it from memory, in its own byte order.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -28,6 +29,26 @@ class PlanValues {
   std::vector<bool> kept_;
   std::vector<std::uint32_t> largest_;
 };
+
+// What must be computed for `root`, in order of numbers: operands come before their users. is_there(id): whether a node
+// is computed already. constants: whether those on the right are wanted too.
+template <typename IsThere>
+std::vector<NodeId> missing_for(const Plan& plan, NodeId root, bool constants, const IsThere& is_there) {
+  std::vector<NodeId> wanted;
+  std::vector<NodeId> pending{root};
+  while (!pending.empty()) {
+    const NodeId id = pending.back();
+    pending.pop_back();
+    if (is_there(id) || std::find(wanted.begin(), wanted.end(), id) != wanted.end()) continue;
+    wanted.push_back(id);
+    const Node& node = plan[id];
+    if (node.op == flow::Op::kConstant || node.op == flow::Op::kParameter) continue;
+    if (node.a != kNothing) pending.push_back(node.a);
+    if (node.b != kNothing && (constants || !plan.is_constant(node.b))) pending.push_back(node.b);
+  }
+  std::sort(wanted.begin(), wanted.end());
+  return wanted;
+}
 
 // A test that compares bytes of the packet with constants and needs no byte swap: (load & mask) == value, or
 // (load & mask) != 0. Mask and value are in host order, as in the plan.

@@ -63,7 +63,7 @@ class Writer {
     if (section_.empty()) {
       WEIR_TRY(section_, section_of(program_));
     }
-    for (Part& part : split()) parts_.push_back(std::move(part));
+    parts_ = split();
     WEIR_CHECK(parts_stand_alone());
     code_.resize(parts_.size() > 1 ? 2 : 1);
     sections_.resize(code_.size());

@@ -359,6 +359,21 @@ TEST(Joins, TheSecondPathIsWalkedWhereItDiffersInWhatMatters) {
   refuses(copies, Rule::kPointerArithmetic);
 }
 
+// Calls of bpf_loop that are made again and again end each, and all together never.
+TEST(Joins, AStateComesBackOnlyBetweenRoundsOfOneCall) {
+  const std::string tail =
+      "r2 = subprog[turn]\nr3 = r10\nr3 += -8\nr4 = 0\ncall bpf_loop\nr1 = *(u64 *)(r10 - 8)\nif r1 == 0 goto out\n";
+  const std::string turn = "turn: *(u64 *)(r2 + 0) = 1\nr0 = 0\nexit";
+  const Options options{.budget = 20'000};
+  for (const char* rounds : {"r1 = 1\n", "call get_prandom_u32\nr1 = r0\n"}) {
+    refuses(std::string("again: *(u64 *)(r10 - 8) = 0\n") + rounds + tail + "goto again\nout: r0 = 2\nexit\n" + turn,
+            Rule::kTooComplex, options);
+    accepts(std::string("r6 = 4\nagain: *(u64 *)(r10 - 8) = 0\n") + rounds + tail +
+                "r6 += -1\nif r6 != 0 goto again\nout: r0 = 2\nexit\n" + turn,
+            options);
+  }
+}
+
 TEST(Explanations, TellWherePathAndWhatToChange) {
   ebpf::Program program =
       program_of("r0 = 0\nif r2 == 0 goto +2\nif r2 > 9 goto +1\nr0 = *(u16 *)(r1 + 0)\nexit", false);

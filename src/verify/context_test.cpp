@@ -81,6 +81,10 @@ TEST(Context, ConstantsAreThoseThatTheKernelTakes) {
   for (const char* text : {"r0 = 1\nr0 /= 0\nexit", "r0 = 1\nr0 <<= 64\nexit", "w0 = 1\nw0 <<= 32\nexit"}) {
     refuses(text, Rule::kStructure, as(ProgramType::kXdp));
     accepts(text);
+    const auto checked = ebpf::check(program_of(text));
+    ASSERT_TRUE(checked);
+    EXPECT_FALSE(verify(*checked, as(ProgramType::kKprobe))) << text;
+    EXPECT_TRUE(verify(*checked)) << text;
   }
 }
 

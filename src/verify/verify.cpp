@@ -1,6 +1,7 @@
 // The verifier's entries. Exports examine and verify.
 //
-// Structure (ebpf::check), control flow (find_flow), then all paths (Walk). Only here is a Verified made.
+// Structure (ebpf::check; constants that the kernel refuses, where it is the kernel's program), control flow
+// (find_flow), then all paths (Walk). Only here is a Verified made.
 #include <weir/verify/verify.h>
 
 #include <algorithm>
@@ -33,6 +34,23 @@ Refusal refusal_at(const ebpf::Program& program, std::uint32_t at, Rule rule, st
   return refusal;
 }
 
+Refusal structure_refusal(const ebpf::Program& program, const Error& error) {
+  const auto* place = std::get_if<InstructionPlace>(&error.place);
+  Refusal refusal = refusal_at(program, place != nullptr ? place->index : 0, Rule::kStructure, error.message);
+  refusal.suggestion = error.hint;
+  return refusal;
+}
+
+// A division by the constant 0 or a shift beyond the width, which mean something in user space alone.
+std::optional<Refusal> constant_refusal(const ebpf::Program& program) {
+  const std::vector<Error> errors = ebpf::violations(program, {.register_calls = true, .kernel_constants = true});
+  if (errors.empty()) return std::nullopt;
+  Refusal refusal = structure_refusal(program, errors.front());
+  refusal.required = "a constant that the kernel takes";
+  refusal.suggestion = "put it into a register: there a divisor of 0 gives 0, and shifts are masked";
+  return refusal;
+}
+
 Refusal flaw_refusal(const ebpf::Program& program, const Flow::Flaw& flaw) {
   if (!flaw.crosses) {
     Refusal refusal = refusal_at(program, flaw.instruction, Rule::kUnreachable, "no path leads to the instruction");
@@ -54,6 +72,10 @@ Refusal flaw_refusal(const ebpf::Program& program, const Flow::Flaw& flaw) {
 Report examine(const ebpf::Checked& checked, const Options& options) {
   Report report;
   const ebpf::Program& program = checked.program();
+  if (options.premise.type != ebpf::ProgramType::kUnspec) {
+    report.refusal = constant_refusal(program);
+    if (report.refusal) return report;
+  }
   const runtime::Helpers& helpers = options.helpers != nullptr ? *options.helpers : runtime::Helpers::standard();
   Flow flow = find_flow(program, helpers);
   if (!flow.flaws.empty()) {
@@ -69,15 +91,10 @@ Report examine(const ebpf::Checked& checked, const Options& options) {
 }
 
 Report examine(const ebpf::Program& program, const Options& options) {
-  const Result<ebpf::Checked> checked =
-      ebpf::check(program, {.register_calls = options.register_calls,
-                            .kernel_constants = options.premise.type != ebpf::ProgramType::kUnspec});
+  const Result<ebpf::Checked> checked = ebpf::check(program, {.register_calls = options.register_calls});
   if (checked) return examine(*checked, options);
-  const Error& error = checked.error();
-  const auto* place = std::get_if<InstructionPlace>(&error.place);
   Report report;
-  report.refusal = refusal_at(program, place != nullptr ? place->index : 0, Rule::kStructure, error.message);
-  report.refusal->suggestion = error.hint;
+  report.refusal = structure_refusal(program, checked.error());
   return report;
 }
 

@@ -1,5 +1,5 @@
 // weir run --engine kernel: the program loaded into the running kernel and run there, over the same inputs, shown in
-// the same form. Exports run_in_kernel.
+// the same form. Exports kernel_type, run_in_kernel.
 //
 // The kernel's test run takes the Ethernet header off before it shows a packet to socket filters and their like, but
 // not for XDP and tc. weir run shows all of them the whole packet: such a packet gets a header more, for the kernel to
@@ -39,19 +39,6 @@ bool loses_header(ProgramType type) {
 bool takes_context(ProgramType type) { return type == ProgramType::kRawTracepoint || type == ProgramType::kSyscall; }
 
 std::string source_name(const RunOptions& options) { return options.file == "-" ? "standard input" : options.file; }
-
-// As which type the kernel shall load it; an error where it is none of a kernel's.
-Result<ProgramType> kernel_type(const RunOptions& options, const ebpf::Program& program) {
-  const See sees_alone = what_it_sees(RunOptions(), program);
-  if (options.context == "xdp") return ProgramType::kXdp;
-  if (options.context == "socket") return sees_alone == See::kSocket ? program.type : ProgramType::kSocketFilter;
-  if (options.context == "memory" || program.type == ProgramType::kUnspec)
-    return fail(Error{.code = ErrorCode::kUsage,
-                      .message = "the kernel has no programs that see plain memory",
-                      .source = source_name(options),
-                      .hint = "say what it sees: --context xdp or socket, or '.program xdp NAME' in assembler text"});
-  return program.type;
-}
 
 class KernelRunner {
  public:
@@ -161,6 +148,18 @@ bool fills_programs(const ExtendedInput& input) {
 }
 
 }  // namespace
+
+Result<ProgramType> kernel_type(const RunOptions& options, const ebpf::Program& program) {
+  const See sees_alone = what_it_sees(RunOptions(), program);
+  if (options.context == "xdp") return ProgramType::kXdp;
+  if (options.context == "socket") return sees_alone == See::kSocket ? program.type : ProgramType::kSocketFilter;
+  if (options.context == "memory" || program.type == ProgramType::kUnspec)
+    return fail(Error{.code = ErrorCode::kUsage,
+                      .message = "the kernel has no programs that see plain memory",
+                      .source = source_name(options),
+                      .hint = "say what it sees: --context xdp or socket, or '.program xdp NAME' in assembler text"});
+  return program.type;
+}
 
 int run_in_kernel(const RunOptions& options, const ExtendedInput& input, const ebpf::Program& program,
                   const std::string& text, const std::vector<std::uint8_t>& memory) {

@@ -66,6 +66,9 @@ class RunResults {
 // Calls `use` with each packet and its number until it returns false.
 Status each_packet(const std::string& capture, const std::function<bool(const packet::Packet&, std::uint64_t)>& use);
 
+// As which type the kernel shall load it; an error where it is none of a kernel's.
+Result<ebpf::ProgramType> kernel_type(const RunOptions& options, const ebpf::Program& program);
+
 // The running kernel's test runs; `memory` where there is no capture. Returns the exit status.
 int run_in_kernel(const RunOptions& options, const ExtendedInput& input, const ebpf::Program& program,
                   const std::string& text, const std::vector<std::uint8_t>& memory);

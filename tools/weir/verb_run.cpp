@@ -225,11 +225,17 @@ class Runner {
   bool any_ = false;
 };
 
-// What the verifier may take for granted: the memory is there as given; packets differ.
+// What the verifier may take for granted: the memory is there as given; packets differ. In the kernel a program sees
+// what its type does.
 ebpf::Premise premise_of(const Options& options, const ebpf::Program& program, See see, std::size_t memory) {
   ebpf::Premise premise;
+  if (options.engine == "kernel") {
+    premise.type = kernel_type(options, program).value_or(ebpf::ProgramType::kUnspec);
+    return premise;
+  }
   if (see == See::kXdp) premise.type = ebpf::ProgramType::kXdp;
-  if (see == See::kSocket) premise.type = options.context == "auto" ? program.type : ebpf::ProgramType::kSocketFilter;
+  if (see == See::kSocket)
+    premise.type = debug::sight_of(program.type) == See::kSocket ? program.type : ebpf::ProgramType::kSocketFilter;
   if (see == See::kMemory && options.capture.empty()) premise.memory_least = premise.memory_most = memory;
   return premise;
 }
@@ -347,6 +353,7 @@ int run(const Options& options) {
   const See see = what_it_sees(options, **program);
   Loader loader(options, *input, see, memory->size());
   if (options.engine == "kernel") {
+    if (const auto type = kernel_type(options, **program); !type) return report(type.error());
     if (options.verify && !loader.examine(**program).verified) return kBadInput;
     return run_in_kernel(options, *input, **program, text, *memory);
   }

@@ -1,6 +1,10 @@
 // bpf(2) with its errors. Exports what bpf_call.h declares. Source: bpf(2); kernel/bpf/syscall.c.
 #include "kernel/bpf_call.h"
 
+#include <sys/utsname.h>
+
+#include <algorithm>
+#include <cstdio>
 #include <fstream>
 
 #include <fmt/format.h>
@@ -33,6 +37,8 @@ Result<FileDescriptor> open_object(const std::string& path) {
 }
 
 Status pin_object(int descriptor, const std::string& path) {
+  // Else EINVAL, as for a path outside of a BPF file system.
+  if (descriptor < 0) return fail(system_failure("BPF_OBJ_PIN", EBADF));
   bpf_attr attributes = empty_attributes();
   attributes.pathname = pointer_of(path.c_str());
   attributes.bpf_fd = static_cast<std::uint32_t>(descriptor);
@@ -70,6 +76,15 @@ void copy_name(char (&to)[BPF_OBJ_NAME_LEN], std::string_view name) {
         (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
     to[i] = good ? c : '_';
   }
+}
+
+std::uint32_t running_kernel() {
+  utsname name{};
+  unsigned major = 0;
+  unsigned minor = 0;
+  unsigned patch = 0;
+  if (uname(&name) != 0 || std::sscanf(name.release, "%u.%u.%u", &major, &minor, &patch) < 2) return 0;
+  return kernel_version(major, minor) | std::min(patch, 255u);
 }
 
 std::string last_words(std::string_view log) {

@@ -36,6 +36,8 @@ Result<int> bpf_call(int command, bpf_attr& attributes, const char* name);
 // BPF_OBJ_GET_INFO_BY_FD into this struct.
 template <typename Info>
 Status object_info(int descriptor, Info& info) {
+  // Else EBADFD, which no other call gives.
+  if (descriptor < 0) return fail(system_failure("BPF_OBJ_GET_INFO_BY_FD", EBADF));
   bpf_attr attributes = empty_attributes();
   attributes.info.bpf_fd = static_cast<std::uint32_t>(descriptor);
   attributes.info.info_len = sizeof info;
@@ -53,6 +55,10 @@ std::map<std::string, std::string> fd_info(int descriptor);
 
 // Letters, digits, '_' and '.' stay, anything else becomes '_': what the kernel takes for names; cut to 15 bytes.
 void copy_name(char (&to)[BPF_OBJ_NAME_LEN], std::string_view name);
+
+// LINUX_VERSION_CODE of the running kernel; 0 where it does not tell.
+std::uint32_t running_kernel();
+constexpr std::uint32_t kernel_version(unsigned major, unsigned minor) { return major << 16 | minor << 8; }
 
 // The last line of a verifier's log that is not its summary.
 std::string last_words(std::string_view log);

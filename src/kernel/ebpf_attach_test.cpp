@@ -10,6 +10,7 @@
 #include <weir/ebpf/text.h>
 #include <weir/kernel/ebpf.h>
 #include <weir/kernel/net_attach.h>
+#include <weir/kernel/placement.h>
 
 #include "kernel/private_namespace.h"
 
@@ -211,6 +212,7 @@ class ControlGroup {
   ControlGroup(const ControlGroup&) = delete;
   ControlGroup& operator=(const ControlGroup&) = delete;
   int descriptor() const { return descriptor_; }
+  const std::string& path() const { return path_; }
 
   // A process in the group sends so many datagrams: how many came.
   int arrived(int count) const {
@@ -264,6 +266,153 @@ TEST(Attach, ControlGroups) {
     EXPECT_EQ(pass.count(), 9u);
     Loopback outside;
     EXPECT_EQ(outside.arrived(1), 1);
+  });
+}
+
+TEST(Attach, RefusalsAreToldInWords) {
+  WEIR_REQUIRE_BPF();
+  in_private_namespaces([] {
+    using A = ebpf::AttachType;
+    const Counter xdp("xdp", kXdpPass);
+    const Counter tc("sched_cls", kTcOk);
+    constexpr std::uint32_t kNowhere = 99999;
+    const std::string none = "this network namespace has no interface with the index 99999";
+    EXPECT_EQ(Link::create(xdp.program(), kNowhere, A::kXdp).error().hint, none);
+    EXPECT_EQ(Link::create(tc.program(), kNowhere, A::kTcxIngress).error().hint, none);
+    EXPECT_EQ(tc.program().attach(kNowhere, A::kTcxEgress).error().hint, none);
+    EXPECT_EQ(attach_xdp(xdp.program(), kNowhere).error().hint, none);
+    const std::string type = "programs of type xdp are not attached at tcx_ingress, which takes sched_cls";
+    EXPECT_EQ(Link::create(xdp.program(), kLoopback, A::kTcxIngress).error().hint, type);
+    EXPECT_EQ(xdp.program().attach(kLoopback, A::kTcxIngress).error().hint, type);
+    EXPECT_EQ(Link::create(tc.program(), kLoopback, A::kXdp).error().hint,
+              "programs of type sched_cls are not attached at xdp, which takes xdp");
+    EXPECT_EQ(attach_tc(xdp.program(), kLoopback, Direction::kIngress).error().hint,
+              "programs of type xdp are not attached at a filter of tc, which takes sched_cls");
+    const FileDescriptor folder(open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const Counter group("cgroup_skb", 1);
+    EXPECT_EQ(group.program().attach_cgroup(folder.get(), A::kCgroupInetEgress).error().hint,
+              "the descriptor is not that of a control group (version 2)");
+    EXPECT_EQ(Link::create(group.program(), kLoopback, A::kPerfEvent).error().hint,
+              "programs of type cgroup_skb are not attached at perf_event, which takes tracepoint, kprobe, perf_event");
+    const Result<Link> first = Link::create(xdp.program(), kLoopback, A::kXdp, 2);
+    ASSERT_TRUE(first) << first.error().message;
+    EXPECT_EQ(Link::create(xdp.program(), kLoopback, A::kXdp, 2).error().hint, "another program is there");
+  });
+}
+
+TEST(Attach, ProgramsThatBelongElsewhere) {
+  WEIR_REQUIRE_BPF();
+  in_private_namespaces([] {
+    const ControlGroup group;
+    if (group.descriptor() < 0) GTEST_SKIP() << "no control group of our own: " << std::strerror(errno);
+    using A = ebpf::AttachType;
+    ebpf::Program source = ebpf::assemble(".program cgroup_sock_addr c\nr0 = 1\nexit").value();
+    source.attach_type = A::kCgroupInet6Connect;
+    source.has_attach_type = true;
+    const Program connects = std::move(Program::load(source).value());
+    EXPECT_EQ(connects.attach_cgroup(group.descriptor(), A::kCgroupInet4Connect).error().hint,
+              "it must have been loaded for cgroup_inet4_connect (its expected attach type)");
+    ASSERT_TRUE(connects.attach_cgroup(group.descriptor(), A::kCgroupInet6Connect));
+    const Counter one("cgroup_skb", 1);
+    ASSERT_TRUE(one.program().attach_cgroup(group.descriptor(), A::kCgroupInetEgress));
+    const std::string below = group.path() + "/below";
+    ASSERT_EQ(mkdir(below.c_str(), 0755), 0);
+    {
+      const FileDescriptor inside(open(below.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+      EXPECT_EQ(one.program().attach_cgroup(inside.get(), A::kCgroupInetEgress).error().hint,
+                "a program of this group, or of one above it, allows no other beside it (CgroupAttach::kMulti)");
+    }
+    EXPECT_EQ(rmdir(below.c_str()), 0);
+    EXPECT_TRUE(one.program().detach_cgroup(group.descriptor(), A::kCgroupInetEgress));
+    EXPECT_TRUE(connects.detach_cgroup(group.descriptor(), A::kCgroupInet6Connect));
+  });
+}
+
+std::vector<Placement> all_places() { return std::move(placements().value()); }
+
+// "xdp_generic 1", "tcx_egress 1 link" of the places of this program; links by the word alone.
+std::vector<std::string> places_of(const Program& program) {
+  std::vector<std::string> out;
+  for (const Placement& place : all_places())
+    if (place.program == program.id())
+      out.push_back(fmt::format("{} {}{}{}", place.kind, place.interface_index, place.direct_action ? " direct" : "",
+                                place.link != 0 ? " link" : ""));
+  return out;
+}
+
+TEST(Attach, PlacesAreFound) {
+  WEIR_REQUIRE_BPF();
+  in_private_namespaces([] {
+    using A = ebpf::AttachType;
+    using Words = std::vector<std::string>;
+    const Counter xdp("xdp", kXdpPass);
+    const Counter tc("sched_cls", kTcOk);
+    EXPECT_EQ(places_of(xdp.program()), Words());
+    ASSERT_TRUE(attach_xdp(xdp.program(), kLoopback, XdpMode::kGeneric));
+    EXPECT_EQ(places_of(xdp.program()), Words{"xdp_generic 1"});
+    ASSERT_TRUE(detach_xdp(kLoopback, XdpMode::kGeneric));
+    {
+      const Result<Link> link = Link::create(xdp.program(), kLoopback, A::kXdp, 2);
+      ASSERT_TRUE(link) << link.error().message;
+      EXPECT_EQ(places_of(xdp.program()), Words{"xdp_generic 1 link"});
+    }
+    ASSERT_TRUE(attach_tc(tc.program(), kLoopback, Direction::kIngress));
+    ASSERT_TRUE(attach_tc(tc.program(), kLoopback, Direction::kEgress, {.priority = 7, .handle = 3}));
+    ASSERT_TRUE(tc.program().attach(kLoopback, A::kTcxEgress));
+    const Result<Link> link = Link::create(tc.program(), kLoopback, A::kTcxIngress);
+    ASSERT_TRUE(link) << link.error().message;
+    EXPECT_EQ(places_of(tc.program()),
+              (Words{"tc_ingress 1 direct", "tc_egress 1 direct", "tcx_ingress 1 link", "tcx_egress 1"}));
+    for (const Placement& place : all_places())
+      if (place.kind == "tc_egress") {
+        EXPECT_EQ(place.priority, 7u);
+        EXPECT_EQ(place.handle, 3u);
+      } else if (place.kind == "tcx_ingress" && place.program == tc.program().id()) {
+        EXPECT_EQ(place.link, link->info().value().id);
+      }
+    EXPECT_EQ(places_of(xdp.program()), Words());
+  });
+}
+
+TEST(Attach, PlacesBeyondInterfacesAreFound) {
+  WEIR_REQUIRE_BPF();
+  in_private_namespaces([] {
+    using A = ebpf::AttachType;
+    const ControlGroup group;
+    if (group.descriptor() < 0) GTEST_SKIP() << "no control group of our own: " << std::strerror(errno);
+    const Counter pass("cgroup_skb", 1);
+    // More than one call of the kernel's list holds at first.
+    std::vector<std::unique_ptr<Counter>> many;
+    for (int i = 0; i < 60; ++i) many.push_back(std::make_unique<Counter>("cgroup_skb", 1));
+    ASSERT_TRUE(pass.program().attach_cgroup(group.descriptor(), A::kCgroupInetEgress, ebpf::CgroupAttach::kMulti));
+    for (const auto& each : many)
+      ASSERT_TRUE(each->program().attach_cgroup(group.descriptor(), A::kCgroupInetEgress, ebpf::CgroupAttach::kMulti));
+    struct stat status {};
+    ASSERT_EQ(fstat(group.descriptor(), &status), 0);
+    std::size_t here = 0;
+    for (const Placement& place : all_places())
+      if (place.group_id == status.st_ino) {
+        ++here;
+        EXPECT_EQ(place.kind, "cgroup_inet_egress");
+        EXPECT_TRUE(place.group.ends_with(group.path().substr(group.path().rfind('/')))) << place.group;
+        EXPECT_EQ(place.link, 0u);
+      }
+    EXPECT_EQ(here, 61u);
+    for (const auto& each : many) EXPECT_TRUE(each->program().detach_cgroup(group.descriptor(), A::kCgroupInetEgress));
+    EXPECT_TRUE(pass.program().detach_cgroup(group.descriptor(), A::kCgroupInetEgress));
+    EXPECT_EQ(places_of(pass.program()), std::vector<std::string>());
+    // A sockmap's verdict, and the dissector of flows of this network namespace.
+    const Map sockets = std::move(
+        Map::create({.name = "s", .type = ebpf::MapType::kSockmap, .key_size = 4, .value_size = 4, .max_entries = 2})
+            .value());
+    const Program verdict = std::move(Program::load(ebpf::assemble(".program sk_msg v\nr0 = 1\nexit").value()).value());
+    ASSERT_TRUE(verdict.attach(static_cast<std::uint32_t>(sockets.descriptor()), A::kSkMsgVerdict));
+    EXPECT_EQ(places_of(verdict), std::vector<std::string>{"sk_msg_verdict 0"});
+    const Program flows =
+        std::move(Program::load(ebpf::assemble(".program flow_dissector f\nr0 = 0\nexit").value()).value());
+    ASSERT_TRUE(flows.attach(0, A::kFlowDissector));
+    EXPECT_EQ(places_of(flows), std::vector<std::string>{"flow_dissector 0"});
+    EXPECT_TRUE(flows.detach(0, A::kFlowDissector));
   });
 }
 

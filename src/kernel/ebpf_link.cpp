@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include "kernel/attach_refusal.h"
 #include "kernel/bpf_call.h"
 
 namespace weir::kernel {
@@ -77,8 +78,9 @@ Result<Link> Link::create(const Program& program, std::uint32_t target, ebpf::At
   attributes.link_create.target_fd = target;
   attributes.link_create.attach_type = static_cast<std::uint32_t>(where);
   attributes.link_create.flags = flags;
-  WEIR_TRY(const int descriptor, bpf_call(BPF_LINK_CREATE, attributes, "BPF_LINK_CREATE"));
-  return Link(FileDescriptor(descriptor));
+  const Result<int> descriptor = bpf_call(BPF_LINK_CREATE, attributes, "BPF_LINK_CREATE");
+  if (!descriptor) return fail(explain_attach(descriptor.error(), program, target, where));
+  return Link(FileDescriptor(*descriptor));
 }
 
 Result<Link> Link::tracepoint(const Program& program, const std::string& category, const std::string& name) {

@@ -8,6 +8,7 @@
 #include <weir/kernel/type_table.h>
 
 #include "kernel/bpf_call.h"
+#include "kernel/map_refusal.h"
 
 namespace weir::kernel {
 namespace {
@@ -105,8 +106,14 @@ Result<Map> Map::create(const ebpf::MapDefinition& definition, const MapOptions&
     attributes.btf_key_type_id = options.key_type;
     attributes.btf_value_type_id = options.value_type;
   }
-  WEIR_TRY(const int descriptor, bpf_call(BPF_MAP_CREATE, attributes, "BPF_MAP_CREATE"));
-  WEIR_TRY(Map map, adopt(FileDescriptor(descriptor)));
+  const Result<int> descriptor = bpf_call(BPF_MAP_CREATE, attributes, "BPF_MAP_CREATE");
+  if (!descriptor) {
+    Error error = descriptor.error();
+    if (std::string why = why_no_map(definition, options, error.system_error); !why.empty())
+      error.hint = std::move(why);
+    return fail(std::move(error));
+  }
+  WEIR_TRY(Map map, adopt(FileDescriptor(*descriptor)));
   map.definition_.name = definition.name;
   if (!definition.contents.empty()) {
     const std::uint8_t zero[4] = {};
@@ -146,7 +153,8 @@ Status Map::write(ByteSpan key, ByteSpan value, std::uint64_t flags) {
   attributes.key = definition_.key_size != 0 ? pointer_of(key.data()) : 0;
   attributes.value = pointer_of(value.data());
   attributes.flags = flags;
-  WEIR_TRY([[maybe_unused]] const int done, bpf_call(BPF_MAP_UPDATE_ELEM, attributes, "BPF_MAP_UPDATE_ELEM"));
+  WEIR_TRY([[maybe_unused]] const int done,
+           map_call(*this, BPF_MAP_UPDATE_ELEM, attributes, "BPF_MAP_UPDATE_ELEM", true));
   return {};
 }
 Status Map::set(ByteSpan key, ByteSpan value) { return write(key, value, BPF_ANY); }
@@ -160,7 +168,7 @@ Result<std::vector<std::uint8_t>> Map::read_value(ByteSpan key, int command, con
   attributes.map_fd = static_cast<std::uint32_t>(descriptor());
   attributes.key = definition_.key_size != 0 ? pointer_of(key.data()) : 0;
   attributes.value = pointer_of(value.data());
-  WEIR_TRY([[maybe_unused]] const int done, bpf_call(command, attributes, name));
+  WEIR_TRY([[maybe_unused]] const int done, map_call(*this, command, attributes, name, command != BPF_MAP_LOOKUP_ELEM));
   return value;
 }
 
@@ -178,7 +186,8 @@ Status Map::contains(ByteSpan value) const {
   bpf_attr attributes = empty_attributes();
   attributes.map_fd = static_cast<std::uint32_t>(descriptor());
   attributes.value = pointer_of(copy.data());
-  WEIR_TRY([[maybe_unused]] const int done, bpf_call(BPF_MAP_LOOKUP_ELEM, attributes, "BPF_MAP_LOOKUP_ELEM"));
+  WEIR_TRY([[maybe_unused]] const int done,
+           map_call(*this, BPF_MAP_LOOKUP_ELEM, attributes, "BPF_MAP_LOOKUP_ELEM", false));
   return {};
 }
 
@@ -187,7 +196,8 @@ Status Map::erase(ByteSpan key) {
   bpf_attr attributes = empty_attributes();
   attributes.map_fd = static_cast<std::uint32_t>(descriptor());
   attributes.key = definition_.key_size != 0 ? pointer_of(key.data()) : 0;
-  WEIR_TRY([[maybe_unused]] const int done, bpf_call(BPF_MAP_DELETE_ELEM, attributes, "BPF_MAP_DELETE_ELEM"));
+  WEIR_TRY([[maybe_unused]] const int done,
+           map_call(*this, BPF_MAP_DELETE_ELEM, attributes, "BPF_MAP_DELETE_ELEM", true));
   return {};
 }
 
@@ -196,7 +206,7 @@ Result<bool> Map::next_key(const std::vector<std::uint8_t>& key, std::vector<std
   attributes.map_fd = static_cast<std::uint32_t>(descriptor());
   attributes.key = key.empty() ? 0 : pointer_of(key.data());
   attributes.next_key = pointer_of(next.data());
-  const Result<int> result = bpf_call(BPF_MAP_GET_NEXT_KEY, attributes, "BPF_MAP_GET_NEXT_KEY");
+  const Result<int> result = map_call(*this, BPF_MAP_GET_NEXT_KEY, attributes, "BPF_MAP_GET_NEXT_KEY", false);
   if (result) return true;
   if (is_not_exist(result.error())) return false;
   return fail(result.error());

@@ -10,7 +10,7 @@
 
 #include <weir/kernel/map.h>
 
-#include "kernel/bpf_call.h"
+#include "kernel/map_refusal.h"
 
 namespace weir::kernel {
 namespace {
@@ -39,7 +39,7 @@ Result<std::size_t> Map::write_batch(int command, const char* name, ByteSpan key
   attributes.batch.keys = pointer_of(keys.data());
   attributes.batch.values = pointer_of(values.data());
   attributes.batch.count = static_cast<std::uint32_t>(count);
-  const Result<int> done = bpf_call(command, attributes, name);
+  const Result<int> done = map_call(*this, command, attributes, name, true);
   if (done) return std::size_t{attributes.batch.count};
   if (has_no_batch(done.error())) return fail(done.error());
   // Where the arguments themselves are at fault the kernel leaves the count as it was.
@@ -89,7 +89,7 @@ Status Map::read_batches(int command, const char* name, std::size_t at_once,
     attributes.batch.keys = pointer_of(keys.data());
     attributes.batch.values = pointer_of(values.data());
     attributes.batch.count = static_cast<std::uint32_t>(room);
-    const Result<int> done = bpf_call(command, attributes, name);
+    const Result<int> done = map_call(*this, command, attributes, name, command != BPF_MAP_LOOKUP_BATCH);
     if (!done && done.error().system_error == ENOSPC && room < definition_.max_entries) {
       room = std::min<std::size_t>(room * 2, definition_.max_entries);
       continue;

@@ -1,16 +1,15 @@
 // Programs of the running kernel and where they are attached. Exports Program, attached_programs; what the kernel tells
 // about a program is in ebpf_info.cpp. Source: bpf(2); kernel/bpf/syscall.c; net/bpf/test_run.c.
 #include <sys/socket.h>
-#include <sys/utsname.h>
 
 #include <algorithm>
-#include <cstdio>
 
 #include <fmt/format.h>
 
 #include <weir/kernel/program.h>
 #include <weir/kernel/type_table.h>
 
+#include "kernel/attach_refusal.h"
 #include "kernel/bpf_call.h"
 
 #ifndef SO_ATTACH_BPF
@@ -57,16 +56,6 @@ void give_lines(const ebpf::Program& program, Lines& lines, bpf_attr& attributes
   attributes.line_info_cnt = static_cast<std::uint32_t>(lines.types.lines.size() / 4);
 }
 
-// LINUX_VERSION_CODE of the running kernel.
-std::uint32_t running_version() {
-  utsname name{};
-  unsigned major = 0;
-  unsigned minor = 0;
-  unsigned patch = 0;
-  if (uname(&name) != 0 || std::sscanf(name.release, "%u.%u.%u", &major, &minor, &patch) < 2) return 0;
-  return major << 16 | minor << 8 | std::min(patch, 255u);
-}
-
 bpf_attr describe_load(const ebpf::Program& program, std::span<const ebpf::Instruction> slots,
                        const LoadOptions& options) {
   bpf_attr attributes = empty_attributes();
@@ -77,7 +66,7 @@ bpf_attr describe_load(const ebpf::Program& program, std::span<const ebpf::Instr
   if (program.has_attach_type) attributes.expected_attach_type = static_cast<std::uint32_t>(program.attach_type);
   if (options.strict_alignment) attributes.prog_flags |= BPF_F_STRICT_ALIGNMENT;
   if (options.sleepable) attributes.prog_flags |= BPF_F_SLEEPABLE;
-  attributes.kern_version = options.kernel_version != 0 ? options.kernel_version : running_version();
+  attributes.kern_version = options.kernel_version != 0 ? options.kernel_version : running_kernel();
   attributes.prog_ifindex = options.interface_index;
   attributes.attach_btf_id = options.attach_type_id;
   if (options.extends != nullptr) attributes.attach_prog_fd = static_cast<std::uint32_t>(options.extends->descriptor());
@@ -184,16 +173,16 @@ Status Program::attach(std::uint32_t target, ebpf::AttachType where, std::uint32
   attributes.attach_bpf_fd = static_cast<std::uint32_t>(descriptor());
   attributes.attach_type = static_cast<std::uint32_t>(where);
   attributes.attach_flags = flags;
-  WEIR_TRY([[maybe_unused]] const int done, bpf_call(BPF_PROG_ATTACH, attributes, "BPF_PROG_ATTACH"));
-  return {};
+  const Result<int> done = bpf_call(BPF_PROG_ATTACH, attributes, "BPF_PROG_ATTACH");
+  return done ? Status() : fail(explain_attach(done.error(), *this, target, where));
 }
 Status Program::detach(std::uint32_t target, ebpf::AttachType where) const {
   bpf_attr attributes = empty_attributes();
   attributes.target_fd = target;
   attributes.attach_bpf_fd = static_cast<std::uint32_t>(descriptor());
   attributes.attach_type = static_cast<std::uint32_t>(where);
-  WEIR_TRY([[maybe_unused]] const int done, bpf_call(BPF_PROG_DETACH, attributes, "BPF_PROG_DETACH"));
-  return {};
+  const Result<int> done = bpf_call(BPF_PROG_DETACH, attributes, "BPF_PROG_DETACH");
+  return done ? Status() : fail(explain_attach(done.error(), *this, target, where));
 }
 Status Program::attach_cgroup(int cgroup, ebpf::AttachType where, ebpf::CgroupAttach flags) const {
   return attach(static_cast<std::uint32_t>(cgroup), where, static_cast<std::uint32_t>(flags));
@@ -206,14 +195,21 @@ Status Program::pin(const std::string& path) const { return pin_object(descripto
 
 Result<std::vector<std::uint32_t>> attached_programs(std::uint32_t target, ebpf::AttachType where) {
   std::vector<std::uint32_t> ids(64);
-  bpf_attr attributes = empty_attributes();
-  attributes.query.target_fd = target;
-  attributes.query.attach_type = static_cast<std::uint32_t>(where);
-  attributes.query.prog_ids = pointer_of(ids.data());
-  attributes.query.prog_cnt = static_cast<std::uint32_t>(ids.size());
-  WEIR_TRY([[maybe_unused]] const int done, bpf_call(BPF_PROG_QUERY, attributes, "BPF_PROG_QUERY"));
-  ids.resize(std::min<std::size_t>(ids.size(), attributes.query.prog_cnt));
-  return ids;
+  for (;;) {
+    bpf_attr attributes = empty_attributes();
+    attributes.query.target_fd = target;
+    attributes.query.attach_type = static_cast<std::uint32_t>(where);
+    attributes.query.prog_ids = pointer_of(ids.data());
+    attributes.query.prog_cnt = static_cast<std::uint32_t>(ids.size());
+    const Result<int> done = bpf_call(BPF_PROG_QUERY, attributes, "BPF_PROG_QUERY");
+    if (!done && done.error().system_error == ENOSPC && ids.size() < 1u << 20) {
+      ids.resize(ids.size() * 4);
+      continue;
+    }
+    if (!done) return fail(done.error());
+    ids.resize(std::min<std::size_t>(ids.size(), attributes.query.prog_cnt));
+    return ids;
+  }
 }
 
 }  // namespace weir::kernel

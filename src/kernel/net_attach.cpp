@@ -1,7 +1,5 @@
 // Programs on interfaces through rtnetlink(7). Exports attach_xdp, detach_xdp, xdp_program, attach_tc, detach_tc.
 //
-// A request is one message, built in a vector: a header, the fixed part, attributes (length, kind, bytes), some of them
-// nested. The kernel answers with an acknowledgement, whose text says more than errno does.
 // Source: rtnetlink(7), net/sched/cls_bpf.c, net/core/rtnetlink.c.
 #include <weir/kernel/net_attach.h>
 
@@ -20,107 +18,15 @@
 #include <string_view>
 #include <vector>
 
+#include "kernel/attach_refusal.h"
+#include "kernel/netlink.h"
+
 namespace weir::kernel {
 namespace {
 
-using Bytes = std::vector<std::uint8_t>;
-
-class Message {
- public:
-  template <typename Fixed>
-  Message(std::uint16_t type, std::uint16_t flags, const Fixed& fixed) {
-    nlmsghdr header{};
-    header.nlmsg_type = type;
-    header.nlmsg_flags = flags;
-    add(&header, sizeof header);
-    add(&fixed, sizeof fixed);
-  }
-
-  void attribute(std::uint16_t kind, const void* bytes, std::size_t size) {
-    const nlattr head{static_cast<std::uint16_t>(sizeof(nlattr) + size), kind};
-    add(&head, sizeof head);
-    add(bytes, size);
-  }
-  void attribute(std::uint16_t kind, std::uint32_t value) { attribute(kind, &value, sizeof value); }
-  void attribute(std::uint16_t kind, const std::string& text) { attribute(kind, text.c_str(), text.size() + 1); }
-
-  // The attributes between open() and close() are inside this one.
-  std::size_t open(std::uint16_t kind) {
-    const std::size_t at = bytes_.size();
-    attribute(kind | NLA_F_NESTED, nullptr, 0);
-    return at;
-  }
-  void close(std::size_t at) {
-    store(&bytes_[at], static_cast<std::uint16_t>(bytes_.size() - at), std::endian::native);
-  }
-
-  const Bytes& finish() {
-    store(bytes_.data(), static_cast<std::uint32_t>(bytes_.size()), std::endian::native);
-    return bytes_;
-  }
-
- private:
-  void add(const void* bytes, std::size_t size) {
-    const auto* const from = static_cast<const std::uint8_t*>(bytes);
-    bytes_.insert(bytes_.end(), from, from + size);
-    bytes_.resize((bytes_.size() + 3) / 4 * 4);
-  }
-  Bytes bytes_;
-};
-
-// Calls `use` with each attribute of these bytes until it returns true.
-template <typename Use>
-void each_attribute(ByteSpan bytes, Use use) {
-  while (bytes.size() >= sizeof(nlattr)) {
-    const auto size = load<std::uint16_t>(bytes.data(), std::endian::native);
-    const auto kind = static_cast<std::uint16_t>(load<std::uint16_t>(&bytes[2], std::endian::native) & NLA_TYPE_MASK);
-    if (size < sizeof(nlattr) || size > bytes.size()) return;
-    if (use(kind, bytes.subspan(sizeof(nlattr), size - sizeof(nlattr)))) return;
-    bytes = bytes.subspan(std::min<std::size_t>((size + 3u) / 4 * 4, bytes.size()));
-  }
-}
-
-// What the kernel says beside the number of an error.
-std::string words_of(const nlmsghdr& header, ByteSpan body) {
-  std::string words;
-  if ((header.nlmsg_flags & NLM_F_ACK_TLVS) == 0) return words;
-  std::size_t skip = sizeof(nlmsgerr);
-  if ((header.nlmsg_flags & NLM_F_CAPPED) == 0 && body.size() >= sizeof(nlmsgerr))
-    skip += load<std::uint32_t>(&body[4], std::endian::native) - sizeof(nlmsghdr);
-  if (skip > body.size()) return words;
-  each_attribute(body.subspan(skip), [&](std::uint16_t kind, ByteSpan bytes) {
-    if (kind == NLMSGERR_ATTR_MSG) words.assign(bytes.begin(), bytes.end());
-    return false;
-  });
-  return words.c_str();
-}
-
-// Sends the request; hands the answer's body to `use`, if there is one.
-template <typename Use>
-Status ask(Message& message, const char* what, Use use) {
-  const FileDescriptor descriptor(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
-  if (!descriptor) return fail(system_failure("netlink", errno));
-  const int on = 1;
-  (void)setsockopt(descriptor.get(), SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
-  const Bytes& bytes = message.finish();
-  if (::send(descriptor.get(), bytes.data(), bytes.size(), 0) < 0) return fail(system_failure(what, errno));
-  Bytes answer(1u << 16);
-  const ssize_t got = ::recv(descriptor.get(), answer.data(), answer.size(), 0);
-  if (got < static_cast<ssize_t>(sizeof(nlmsghdr))) return fail(system_failure(what, got < 0 ? errno : EIO));
-  nlmsghdr header;
-  std::memcpy(&header, answer.data(), sizeof header);
-  const ByteSpan body = ByteSpan(answer).subspan(sizeof header, static_cast<std::size_t>(got) - sizeof header);
-  if (header.nlmsg_type != NLMSG_ERROR) return use(body), Status{};
-  const int error = body.size() >= 4 ? -load<std::int32_t>(body.data(), std::endian::native) : EIO;
-  if (error == 0) return {};
-  Error made = system_failure(what, error);
-  if (const std::string words = words_of(header, body); !words.empty()) made.hint = "the kernel says: " + words;
-  else if (error == EPERM) made.hint = "it needs CAP_NET_ADMIN (root has it)";
-  return fail(std::move(made));
-}
-Status ask(Message& message, const char* what) {
-  return ask(message, what, [](ByteSpan) {});
-}
+using netlink::ask;
+using netlink::each_attribute;
+using netlink::Message;
 
 ifinfomsg link_message(std::uint32_t interface) {
   ifinfomsg fixed{};
@@ -167,7 +73,10 @@ Status make_clsact(std::uint32_t interface) {
 }  // namespace
 
 Status attach_xdp(const Program& program, std::uint32_t interface, XdpMode mode, bool replace) {
-  return set_xdp(program.descriptor(), interface, mode, !replace);
+  const Status done = set_xdp(program.descriptor(), interface, mode, !replace);
+  return done || !done.error().hint.empty()
+             ? done
+             : fail(explain_attach(done.error(), program, interface, ebpf::AttachType::kXdp));
 }
 
 Status detach_xdp(std::uint32_t interface, XdpMode mode) { return set_xdp(-1, interface, mode, false); }
@@ -199,7 +108,8 @@ Status attach_tc(const Program& program, std::uint32_t interface, Direction dire
   message.attribute(TCA_BPF_NAME, options.name);
   message.attribute(TCA_BPF_FLAGS, std::uint32_t{TCA_BPF_FLAG_ACT_DIRECT});
   message.close(nest);
-  return ask(message, "attach tc filter");
+  const Status done = ask(message, "attach tc filter");
+  return done ? done : fail(explain_tc(done.error(), program));
 }
 
 Status detach_tc(std::uint32_t interface, Direction direction, const TcOptions& options) {

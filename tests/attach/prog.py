@@ -224,6 +224,48 @@ def tracepoints(test):
     return "ok"
 
 
+def places(test):
+    """Where programs are without a link, and that links are not told twice."""
+    program, counts = test.counter("sched_cls", 0)
+    identity = test.json("prog", "show", program)["id"]
+    test.run("prog", "attach", program, "tcx_ingress", "v1")
+    test.run("prog", "attach", program, "tc_egress", "v1", "--priority", "9")
+    test.run("prog", "attach", program, "tcx_egress", "v1", "--pin", f"{PINS}/link")
+    index = socket.if_nametoindex("v1")
+    wanted = [{"kind": "tc_egress", "interface_index": index, "priority": 9, "handle": 1, "direct_action": True},
+              {"kind": "tcx_ingress", "interface_index": index}]
+    assert test.json("prog", "show", program)["attached"] == wanted
+    mine = [one for one in test.json("prog", "list")["programs"] if one["id"] == identity]
+    assert mine[0]["attached"] == wanted, mine
+    assert [one for one in test.json("prog", "links")["attached"] if one["program"] == identity] == \
+        [{**one, "program": identity} for one in wanted]
+    assert "attached: tc_egress v1 priority 9 handle 1\n" in test.run("prog", "show", program)
+    assert "tc_egress v1 priority 9 handle 1, tcx_ingress v1, tcx_egress v1" in test.run("prog", "list")
+    assert re.search(rf"- +none +{identity} +tcx_ingress v1\n", test.run("prog", "links"))
+    test.run("prog", "attach", program, "xdp", "v1", status=3)  # another type
+    test.run("prog", "attach", program, "xdp", "v2", status=3)
+    test.run("prog", "attach", program, "xpd", "v1", status=2)
+    test.run("prog", "detach", program, "tc_egress", "v1", "--priority", "9")
+    test.run("prog", "detach", program, "tcx_ingress", "v1")
+    assert test.json("prog", "show", program)["attached"] == []
+    test.forget(f"{PINS}/link", program, counts)
+
+
+def entries(test):
+    """What the exit status of weir map says."""
+    for kind, more in (("hash", []), ("bloom_filter", ["-v", "4"])):
+        test.run("map", "create", "-t", kind, "-e", "10", f"{PINS}/{kind}", *more)
+    test.run("map", "update", f"{PINS}/hash", "1", "2", "--existing", status=1)
+    test.run("map", "update", f"{PINS}/hash", "1", "2", "--new")
+    test.run("map", "update", f"{PINS}/hash", "1", "3", "--new", status=1)
+    test.run("map", "lookup", f"{PINS}/hash", "2", status=1)
+    test.run("map", "push", f"{PINS}/bloom_filter", "5")
+    assert test.json("map", "lookup", f"{PINS}/bloom_filter", "5") == {"version": 1, "value": "05 00 00 00", "maybe": True}
+    test.run("map", "lookup", f"{PINS}/bloom_filter", "6", status=1)
+    test.run("map", "create", "-t", "array", "-k", "8", f"{PINS}/array", status=3)
+    test.forget(f"{PINS}/hash", f"{PINS}/bloom_filter")
+
+
 def test_runs(test):
     """The kernel's test run over a capture says what weir filter says, from files, pins and ids."""
     for expression in EXPRESSIONS:
@@ -267,7 +309,7 @@ def main():
         os.chdir(folder)
         made.write_pcap("ethernet.pcap", test.packets, 1)
         for case in (test_runs, expressions_as_xdp, expressions_as_sockets, expressions_as_tc_classes, drops_on_the_way_out,
-                     pinned_links, control_groups, tracepoints):
+                     pinned_links, places, entries, control_groups, tracepoints):
             try:
                 print(f"{case.__name__}: {case(test) or 'ok'}", flush=True)
             except Exception as error:  # every case is run, whatever one does

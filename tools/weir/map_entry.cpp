@@ -306,7 +306,7 @@ std::optional<Bytes> read_hex(std::string_view text) {
 
 // A decimal or hexadecimal number that fits into `size` bytes, in the machine's order.
 Result<Bytes> read_integer(const std::string& text, std::size_t size) {
-  if (size == 0) return fail(usage(fmt::format("'{}' is given, and there are 0 bytes", text)));
+  if (size == 0) return fail(usage(fmt::format("the map has none: leave '{}' out", text)));
   const bool negative = text[0] == '-';
   char* end = nullptr;
   errno = 0;

@@ -64,12 +64,24 @@ Result<Place> place_named(const std::string& kind) {
     if (name.substr(0, 7) == "cgroup_") known.push_back(name);
   if (kind.rfind("cgroup_", 0) == 0)
     if (const auto type = ebpf::find_attach_type(kind)) return Place{.way = Way::kCgroup, .type = *type};
-  return fail(usage(fmt::format("programs are not attached to '{}'", kind), did_you_mean(kind, known)));
+  std::string hint = did_you_mean(kind, known);
+  if (hint.empty())
+    hint =
+        "xdp, xdp_generic, xdp_driver, tc_ingress, tc_egress, tcx_ingress, tcx_egress, tracepoint, raw_tracepoint, "
+        "cgroup_inet_ingress and the kernel's other cgroup_ names";
+  return fail(usage(fmt::format("programs are not attached to '{}'", kind), std::move(hint)));
 }
 
 Result<std::uint32_t> interface_index(const std::string& name) {
   if (const unsigned index = if_nametoindex(name.c_str()); index != 0) return index;
-  return fail(Error{.message = fmt::format("there is no interface '{}'", name)});
+  std::vector<std::string> names;
+  if (struct if_nameindex* const all = if_nameindex()) {
+    for (const struct if_nameindex* each = all; each->if_index != 0; ++each) names.emplace_back(each->if_name);
+    if_freenameindex(all);
+  }
+  std::string hint = did_you_mean(name, std::vector<std::string_view>(names.begin(), names.end()));
+  if (hint.empty() && names.size() <= 10) hint = fmt::format("there are {}", fmt::join(names, ", "));
+  return fail(Error{.message = fmt::format("there is no interface '{}'", name), .hint = std::move(hint)});
 }
 
 Result<FileDescriptor> open_group(const std::string& path) {

@@ -22,9 +22,7 @@ struct Options {
 
 // true, false, or null where the question could not be asked.
 Json as_json(const Result<bool>& answer) { return answer ? Json(*answer) : Json(); }
-std::string as_text(const Result<bool>& answer) {
-  return !answer ? fmt::format("? ({})", answer.error().message) : *answer ? "yes" : "no";
-}
+std::string_view as_text(const Result<bool>& answer) { return !answer ? "?" : *answer ? "yes" : "no"; }
 
 std::string kernel_release() {
   utsname name{};
@@ -54,9 +52,6 @@ int helpers(const Options& options) {
 }
 
 int run(const Options& options) {
-  // Without privileges every answer would be the same error; JSON says null for each.
-  if (const Result<bool> first = kernel::has(ebpf::MapType::kArray); !first && !options.json)
-    return report(first.error());
   if (!options.helpers.empty()) return helpers(options);
   if (options.json) {
     Json features = Json::object();
@@ -82,6 +77,11 @@ int run(const Options& options) {
   out += "maps\n";
   for (std::size_t i = 1; i < ebpf::map_type_names().size(); ++i)
     out += fmt::format("  {:<23} {}\n", ebpf::map_type_names()[i], as_text(kernel::has(static_cast<ebpf::MapType>(i))));
+  // Without privileges most questions end with the same error.
+  if (const Result<bool> first = kernel::has(ebpf::MapType::kArray); !first)
+    report_all({{.severity = Severity::kWarning,
+                 .message = "what is marked with '?' could not be asked: " + first.error().message,
+                 .hint = first.error().hint}});
   return print(out);
 }
 

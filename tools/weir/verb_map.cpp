@@ -259,16 +259,32 @@ Error explain(Error error, const Options& options, const Opened& opened) {
     error = {.message = opened.info.type == ebpf::MapType::kArray || opened.info.type == ebpf::MapType::kPercpuArray
                             ? fmt::format("the index is not below {}", opened.info.max_entries)
                             : fmt::format("the map is full: it takes {} entries", opened.info.max_entries)};
-  else if (error.system_error == EPERM && opened.info.frozen) error.hint = "the map is frozen: only programs write it";
   return in_map(std::move(error), options);
 }
 
 // What a verb that changed something says: nothing, or one object.
 int changed(const Options& options, Json out) { return options.json ? print_json(std::move(out)) : int{kYes}; }
 
+// A bloom filter has no keys: it is asked whether a value may be in it.
+int lookup_value(const Options& options, const Opened& opened) {
+  const Result<Bytes> value = opened.form.read_value(options.key);
+  if (!value) return report(value.error());
+  const Status there = opened.map.contains(*value);
+  if (there && options.json) return print_json({{"value", hex_bytes(*value)}, {"maybe", true}});
+  if (there) return print(fmt::format("{}: may be there\n", opened.form.value_text(*value)));
+  if (!kernel::is_not_exist(there.error())) return report(explain(there.error(), options, opened));
+  return report(in_map({.message = fmt::format("'{}' was never added", options.key)}, options)), kNo;
+}
+
 int lookup(const Options& options) {
   const Result<Opened> opened = open(options);
   if (!opened) return report(opened.error());
+  const ebpf::MapType type = opened->info.type;
+  if (type == ebpf::MapType::kBloomFilter) return lookup_value(options, *opened);
+  if (!has_elements(type) && type != ebpf::MapType::kQueue && type != ebpf::MapType::kStack)
+    return report(in_map({.code = ErrorCode::kUnsupported,
+                          .message = fmt::format("the kernel does not read maps of type {}", ebpf::name_of(type))},
+                         options));
   const Result<Bytes> key = opened->form.read_key(options.key);
   if (!key) return report(key.error());
   const Result<Bytes> value = opened->map.lookup(*key);
@@ -326,7 +342,13 @@ int update(const Options& options) {
   const Status done = options.only_new        ? opened->map.create(*key, value->bytes)
                       : options.only_existing ? opened->map.update(*key, value->bytes)
                                               : opened->map.set(*key, value->bytes);
-  if (!done) return report(explain(done.error(), options, *opened));
+  if (!done) {
+    const int status = report(explain(done.error(), options, *opened));
+    // What --new and --existing ask for is not so.
+    const bool no =
+        options.only_existing ? kernel::is_not_exist(done.error()) : options.only_new && kernel::is_exist(done.error());
+    return no ? int{kNo} : status;
+  }
   return changed(options, {{"id", opened->info.id}, {"key", hex_bytes(*key)}, {"updated", true}});
 }
 
@@ -376,15 +398,18 @@ int create(const Options& options) {
                    .message = fmt::format("there is no type of map '{}'", options.type),
                    .hint = did_you_mean(options.type, names)});
   }
-  const bool keyless = *type == ebpf::MapType::kQueue || *type == ebpf::MapType::kStack ||
-                       *type == ebpf::MapType::kBloomFilter || *type == ebpf::MapType::kRingbuf;
+  const bool keyless =
+      *type == ebpf::MapType::kQueue || *type == ebpf::MapType::kStack || *type == ebpf::MapType::kBloomFilter;
+  const bool plain = *type == ebpf::MapType::kRingbuf || *type == ebpf::MapType::kUserRingbuf ||
+                     *type == ebpf::MapType::kArena;  // memory, without keys and values
   ebpf::MapDefinition definition{.name = options.name,
                                  .type = *type,
-                                 .key_size = keyless ? 0 : options.key_size,
-                                 .value_size = *type == ebpf::MapType::kRingbuf ? 0 : options.value_size,
+                                 .key_size = keyless || plain ? 0 : options.key_size,
+                                 .value_size = plain ? 0 : options.value_size,
                                  .max_entries = options.entries,
                                  .flags = options.flags};
   if (*type == ebpf::MapType::kLpmTrie) definition.flags |= BPF_F_NO_PREALLOC;
+  if (*type == ebpf::MapType::kArena) definition.flags |= BPF_F_MMAPABLE;
   std::optional<kernel::Map> inner;
   if (!options.inner.empty()) {
     Result<kernel::Map> found = find_map(options.inner);

@@ -1,4 +1,5 @@
 // weir prog: the programs of the running kernel. Here: list, show, links, pin; the other parts are in prog_*.cpp.
+#include <map>
 #include <memory>
 
 #include <fmt/format.h>
@@ -6,6 +7,7 @@
 #include <pwd.h>
 
 #include <weir/kernel/ebpf.h>
+#include <weir/kernel/placement.h>
 
 #include "json_text.h"
 #include "kernel_find.h"
@@ -47,30 +49,54 @@ Json to_json(const kernel::ProgramInfo& info, const std::vector<std::string>& pi
   return out;
 }
 
-int list(const Options& options) {
-  auto pins = pinned(kernel::Pin::Kind::kProgram);
-  Json programs = Json::array();
-  std::vector<std::vector<std::string>> rows = {{"ID", "TYPE", "NAME", "TAG", "SLOTS", "MACHINE", "MAPS", "PINS"}};
-  const Status done = each_program([&](const kernel::Program&, const kernel::ProgramInfo& info) {
-    if (options.json) programs.push_back(to_json(info, pins[info.id]));
-    else
-      rows.push_back({fmt::format("{}", info.id), ebpf::name_of(info.type), info.name, info.tag,
-                      fmt::format("{}", info.bytes / 8), amount(info.machine_bytes),
-                      fmt::format("{}", fmt::join(info.maps, ",")), fmt::format("{}", fmt::join(pins[info.id], " "))});
-  });
-  if (!done) return report(done.error());
-  if (options.json) return print_prog_json({{"programs", programs}});
-  return print(table(rows, {true, false, false, false, true, true, false, false}));
-}
-
-std::string user_name(std::uint32_t user) {
-  const passwd* const found = getpwuid(user);
-  return found != nullptr ? found->pw_name : fmt::format("user {}", user);
-}
-
 std::string interface_name(std::uint32_t index) {
   char name[IF_NAMESIZE] = {};
   return if_indextoname(index, name) != nullptr ? name : fmt::format("interface {}", index);
+}
+
+// "xdp_generic eth0", "tc_ingress eth0 priority 1", "cgroup_inet_egress /sys/fs/cgroup/web"
+std::string text_of(const kernel::Placement& place) {
+  std::string out = place.kind;
+  if (place.interface_index != 0) out += " " + interface_name(place.interface_index);
+  if (!place.group.empty()) out += " " + place.group;
+  if (place.map != 0) out += fmt::format(" map {}", place.map);
+  if (place.handle != 0) out += fmt::format(" priority {} handle {}", place.priority, place.handle);
+  return out;
+}
+
+Json to_json(const kernel::Placement& place) {
+  Json out = {{"kind", place.kind}};
+  if (place.interface_index != 0) out["interface_index"] = place.interface_index;
+  if (!place.group.empty()) out["group"] = place.group;
+  if (place.group_id != 0) out["cgroup"] = place.group_id;
+  if (place.map != 0) out["map"] = place.map;
+  if (place.handle != 0) {
+    out["priority"] = place.priority;
+    out["handle"] = place.handle;
+    out["direct_action"] = place.direct_action;
+  }
+  return out;
+}
+
+// Where programs are without a link. What cannot be asked is left out: links and programs are shown without.
+std::vector<kernel::Placement> places_without_links() {
+  Result<std::vector<kernel::Placement>> all = kernel::placements();
+  if (!all) return {};
+  std::erase_if(*all, [](const kernel::Placement& place) { return place.link != 0; });
+  return std::move(*all);
+}
+
+std::vector<kernel::Placement> places_of(std::uint32_t program, const std::vector<kernel::Placement>& all) {
+  std::vector<kernel::Placement> out;
+  for (const kernel::Placement& place : all)
+    if (place.program == program) out.push_back(place);
+  return out;
+}
+
+Json as_json(const std::vector<kernel::Placement>& places) {
+  Json out = Json::array();
+  for (const kernel::Placement& place : places) out.push_back(to_json(place));
+  return out;
 }
 
 // Where a link keeps its program, in words.
@@ -96,6 +122,36 @@ Status each_link(Use use) {
   return {};
 }
 
+int list(const Options& options) {
+  const std::vector<kernel::Placement> places = places_without_links();
+  std::map<std::uint32_t, std::vector<std::string>> where;
+  for (const kernel::Placement& place : places) where[place.program].push_back(text_of(place));
+  (void)each_link([&](const kernel::LinkInfo& link) { where[link.program].push_back(place_of(link)); });
+  auto pins = pinned(kernel::Pin::Kind::kProgram);
+  Json programs = Json::array();
+  std::vector<std::vector<std::string>> rows = {
+      {"ID", "TYPE", "NAME", "TAG", "SLOTS", "MACHINE", "MAPS", "PLACES", "PINS"}};
+  const Status done = each_program([&](const kernel::Program&, const kernel::ProgramInfo& info) {
+    if (options.json) {
+      programs.push_back(to_json(info, pins[info.id]));
+      programs.back()["attached"] = as_json(places_of(info.id, places));
+    } else {
+      rows.push_back({fmt::format("{}", info.id), ebpf::name_of(info.type), info.name, info.tag,
+                      fmt::format("{}", info.bytes / 8), amount(info.machine_bytes),
+                      fmt::format("{}", fmt::join(info.maps, ",")), fmt::format("{}", fmt::join(where[info.id], ", ")),
+                      fmt::format("{}", fmt::join(pins[info.id], " "))});
+    }
+  });
+  if (!done) return report(done.error());
+  if (options.json) return print_prog_json({{"programs", programs}});
+  return print(table(rows, {true, false, false, false, true, true, false, false, false}));
+}
+
+std::string user_name(std::uint32_t user) {
+  const passwd* const found = getpwuid(user);
+  return found != nullptr ? found->pw_name : fmt::format("user {}", user);
+}
+
 int show(const Options& options) {
   const Result<kernel::Program> program = find_program(options.program);
   if (!program) return report(program.error());
@@ -106,8 +162,10 @@ int show(const Options& options) {
   (void)each_link([&](const kernel::LinkInfo& link) {
     if (link.program == info->id) links.push_back(link);
   });
+  const std::vector<kernel::Placement> places = places_of(info->id, places_without_links());
   if (options.json) {
     Json out = to_json(*info, pins);
+    out["attached"] = as_json(places);
     out["links"] = Json::array();
     for (const kernel::LinkInfo& link : links) out["links"].push_back(link.id);
     return print_prog_json(std::move(out));
@@ -126,6 +184,7 @@ int show(const Options& options) {
   if (!info->maps.empty()) out += fmt::format("  maps {}\n", fmt::join(info->maps, ", "));
   if (info->types_id != 0) out += fmt::format("  types {}\n", info->types_id);
   for (const kernel::LinkInfo& link : links) out += fmt::format("  link {}: {}\n", link.id, place_of(link));
+  for (const kernel::Placement& place : places) out += fmt::format("  attached: {}\n", text_of(place));
   for (const std::string& pin : pins) out += fmt::format("  pin {}\n", pin);
   return print(out);
 }
@@ -148,7 +207,13 @@ int links(const Options& options) {
     all.push_back(std::move(row));
   });
   if (!done) return report(done.error());
-  if (options.json) return print_prog_json({{"links", all}});
+  Json attached = Json::array();
+  for (const kernel::Placement& place : places_without_links()) {
+    rows.push_back({"-", "none", fmt::format("{}", place.program), text_of(place)});
+    attached.push_back(to_json(place));
+    attached.back()["program"] = place.program;
+  }
+  if (options.json) return print_prog_json({{"links", all}, {"attached", attached}});
   return print(table(rows, {true, false, true, false, false}));
 }
 
@@ -186,7 +251,7 @@ void add_prog(CLI::App& app, int& status) {
   add_prog_run(*verb, status);
   add_prog_load(*verb, status);
   add_prog_attach(*verb, status);
-  add("links", "where programs run: all links", links);
+  add("links", "where programs run: all links, and places without one", links);
   CLI::App* one = add("pin", "pin a program", pin);
   one->add_option("program", options->program, kWhich)->required();
   one->add_option("path", options->path, "where")->required();

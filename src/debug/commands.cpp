@@ -65,6 +65,18 @@ std::string stop_text(Console& c, const Stop& stop) {
   return where(c, "");
 }
 
+// The reply to a move.
+Reply halted(Console& c, const Stop& stop, const std::string& before = {}) {
+  constexpr std::string_view kReasons[] = {"step", "breakpoint", "watch", "run-end", "start"};
+  Reply reply = say(before + stop_text(c, stop));
+  reply.halt = Halt{.reason = kReasons[static_cast<std::size_t>(stop.reason)],
+                    .number = stop.number,
+                    .before = stop.old_value,
+                    .now = stop.new_value,
+                    .counts = stop.counts};
+  return reply;
+}
+
 Reply load(Console& c, std::string_view arguments) {
   const std::string_view kind = take_word(arguments);
   const auto is = [&](std::string_view name) { return !kind.empty() && name.substr(0, kind.size()) == kind; };
@@ -96,20 +108,22 @@ Reply run(Console& c, std::string_view arguments) {
     if (!limit || *limit == 0) return not_a_number(arguments, "a number of packets");
     packets = static_cast<std::uint32_t>(*limit);
   }
-  return say(stop_text(c, c.session().run(packets)));
+  return halted(c, c.session().run(packets));
 }
 
-Reply resume(Console& c, std::string_view) { return say(stop_text(c, c.session().run())); }
+Reply resume(Console& c, std::string_view) { return halted(c, c.session().run()); }
 
 Reply go_back(Console& c, std::uint64_t steps) {
   const Stop stop = c.session().back(steps);
-  std::string text = stop_text(c, stop);
-  if (stop.reason != Stop::Reason::kStart) return say(std::move(text));
-  if (own(c))
-    text = refuse({.message = "the run does not begin so far back",
-                   .hint = fmt::format("'back {}' is its first instruction", stop.steps_back)})
-               .text;
-  return {std::move(text), true};
+  Reply reply = halted(c, stop);
+  if (stop.reason != Stop::Reason::kStart) return reply;
+  reply.failed = true;
+  if (!own(c)) return reply;
+  const std::optional<Halt> halt = reply.halt;
+  reply = refuse({.message = "the run does not begin so far back",
+                  .hint = fmt::format("'back {}' is its first instruction", stop.steps_back)});
+  reply.halt = halt;
+  return reply;
 }
 
 std::string finished_text(Console& c) {
@@ -133,7 +147,8 @@ Reply step(Console& c, std::string_view arguments) {
   if (!steps || *steps == 0) return not_a_number(arguments, "a number of steps");
   if (backward) return go_back(c, *steps);
   const Stop stop = c.session().step(*steps);
-  return say(finished_text(c) + stop_text(c, stop));
+  const std::string finished = finished_text(c);
+  return halted(c, stop, finished);
 }
 
 Reply back(Console& c, std::string_view arguments) {
@@ -240,7 +255,9 @@ Reply print(Console& c, std::string_view arguments) {
   if (!parsed) return refuse(parsed.error(), arguments);
   const Result<std::uint32_t> value = parsed->value(c.session().view());
   if (!value) return refuse(value.error());
-  return say(cell(*value) + "\n");
+  Reply reply = say(cell(*value) + "\n");
+  reply.value = *value;
+  return reply;
 }
 
 Reply disassemble(Console& c, std::string_view arguments) {
@@ -261,8 +278,10 @@ Reply dump(Console& c, std::string_view) { return say(c_dump(c.session().program
 Reply packet(Console& c, std::string_view) {
   const Session& s = c.session();
   const std::vector<ByteRange> marked = s.has_program() ? loaded(s.past()) : std::vector<ByteRange>{};
-  return say(packet_text(s.packet(), ConsoleCommands::style(c), marked) +
-             fields_text(s.packet(), s.packet_info().link_type, marked));
+  Reply reply = say(packet_text(s.packet(), ConsoleCommands::style(c), marked) +
+                    fields_text(s.packet(), s.packet_info().link_type, marked));
+  reply.bytes.assign(s.packet().data, s.packet().data + s.packet().length);
+  return reply;
 }
 
 Reply why(Console& c, std::string_view) {

@@ -64,7 +64,9 @@ std::string program_size(const cbpf::Program& program) {
 }  // namespace
 
 Reply say(std::string text) { return {std::move(text)}; }
-Reply refuse(const Diagnostic& diagnostic, std::string_view text) { return {render(diagnostic, text), true}; }
+Reply refuse(const Diagnostic& diagnostic, std::string_view text) {
+  return {.text = render(diagnostic, text), .failed = true, .error = diagnostic};
+}
 
 std::string_view trim(std::string_view text) {
   const auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
@@ -97,7 +99,9 @@ Reply Console::execute(std::string_view line) {
   if (command->needs_packets && !session_.has_packets()) return missing("no pcap file loaded!", "load pcap FILE");
   if (own && command->completes == Argument::kNone && command->arguments.empty() && !arguments.empty())
     return refuse({.message = fmt::format("'{}' takes no arguments", command->name)});
-  return command->run(*this, arguments);
+  Reply reply = command->run(*this, arguments);
+  reply.command = command->name;
+  return reply;
 }
 
 // Like bpf_dbg: a program that is refused leaves none, and the packet stays where the session is.

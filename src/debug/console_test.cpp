@@ -322,5 +322,27 @@ TEST(Console, AnyLineGetsAReply) {
   }
 }
 
+TEST(Console, RepliesAreDataToo) {
+  Console console = loaded_console(Style::kOwn);
+  console.execute("b pass");
+  Reply reply = console.execute("r");
+  EXPECT_EQ(reply.command, "run");
+  ASSERT_TRUE(reply.halt);
+  EXPECT_EQ(reply.halt->reason, "breakpoint");
+  EXPECT_EQ(console.execute("print P[12:2]").value, 0x800u);
+  EXPECT_EQ(console.execute("packet").bytes.size(), console.session().packet().length);
+  console.execute("breakpoint reset");
+  reply = console.execute("continue");
+  ASSERT_TRUE(reply.halt);
+  EXPECT_EQ(reply.halt->reason, "run-end");
+  EXPECT_EQ(reply.halt->counts, (Counts{1, 3}));
+  reply = console.execute("back 99");
+  ASSERT_TRUE(reply.failed && reply.error && reply.halt);
+  EXPECT_EQ(reply.halt->reason, "start");
+  reply = console.execute("print A +");
+  ASSERT_TRUE(reply.failed && reply.error);
+  EXPECT_TRUE(std::holds_alternative<Span>(reply.error->place));
+}
+
 }  // namespace
 }  // namespace weir::debug

@@ -7,7 +7,6 @@
 #include <weir/debug/extended_trace.h>
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 
 #include <fmt/format.h>
@@ -16,110 +15,13 @@
 #include <weir/runtime/dump.h>
 
 #include "debug/commands.h"
+#include "debug/extended_places.h"
+#include "debug/extended_text.h"
 
 namespace weir::debug {
 namespace {
 
 using Reason = ExtendedStop::Reason;
-
-std::optional<std::uint64_t> number_of(std::string_view text) {
-  const bool negative = !text.empty() && text.front() == '-';
-  if (negative) text.remove_prefix(1);
-  int base = 10;
-  if (text.substr(0, 2) == "0x") {
-    text.remove_prefix(2);
-    base = 16;
-  }
-  std::uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
-  if (error != std::errc() || end != text.data() + text.size() || text.empty()) return std::nullopt;
-  return negative ? 0 - value : value;
-}
-
-std::optional<std::uint8_t> register_of(std::string_view text) {
-  if (text == "fp") return std::uint8_t{10};
-  if (text.size() < 2 || text.front() != 'r') return std::nullopt;
-  const auto number = number_of(text.substr(1));
-  return number && *number <= 10 ? std::optional(static_cast<std::uint8_t>(*number)) : std::nullopt;
-}
-
-// The program that runs: after a tail call another than the session's.
-const ebpf::Program& active_program(const ExtendedSession& session) {
-  return session.outcome().program != nullptr ? *session.outcome().program : session.program();
-}
-
-std::string value_text(const ExtendedSession& session, std::uint64_t value) {
-  const std::string place = session.address_text(value);
-  if (!place.empty()) return place;
-  return value < 10 ? std::to_string(value) : fmt::format("0x{:x}", value);
-}
-
-std::string registers_text(const ExtendedSession& session) {
-  std::string out;
-  const auto registers = session.registers();
-  for (std::size_t i = 0; i < 10; ++i)
-    out += fmt::format("{}r{} {}{}", i % 5 == 0 ? "  " : "", i, value_text(session, registers[i]),
-                       i % 5 == 4 ? "\n" : "  ");
-  return out;
-}
-
-std::string place_text(const ExtendedSession& session) {
-  std::string out =
-      fmt::format("packet {} of {}, step {}", session.packet_number(), session.packet_count(), session.step_number());
-  const engine::Outcome& outcome = session.outcome();
-  if (session.has_ended()) {
-    if (outcome.fault == engine::Fault::kNone) return out + fmt::format(": ended, r0 = 0x{:x}\n", outcome.value);
-    const Error error = engine::describe(outcome);
-    return out +
-           fmt::format(": stopped at instruction {}\n  {}\n  {}\n", outcome.instruction, error.message, error.hint);
-  }
-  const ebpf::Program& program = active_program(session);
-  const std::string function = function_of(program, outcome.instruction);
-  if (!function.empty()) out += ", in " + function;
-  if (session.depth() > 0) out += fmt::format(", {} call{} deep", session.depth(), session.depth() == 1 ? "" : "s");
-  out += "\n";
-  if (const ebpf::SourceLine* line = program.line_of(outcome.instruction)) out += source_text(*line) + "\n";
-  out += fmt::format("=> {}: {}\n", outcome.instruction, instruction_text(program, outcome.instruction));
-  return out + registers_text(session);
-}
-
-std::string long_text(const ExtendedSession& session, std::uint64_t value) {
-  const std::string place = session.address_text(value);
-  return place.empty() ? fmt::format("0x{:x} ({})", value, static_cast<std::int64_t>(value)) : place;
-}
-
-// As the number that the bytes are on this machine.
-std::string bytes_text(const ExtendedSession& session, const std::vector<std::uint8_t>& bytes) {
-  std::uint64_t value = 0;
-  for (std::size_t i = 0; i < bytes.size() && i < 8; ++i) {
-    const std::size_t at = std::endian::native == std::endian::little ? bytes.size() - 1 - i : i;
-    value = value << 8 | bytes[at];
-  }
-  if (bytes.empty()) return "not there";
-  return bytes.size() == 8 ? long_text(session, value) : fmt::format("0x{:x} ({})", value, value);
-}
-
-std::string watch_text(const ExtendedWatch& watch) {
-  return watch.reg ? fmt::format("r{}", *watch.reg) : fmt::format("{} {}", watch.place, watch.size);
-}
-
-std::string watch_stop_text(const ExtendedSession& session, const ExtendedStop& stop) {
-  for (const ExtendedWatch& watch : session.watches())
-    if (watch.number == stop.number)
-      return fmt::format("watch {}: {} was {}, is {}\n", watch.number, watch_text(watch),
-                         bytes_text(session, watch.before), bytes_text(session, watch.value));
-  return {};
-}
-
-std::string stop_text(const ExtendedSession& session, const ExtendedStop& stop) {
-  std::string out;
-  if (stop.reason == Reason::kBreakpoint) out = fmt::format("breakpoint {}\n", stop.number);
-  if (stop.reason == Reason::kWatch) out = watch_stop_text(session, stop);
-  if (stop.reason == Reason::kStart) return "the run begins less far back\n";
-  for (const std::string& line : session.has_ended() ? session.printed() : std::vector<std::string>())
-    out += "printk: " + line + (!line.empty() && line.back() == '\n' ? "" : "\n");
-  return out + place_text(session);
-}
 
 std::string dump_text(std::string_view label, const std::vector<std::uint8_t>& bytes) {
   std::string out;
@@ -127,6 +29,33 @@ std::string dump_text(std::string_view label, const std::vector<std::uint8_t>& b
     out += fmt::format("{}+{}: {}\n", label, at,
                        runtime::hex_text(&bytes[at], std::min<std::size_t>(16, bytes.size() - at)));
   return out;
+}
+
+Halt halt_of(const ExtendedSession& session, const ExtendedStop& stop) {
+  constexpr std::string_view kReasons[] = {"step", "breakpoint", "watch", "packet-end", "fault", "run-end", "start"};
+  Halt halt{.reason = kReasons[static_cast<std::size_t>(stop.reason)], .number = stop.number};
+  if (stop.reason != Reason::kWatch) return halt;
+  for (const ExtendedWatch& watch : session.watches()) {
+    if (watch.number != stop.number) continue;
+    if (!watch.before.empty()) halt.before = number_in(watch.before);
+    if (!watch.value.empty()) halt.now = number_in(watch.value);
+  }
+  return halt;
+}
+
+Reply halted(const ExtendedSession& session, const ExtendedStop& stop) {
+  Reply reply = say(stop_text(session, stop));
+  reply.halt = halt_of(session, stop);
+  return reply;
+}
+
+Reply with_value(Reply reply, std::uint64_t value) {
+  reply.value = value;
+  return reply;
+}
+Reply with_bytes(Reply reply, std::vector<std::uint8_t> bytes) {
+  reply.bytes = std::move(bytes);
+  return reply;
 }
 
 }  // namespace
@@ -150,24 +79,24 @@ struct ExtendedCommands {
   static Reply step(ExtendedConsole& console, std::string_view arguments) {
     std::uint64_t steps = 0;
     if (Reply bad = count(arguments, steps); bad.failed) return bad;
-    return say(stop_text(console.session(), console.session().step(steps)));
+    return halted(console.session(), console.session().step(steps));
   }
   static Reply back(ExtendedConsole& console, std::string_view arguments) {
     std::uint64_t steps = 0;
     if (Reply bad = count(arguments, steps); bad.failed) return bad;
     const ExtendedStop stop = console.session().back(steps);
-    Reply reply = say(stop_text(console.session(), stop));
+    Reply reply = halted(console.session(), stop);
     reply.failed = stop.reason == Reason::kStart;
     return reply;
   }
   static Reply go_on(ExtendedConsole& console, std::string_view) {
-    return say(stop_text(console.session(), console.session().go_on()));
+    return halted(console.session(), console.session().go_on());
   }
   static Reply run(ExtendedConsole& console, std::string_view) {
     ExtendedSession& session = console.session();
     const bool failed = session.has_ended() && session.outcome().fault != engine::Fault::kNone;
     if (failed || (session.has_ended() && session.packet_number() == session.packet_count())) session.restart();
-    return say(stop_text(session, session.go_on()));
+    return halted(session, session.go_on());
   }
   static Reply select(ExtendedConsole& console, std::string_view arguments) {
     const auto number = number_of(arguments);
@@ -177,40 +106,6 @@ struct ExtendedCommands {
     return say(place_text(console.session()));
   }
 
-  // A slot, a function, or ":LINE" or "FILE:LINE" of the source.
-  static Result<std::uint32_t> slot_of(const ebpf::Program& program, std::string_view text) {
-    if (const auto number = number_of(text)) {
-      if (*number < program.size()) return static_cast<std::uint32_t>(*number);
-      return fail(fmt::format("the program has instructions 0 to {}", program.size() - 1));
-    }
-    for (const ebpf::Function& function : program.functions)
-      if (function.name == text) return function.instruction;
-    const std::size_t colon = text.rfind(':');
-    const auto line = colon == std::string_view::npos ? std::nullopt : number_of(text.substr(colon + 1));
-    if (!line)
-      return fail(Error{.code = ErrorCode::kBadInput,
-                        .message = fmt::format("there is no function '{}'", text),
-                        .hint = "an instruction's number, a function, :LINE or FILE:LINE"});
-    const std::string_view file = text.substr(0, colon);
-    for (const ebpf::SourceLine& each : program.lines)
-      if (each.line == *line && each.file.size() >= file.size() &&
-          std::string_view(each.file).substr(each.file.size() - file.size()) == file)
-        return each.instruction;
-    return fail(fmt::format("no instruction comes from line {}", *line));
-  }
-  static Result<ExtendedCondition> condition_of(std::string_view text) {
-    constexpr std::string_view kOperations[] = {"==", "!=", "<", "<=", ">", ">=", "&"};
-    const std::string_view name = take_word(text);
-    const std::string_view operation = take_word(text);
-    const auto reg = register_of(name);
-    const auto value = number_of(text);
-    const auto* const known = std::find(std::begin(kOperations), std::end(kOperations), operation);
-    if (!reg || !value || known == std::end(kOperations))
-      return fail(Error{.code = ErrorCode::kBadInput,
-                        .message = "this is no condition",
-                        .hint = "REGISTER OPERATOR NUMBER with blanks between, as in: if r1 == 5"});
-    return ExtendedCondition{*reg, *known, *value};
-  }
   static Reply breakpoint(ExtendedConsole& console, std::string_view arguments) {
     ExtendedSession& session = console.session();
     if (arguments.empty()) {
@@ -269,32 +164,25 @@ struct ExtendedCommands {
     if (arguments.empty()) return refuse({.message = "print what?", .hint = "print r1, print packet+12 2, print fp-8"});
     const std::string_view what = take_word(arguments);
     if (const auto reg = register_of(what); reg && arguments.empty())
-      return say(fmt::format("{} = {}\n", what, long_text(session, session.registers()[*reg])));
+      return with_value(say(fmt::format("{} = {}\n", what, long_text(session, session.registers()[*reg]))),
+                        session.registers()[*reg]);
     std::uint64_t size = 0;
     const Result<std::uint64_t> address = place_and_size(session, what, arguments, size);
     if (!address) return refuse(address.error());
     const std::vector<std::uint8_t> bytes = session.read(*address, size);
     if (bytes.size() < size) return refuse({.message = "the program may not read there"});
-    return say(fmt::format("{} = {}\n", what, bytes_text(session, bytes)));
-  }
-  static Result<std::uint64_t> place_and_size(const ExtendedSession& session, std::string_view place,
-                                              std::string_view bytes, std::uint64_t& size) {
-    const auto number = bytes.empty() ? std::optional<std::uint64_t>(8) : number_of(bytes);
-    if (!number || (*number != 1 && *number != 2 && *number != 4 && *number != 8))
-      return fail(fmt::format("'{}' is no size: 1, 2, 4 or 8 bytes", bytes));
-    size = *number;
-    return address_of(session, place);
+    return with_value(say(fmt::format("{} = {}\n", what, bytes_text(session, bytes))), number_in(bytes));
   }
   // To the next source line, into functions that are called.
   static Reply line(ExtendedConsole& console, std::string_view) {
     ExtendedSession& session = console.session();
     if (session.program().lines.empty()) return refuse({.message = "the program has no source lines"});
-    return say(stop_text(session, session.next_line()));
+    return halted(session, session.next_line());
   }
   // The lines around, as far as the program tells them.
   static Reply list(ExtendedConsole& console, std::string_view) {
     const ExtendedSession& session = console.session();
-    const ebpf::Program& program = active_program(session);
+    const ebpf::Program& program = session.active_program();
     const ebpf::SourceLine* here = program.line_of(session.instruction());
     if (here == nullptr) return refuse({.message = "no source line is known here"});
     std::map<std::uint32_t, std::string> lines;
@@ -324,7 +212,7 @@ struct ExtendedCommands {
     std::uint64_t frame = session.registers()[10];
     for (std::uint32_t up = 0; up <= session.depth(); ++up, frame += ebpf::kStackSize) {
       const std::uint32_t at = up == 0 ? session.instruction() : session.return_slot(session.depth() - up);
-      const std::string function = function_of(active_program(session), at);
+      const std::string function = function_of(session.active_program(), at);
       out += fmt::format("#{} {}{}\n", up, function.empty() ? "program" : function,
                          up == 0 ? "" : fmt::format(", goes on at {}", at));
       const std::vector<std::uint8_t> bytes = session.read(frame - ebpf::kStackSize, ebpf::kStackSize);
@@ -335,48 +223,6 @@ struct ExtendedCommands {
     }
     return say(out);
   }
-  // The value of a map's key, as in counts[7]: the key is a number of at most 8 bytes.
-  static Result<std::uint64_t> value_of_key(const ExtendedSession& session, std::string_view text) {
-    const std::size_t open = text.find('[');
-    const std::string_view name = text.substr(0, open);
-    const std::string_view key_text = text.substr(open + 1, text.size() - open - 2);
-    for (const auto& map : session.maps()) {
-      if (map->definition().name != name) continue;
-      const auto number = number_of(key_text);
-      if (!number || map->key_size() > 8 || map->key_size() == 0)
-        return fail(fmt::format("'{}' is no key of map '{}'", key_text, name));
-      std::uint8_t key[8];
-      for (std::uint32_t i = 0; i < map->key_size(); ++i)
-        key[std::endian::native == std::endian::little ? i : map->key_size() - 1 - i] =
-            static_cast<std::uint8_t>(*number >> (8 * i));
-      const void* const value = map->lookup(key, 0);
-      if (value == nullptr) return fail(fmt::format("map '{}' has no value for {}", name, key_text));
-      return reinterpret_cast<std::uint64_t>(value);
-    }
-    return fail(fmt::format("there is no map '{}'", name));
-  }
-
-  // rN, fp, packet, context, map[key], or a number; then +N or -N.
-  static Result<std::uint64_t> address_of(const ExtendedSession& session, std::string_view text) {
-    const std::size_t bracket = text.find(']');
-    const std::size_t sign = text.find_first_of("+-", bracket == std::string_view::npos ? 1 : bracket);
-    const std::string_view base = text.substr(0, sign);
-    std::uint64_t value = 0;
-    if (base.size() > 2 && base.back() == ']' && base.find('[') != std::string_view::npos) {
-      WEIR_TRY(value, value_of_key(session, base));
-    } else if (const auto reg = register_of(base)) value = session.registers()[*reg];
-    else if (base == "packet" || base == "memory") value = session.packet_address();
-    else if (base == "context") value = session.context_address();
-    else if (const auto number = number_of(base)) value = *number;
-    else
-      return fail(Error{.code = ErrorCode::kBadInput,
-                        .message = fmt::format("'{}' is no place", base),
-                        .hint = "a register, fp, packet, memory, context, MAP[KEY] or a number, then +N or -N"});
-    if (sign == std::string_view::npos) return value;
-    const auto offset = number_of(text.substr(sign + (text[sign] == '+' ? 1 : 0)));
-    if (!offset) return fail(fmt::format("'{}' is no distance", text.substr(sign)));
-    return value + *offset;
-  }
   static Reply memory(ExtendedConsole& console, std::string_view arguments) {
     const std::string_view what = take_word(arguments);
     if (what.empty()) return refuse({.message = "which memory?", .hint = "memory r1 16"});
@@ -386,11 +232,12 @@ struct ExtendedCommands {
     if (!size || *size == 0 || *size > 65536) return refuse({.message = "1 to 65536 bytes"});
     const std::vector<std::uint8_t> bytes = console.session().read(*address, *size);
     if (bytes.empty()) return refuse({.message = "the program may not read there"});
-    return say(dump_text(what, bytes));
+    return with_bytes(say(dump_text(what, bytes)), bytes);
   }
   static Reply packet(ExtendedConsole& console, std::string_view) {
-    const ByteSpan bytes = console.session().packet();
-    return say(fmt::format("{} bytes\n", bytes.size()) + dump_text("packet", {bytes.begin(), bytes.end()}));
+    const ByteSpan span = console.session().packet();
+    const std::vector<std::uint8_t> bytes(span.begin(), span.end());
+    return with_bytes(say(fmt::format("{} bytes\n", bytes.size()) + dump_text("packet", bytes)), bytes);
   }
   static Reply maps(ExtendedConsole& console, std::string_view arguments) {
     std::string out;
@@ -401,7 +248,7 @@ struct ExtendedCommands {
   }
   static Reply disassemble(ExtendedConsole& console, std::string_view) {
     const ExtendedSession& session = console.session();
-    const ebpf::Program& program = active_program(session);
+    const ebpf::Program& program = session.active_program();
     std::string out;
     const ebpf::SourceLine* shown = nullptr;
     for (std::uint32_t i = 0; i < program.size(); ++i) {
@@ -476,7 +323,9 @@ Reply ExtendedConsole::execute(std::string_view line) {
   }
   if (command->arguments.empty() && !arguments.empty())
     return refuse({.message = fmt::format("'{}' takes no arguments", command->name)});
-  return command->run(*this, arguments);
+  Reply reply = command->run(*this, arguments);
+  reply.command = command->name;
+  return reply;
 }
 
 Completion ExtendedConsole::complete(std::string_view before) const {

@@ -46,6 +46,15 @@ std::string place_in_map(runtime::Map& map, std::uint64_t address) {
 
 }  // namespace
 
+std::uint64_t number_in(ByteSpan bytes) {
+  std::uint64_t value = 0;
+  for (std::size_t i = 0; i < bytes.size() && i < 8; ++i) {
+    const std::size_t at = std::endian::native == std::endian::little ? bytes.size() - 1 - i : i;
+    value = value << 8 | bytes[at];
+  }
+  return value;
+}
+
 Sight sight_of(ebpf::ProgramType type) {
   switch (type) {
     case ebpf::ProgramType::kXdp: return Sight::kXdp;

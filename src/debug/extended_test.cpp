@@ -80,6 +80,29 @@ TEST(ExtendedSession, ClocksSayTheSameAfterGoingBack) {
   EXPECT_EQ(console.execute("registers").text, before);
 }
 
+TEST(ExtendedConsole, RepliesAreDataToo) {
+  ExtendedConsole console = console_of("r0 = 7\n*(u64 *)(r10 - 8) = r0\nr0 += 1\nexit\n", {{}});
+  EXPECT_EQ(console.execute("b 2").command, "breakpoint");
+  Reply reply = console.execute("c");
+  EXPECT_EQ(reply.command, "continue");
+  ASSERT_TRUE(reply.halt);
+  EXPECT_EQ(reply.halt->reason, "breakpoint");
+  EXPECT_EQ(reply.halt->number, 1u);
+  EXPECT_EQ(console.execute("print fp-8").value, 7u);
+  EXPECT_EQ(console.execute("memory fp-8 2").bytes, (std::vector<std::uint8_t>{7, 0}));
+  console.execute("watch r0");
+  reply = console.execute("continue");
+  ASSERT_TRUE(reply.halt);
+  EXPECT_EQ(reply.halt->reason, "watch");
+  EXPECT_EQ(reply.halt->before, 7u);
+  EXPECT_EQ(reply.halt->now, 8u);
+  EXPECT_EQ(console.execute("continue").halt->reason, "run-end");
+  EXPECT_EQ(console.execute("back 99").halt->reason, "start");
+  reply = console.execute("print nowhere");
+  ASSERT_TRUE(reply.failed && reply.error);
+  EXPECT_NE(reply.error->message.find("'nowhere'"), std::string::npos);
+}
+
 TEST(ExtendedConsole, AnyLineIsAnswered) {
   ExtendedConsole console = console_of(kCounts, kThree);
   const std::vector<std::string> words = {"step",

@@ -130,6 +130,7 @@ std::uint64_t Session::length_of_current() const {
 }
 
 Stop Session::back(std::uint64_t steps) {
+  finished_.clear();
   const std::uint32_t old_packet = packet_;
   const std::uint64_t wanted = steps;
   std::uint64_t step = step_;

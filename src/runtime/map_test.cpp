@@ -5,8 +5,10 @@
 #include <random>
 #include <thread>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <weir/runtime/dump.h>
 #include <weir/runtime/map.h>
 
 #include "bpf_syscall.h"
@@ -289,6 +291,29 @@ TEST(Maps, BadDefinitionsAreNamed) {
 }
 
 // Whatever many threads do at once, sizes stay right and nothing is read that was not written.
+TEST(Maps, NumbersBecomeKeysOfTheirSize) {
+  const auto number = [](std::string_view text, std::size_t size) {
+    const auto bytes = bytes_of_number(text, size);
+    if (!bytes) return std::string(bytes.error().code == ErrorCode::kLimit ? "too large" : "no number");
+    std::uint64_t low = 0;
+    std::memcpy(&low, bytes->data(), std::min<std::size_t>(size, 8));
+    return hex_text(&low, 8) + (size > 8 ? fmt::format(" {:02x}", bytes->back()) : "");
+  };
+  if (std::endian::native != std::endian::little) GTEST_SKIP() << "the bytes below are those of small ends";
+  EXPECT_EQ(number("5", 4), "05 00 00 00 00 00 00 00");
+  EXPECT_EQ(number("0x1F", 1), "1f 00 00 00 00 00 00 00");
+  EXPECT_EQ(number("-1", 2), "ff ff 00 00 00 00 00 00");
+  EXPECT_EQ(number("-128", 1), "80 00 00 00 00 00 00 00");
+  EXPECT_EQ(number("-2", 12), "fe ff ff ff ff ff ff ff ff");
+  EXPECT_EQ(number("-0", 12), "00 00 00 00 00 00 00 00 00");
+  EXPECT_EQ(number("18446744073709551615", 8), "ff ff ff ff ff ff ff ff");
+  for (const char* large : {"256", "-129", "18446744073709551616", "0x100"})
+    EXPECT_EQ(number(large, 1), "too large") << large;
+  EXPECT_EQ(number("1", 0), "too large");
+  for (const char* none : {"", "-", "0x", "--1", "+1", "1 ", "0x-1", "ten", "1.0"})
+    EXPECT_EQ(number(none, 4), "no number") << none;
+}
+
 TEST(Maps, EveryTypeFromManyThreads) {
   const MapDefinition kTypes[] = {{"array", MapType::kArray, 4, 8, 64},
                                   {"percpu", MapType::kPercpuArray, 4, 8, 64},

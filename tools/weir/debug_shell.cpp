@@ -241,7 +241,8 @@ std::string in_home(const std::string& name) {
 
 ShellResult run_shell(const Dialogue& console, const ShellOptions& options) {
   ShellResult result;
-  const bool on_terminal = ::isatty(::fileno(options.input)) == 1 && ::isatty(options.output) == 1;
+  const bool on_terminal =
+      !options.replies_only && ::isatty(::fileno(options.input)) == 1 && ::isatty(options.output) == 1;
   const Libedit* const lib = on_terminal ? Libedit::find() : nullptr;
   const bool edited = lib != nullptr;
   std::unique_ptr<Editor> editor;
@@ -250,7 +251,7 @@ ShellResult run_shell(const Dialogue& console, const ShellOptions& options) {
     const debug::Reply reply = console.execute(line);
     result.any_failed = result.any_failed || reply.failed;
     if (edited && !reply.failed && line.find_first_not_of(" \t") != std::string::npos) editor->remember(line);
-    result.written = write_text(options, (edited ? "" : kPrompt + line + "\n") + reply.text);
+    result.written = write_text(options, (edited || options.replies_only ? "" : kPrompt + line + "\n") + reply.text);
     if (reply.quit || !result.written) return result;
   }
   if (edited) result.written = write_text(options, "\n");

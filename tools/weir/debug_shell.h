@@ -18,8 +18,9 @@ struct ShellOptions {
   std::FILE* input = stdin;  // not owned
   int output = 1;            // descriptor, not owned
   std::string output_name = "standard output";
-  std::string history{};   // path; empty for none
-  std::string settings{};  // path of a file of settings of the editor; may be missing
+  std::string history{};      // path; empty for none
+  bool replies_only = false;  // no prompt, no commands repeated, no editing: for programs
+  std::string settings{};     // path of a file of settings of the editor; may be missing
 };
 
 struct ShellResult {

@@ -9,6 +9,7 @@
 
 #include "extended_input.h"
 #include "json_text.h"
+#include "program_json.h"
 #include "map_entry.h"
 #include "terminal.h"
 #include "verbs.h"
@@ -51,8 +52,7 @@ Json to_json(const ebpf::Program& program, std::size_t slot) {
   if (wide) out["upper"] = next.immediate;
   const ebpf::MapReference* map = program.map_reference(slot);
   if (map != nullptr && map->map < program.maps.size()) out["map"] = program.maps[map->map].name;
-  if (const ebpf::SourceLine* line = program.line_of(slot))
-    out["source"] = {{"file", line->file}, {"line", line->line}, {"text", line->text}};
+  if (const ebpf::SourceLine* line = program.line_of(slot)) out["source"] = line_as_json(*line);
   return out;
 }
 

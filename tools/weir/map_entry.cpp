@@ -10,6 +10,8 @@
 
 #include <fmt/format.h>
 
+#include <weir/runtime/dump.h>
+
 #include "json_text.h"
 
 namespace weir::tool {
@@ -304,27 +306,6 @@ std::optional<Bytes> read_hex(std::string_view text) {
   return high >= 0 ? std::nullopt : std::optional(out);
 }
 
-// A decimal or hexadecimal number that fits into `size` bytes, in the machine's order.
-Result<Bytes> read_integer(const std::string& text, std::size_t size) {
-  if (size == 0) return fail(usage(fmt::format("the map has none: leave '{}' out", text)));
-  const bool negative = text[0] == '-';
-  char* end = nullptr;
-  errno = 0;
-  const char* const digits = text.c_str() + (negative ? 1 : 0);
-  const int base = digits[0] == '0' && (digits[1] == 'x' || digits[1] == 'X') ? 16 : 10;
-  std::uint64_t value = std::strtoull(digits, &end, base);
-  if (digits[0] < '0' || digits[0] > '9' || *end != '\0')
-    return fail(usage(fmt::format("'{}' is no number", text),
-                      "write 5, 0x1f, hex:0a0b0c0d, str:text, 10.0.0.1, or JSON where the map has types"));
-  const bool fits =
-      errno == 0 && (size >= 8 || (negative ? value <= 1ull << (8 * size - 1) : value >> (8 * size) == 0));
-  if (!fits) return fail(usage(fmt::format("{} does not fit into {} byte{}", text, size, size == 1 ? "" : "s")));
-  if (negative) value = 0 - value;
-  Bytes out(size, negative ? 0xff : 0);
-  std::memcpy(out.data(), &value, std::min<std::size_t>(size, 8));
-  return out;
-}
-
 // 10.0.0.1, ::1, and with a length behind a slash the key of a trie: the length, then the address.
 std::optional<Bytes> read_address(const std::string& text, std::size_t size) {
   const std::size_t slash = text.find('/');
@@ -373,7 +354,13 @@ Result<Bytes> read_bytes(const std::string& text, std::size_t size, const std::o
   if (auto address = read_address(text, size)) return std::move(*address);
   if (text.find_first_of(" :") != std::string::npos)
     if (auto bytes = read_hex(text)) return exactly(std::move(*bytes));
-  return read_integer(text, size);
+  if (size == 0) return fail(usage(fmt::format("the map has none: leave '{}' out", text)));
+  Result<Bytes> number = runtime::bytes_of_number(text, size);
+  if (number) return number;
+  const bool no_number = number.error().code == ErrorCode::kBadInput;
+  return fail(
+      usage(number.error().message,
+            no_number ? "write 5, 0x1f, hex:0a0b0c0d, str:text, 10.0.0.1, or JSON where the map has types" : ""));
 }
 
 Error about(Error error, std::string_view what) {
@@ -383,11 +370,7 @@ Error about(Error error, std::string_view what) {
 
 }  // namespace
 
-std::string hex_bytes(ByteSpan bytes) {
-  std::string out;
-  for (std::size_t i = 0; i < bytes.size(); ++i) out += fmt::format("{}{:02x}", i > 0 ? " " : "", bytes[i]);
-  return out;
-}
+std::string hex_bytes(ByteSpan bytes) { return runtime::hex_text(bytes.data(), bytes.size()); }
 
 EntryForm EntryForm::with(const kernel::MapInfo& info, std::optional<Btf> types) {
   EntryForm form;

@@ -8,6 +8,7 @@
 
 #include "extended_session.h"
 #include "json_text.h"
+#include "program_json.h"
 #include "terminal.h"
 #include "trace_extended.h"
 
@@ -32,10 +33,7 @@ Json to_json(const debug::ExtendedRow& row) {
                      {"size", row.memory->size},
                      {"write", row.memory->write},
                      {"value", row.memory->value}};
-  if (row.line) {
-    out["source"] = {{"file", row.line->file}, {"line", row.line->line}};
-    if (!row.line->text.empty()) out["source"]["text"] = row.line->text;
-  }
+  if (row.line) out["source"] = line_as_json(*row.line);
   return out;
 }
 

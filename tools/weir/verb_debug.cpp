@@ -14,6 +14,7 @@
 #include <weir/debug/extended_console.h>
 #include <weir/kernel/socket_filter.h>
 
+#include "debug_json.h"
 #include "debug_shell.h"
 #include "extended_session.h"
 #include "program_input.h"
@@ -33,6 +34,7 @@ struct Options {
   std::string name;
   std::string memory;
   std::vector<std::string> commands;
+  bool json = false;
 };
 
 struct Files {
@@ -96,7 +98,7 @@ int talk(const Dialogue& console, const Options& options) {
     }
     return failed ? kBadInput : kYes;
   }
-  ShellOptions shell{.name = "weir", .history = in_home(".weir_debug_history")};
+  ShellOptions shell{.name = "weir", .history = in_home(".weir_debug_history"), .replies_only = options.json};
   Files files;
   if (const Status status = open_files(options.input, options.output, files, shell); !status)
     return report(status.error());
@@ -111,7 +113,7 @@ int run_extended(const Options& options) {
       {.program = options.extended, .name = options.name, .capture = options.capture, .memory = options.memory}, text);
   if (!session) return report(session.error(), text);
   debug::ExtendedConsole console(std::move(*session));
-  return talk(dialogue_with(console), options);
+  return talk(options.json ? json_dialogue(console) : dialogue_with(console), options);
 }
 
 int run(const Options& options) {
@@ -124,7 +126,7 @@ int run(const Options& options) {
     return report({.code = ErrorCode::kUsage, .message = "give an expression or a program, not both"});
   debug::Console console(shell_hooks());
   if (const int status = prepare(console, options); status != kYes) return status;
-  return talk(dialogue_with(console), options);
+  return talk(options.json ? json_dialogue(console) : dialogue_with(console), options);
 }
 
 // bpf_dbg attaches each program to a socket, so that the kernel's compiler can be watched at work.
@@ -187,6 +189,7 @@ void add_debug(CLI::App& app, int& status) {
   verb->add_option("-x,--execute", options->commands, "run this command and leave; may be given several times")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  verb->add_flag("--json", options->json, "print JSON: an object for each command, one a line");
   verb->callback([options, &status] { status = run(*options); });
 }
 

@@ -21,6 +21,7 @@
 #include <weir/verify/verify.h>
 
 #include "json_text.h"
+#include "program_json.h"
 #include "quantity.h"
 #include "run_verb.h"
 #include "terminal.h"
@@ -112,24 +113,6 @@ Result<std::vector<std::uint8_t>> memory_of(const Options& options) {
   return bytes;
 }
 
-nlohmann::json maps_as_json(const engine::ExtendedEngine& engine) {
-  nlohmann::json out = nlohmann::json::array();
-  for (const auto& map : engine.maps()) {
-    nlohmann::json entries = nlohmann::json::array();
-    runtime::each_entry(*map, [&](const std::vector<std::uint8_t>& key, const void* value) {
-      entries.push_back(
-          {{"key", runtime::hex_text(key.data(), key.size())}, {"value", runtime::hex_text(value, map->value_size())}});
-    });
-    if (auto* ring = dynamic_cast<runtime::RingBuffer*>(map.get()))
-      ring->consume([&](ByteSpan record) {
-        entries.push_back({{"record", runtime::hex_text(record.data(), record.size())}});
-      });
-    out.push_back(
-        {{"name", map->definition().name}, {"type", ebpf::name_of(map->definition().type)}, {"entries", entries}});
-  }
-  return out;
-}
-
 nlohmann::json fault_as_json(const engine::Outcome& outcome, const std::string& message) {
   nlohmann::json out = {{"instruction", outcome.instruction}, {"message", message}};
   const bool access = outcome.fault == engine::Fault::kOutside || outcome.fault == engine::Fault::kReadOnly ||
@@ -138,8 +121,7 @@ nlohmann::json fault_as_json(const engine::Outcome& outcome, const std::string& 
   if (outcome.fault == engine::Fault::kArgument) out["argument"] = outcome.address;
   if (outcome.fault == engine::Fault::kHelper) out["helper"] = static_cast<std::int64_t>(outcome.address);
   if (outcome.program == nullptr) return out;
-  if (const ebpf::SourceLine* line = outcome.program->line_of(outcome.instruction))
-    out["source"] = {{"file", line->file}, {"line", line->line}, {"text", line->text}};
+  if (const ebpf::SourceLine* line = outcome.program->line_of(outcome.instruction)) out["source"] = line_as_json(*line);
   return out;
 }
 
@@ -212,7 +194,7 @@ class Runner {
 
   int finish(int status) {
     return results_.finish(engine_->program().name, engine_->name(), status,
-                           options_.maps && options_.json ? maps_as_json(*engine_) : nlohmann::json(),
+                           options_.maps && options_.json ? maps_as_json(engine_->maps(), true) : nlohmann::json(),
                            options_.maps && !options_.json ? maps_as_text(*engine_) : "");
   }
 

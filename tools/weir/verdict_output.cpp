@@ -3,15 +3,10 @@
 
 #include <fmt/format.h>
 
+#include "program_json.h"
+
 namespace weir::tool {
 namespace {
-
-nlohmann::json line_as_json(const ebpf::SourceLine& line) {
-  nlohmann::json out = {{"file", line.file}, {"line", line.line}};
-  if (line.column != 0) out["column"] = line.column;
-  if (!line.text.empty()) out["text"] = line.text;
-  return out;
-}
 
 nlohmann::json refusal_as_json(const verify::Refusal& refusal) {
   nlohmann::json path = nlohmann::json::array();

@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,10 +35,27 @@ struct Hooks {
   std::function<Status(const cbpf::Checked& program)> loaded{};
 };
 
+// Why a session came to a halt, as data.
+struct Halt {
+  // "step", "breakpoint", "watch", "run-end" (all packets, or as many as were asked for, have ended) or "start" (the
+  // run begins less far back); of extended programs also "packet-end" and "fault".
+  std::string_view reason{};
+  std::uint32_t number = 0;               // of the breakpoint or the watch
+  std::optional<std::uint64_t> before{};  // the watch's value; empty where there was none
+  std::optional<std::uint64_t> now{};
+  Counts counts{};  // classic, "run-end"
+};
+
 struct Reply {
   std::string text;     // whole lines
   bool failed = false;  // the command did not do what it was asked for
   bool quit = false;
+  // The same as data, for programs that read it:
+  std::string_view command{};            // its whole name; empty where there is none of it
+  std::optional<Diagnostic> error{};     // why it failed, in Style::kOwn
+  std::optional<Halt> halt{};            // of commands that move
+  std::optional<std::uint64_t> value{};  // of `print`
+  std::vector<std::uint8_t> bytes{};     // of `memory` and `packet`
 };
 
 // What may stand where the cursor is.

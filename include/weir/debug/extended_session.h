@@ -71,6 +71,9 @@ struct ExtendedStop {
   std::uint32_t number = 0;
 };
 
+// The number that at most 8 bytes are on this machine.
+std::uint64_t number_in(ByteSpan bytes);
+
 class ExtendedSession {
  public:
   static Result<std::unique_ptr<ExtendedSession>> create(ebpf::Program program, ExtendedInputs inputs);
@@ -79,6 +82,8 @@ class ExtendedSession {
   ExtendedSession& operator=(const ExtendedSession&) = delete;
 
   const ebpf::Program& program() const { return checked_.program(); }
+  // The program that runs: after a tail call another than the session's.
+  const ebpf::Program& active_program() const { return outcome().program != nullptr ? *outcome().program : program(); }
   const std::vector<std::shared_ptr<runtime::Map>>& maps() const { return stepper_->maps(); }
   std::size_t packet_count() const { return inputs_.packets.size(); }
 

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <weir/runtime/map.h>
@@ -11,6 +12,11 @@ namespace weir::runtime {
 
 // "07 00 00 00"
 std::string hex_text(const void* bytes, std::size_t size);
+
+// The bytes of a decimal number or a hexadecimal one (0x1f), as large as the key or value that it stands for, in this
+// machine's order; a minus makes it the two's complement. ErrorCode::kLimit where it does not fit,
+// kBadInput where it is no number.
+Result<std::vector<std::uint8_t>> bytes_of_number(std::string_view text, std::size_t size);
 
 // Calls `use` with each key and its value on CPU 0, 100,000 entries at most; not for maps of programs and maps.
 void each_entry(Map& map, const std::function<void(const std::vector<std::uint8_t>& key, const void* value)>& use);

@@ -93,7 +93,7 @@ std::uint64_t ExtendedSession::clock(runtime::Invocation& run, std::uint64_t, st
 
 Result<std::unique_ptr<ExtendedSession>> ExtendedSession::create(ebpf::Program program, ExtendedInputs inputs) {
   if (inputs.packets.empty()) return fail(Error{.code = ErrorCode::kUsage, .message = "there are no packets"});
-  WEIR_TRY(ebpf::Checked checked, ebpf::check(std::move(program)));
+  WEIR_TRY(ebpf::Checked checked, ebpf::check(std::move(program), {.register_calls = inputs.register_calls}));
   std::unique_ptr<ExtendedSession> session(new ExtendedSession(std::move(checked), std::move(inputs)));
   if (session->inputs_.sight != Sight::kMemory) {
     std::size_t largest = 0;
@@ -107,7 +107,7 @@ Result<std::unique_ptr<ExtendedSession>> ExtendedSession::create(ebpf::Program p
 }
 
 Status ExtendedSession::begin_run(std::uint32_t packet) {
-  WEIR_TRY(stepper_, engine::make_stepper(checked_, {.helpers = &helpers_}));
+  WEIR_TRY(stepper_, engine::make_stepper(checked_, {.helpers = &helpers_, .register_calls = inputs_.register_calls}));
   run_start_ = packet_ = packet;
   total_ = 0;
   next_clock_ = 0;

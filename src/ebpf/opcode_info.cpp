@@ -115,6 +115,11 @@ Result<const OpcodeInfo*> decode(const Instruction& instruction) {
     return unused("source register", instruction.src);
   if (!used.offset && row->selector != Selector::kOffset && instruction.offset != 0)
     return unused("offset", instruction.offset);
+  if (row->shape == OperandShape::kCallRegister && instruction.immediate != 0)
+    return fail(
+        fmt::format("the register of callx is its destination, and the constant must be 0, not {}: clang "
+                    "before 19 writes objects otherwise, and they are read as such",
+                    instruction.immediate));
   if (!used.immediate && row->selector != Selector::kImmediate && instruction.immediate != 0)
     return unused("constant", instruction.immediate);
   return row;

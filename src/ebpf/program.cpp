@@ -50,7 +50,7 @@ class Checker {
     if (row.shape == OperandShape::kAtomicFetch && instruction.src == 10)
       complain(at, "the frame pointer r10 is written", "fetch into another register");
     if (row.shape == OperandShape::kCallRegister && !options_.register_calls)
-      complain(at, "calls through registers are refused", "the kernel has no callx");
+      complain(at, "calls through registers are refused", "the kernel has no callx; --allow-callx takes it");
     if (!options_.packet_loads &&
         (row.shape == OperandShape::kPacketAbsolute || row.shape == OperandShape::kPacketIndirect))
       complain(at, "packet loads are refused here");

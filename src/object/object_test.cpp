@@ -1,4 +1,5 @@
 // Objects: what clang compiles here is read and means the same; what we write we read back; corrupt files are errors.
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -309,6 +310,27 @@ SEC("tc") int plain(void *ctx) { return 1; }
   EXPECT_TRUE(needs["core"].core);
   EXPECT_TRUE(needs["core"].external.empty());
   EXPECT_FALSE(needs["plain"].any());
+}
+
+TEST(Object, CallsThroughRegistersOfEveryClang) {
+  const ebpf::Program program = ebpf::assemble(".program xdp main\nr1 = 0x8d ll\nr3 = 5\ncallx r3\nexit\n").value();
+  std::vector<std::uint8_t> bytes = write(program).value();
+  const auto instructions = [&] { return read(bytes).value().programs[0].instructions; };
+  EXPECT_EQ(instructions(), program.instructions);
+  const std::vector<std::uint8_t> later = ebpf::to_bytes(program);
+  const auto at = std::search(bytes.begin(), bytes.end(), later.begin(), later.end());
+  ASSERT_NE(at, bytes.end());
+  ebpf::Program old = program;
+  const auto set = [&](std::int32_t constant) {
+    old.instructions[3] = ebpf::make(0x8d, 0, 0, 0, constant);
+    const std::vector<std::uint8_t> earlier = ebpf::to_bytes(old);
+    std::copy(earlier.begin(), earlier.end(), at);
+  };
+  set(3);  // as clang before 19 writes it
+  EXPECT_EQ(instructions(), program.instructions);
+  set(11);  // no register: it stays as it is, and is refused
+  EXPECT_EQ(instructions(), old.instructions);
+  EXPECT_FALSE(ebpf::check(old, {.register_calls = true}));
 }
 
 TEST(Object, CorruptFilesAreErrors) {

@@ -277,6 +277,18 @@ class ObjectReader {
     order_.push_back(piece);
   }
 
+  // Clang before 19 writes the register of callx as the constant; later ones, and RFC 9669, as the destination.
+  static void settle_register_calls(std::vector<ebpf::Instruction>& code) {
+    constexpr std::uint8_t kCallRegister = 0x8d;
+    for (std::size_t i = 0; i < code.size(); ++i) {
+      ebpf::Instruction& slot = code[i];
+      if (slot.code == ebpf::kWideCode) ++i;
+      else if (slot == ebpf::make(kCallRegister, 0, 0, 0, slot.immediate) && slot.immediate > 0 &&
+               slot.immediate < static_cast<std::int32_t>(ebpf::kRegisters))
+        slot = ebpf::make(kCallRegister, static_cast<unsigned>(slot.immediate));
+    }
+  }
+
   Status append(const Piece& piece, ebpf::Program& program, std::vector<Call>& calls) {
     const Section& section = elf_.sections[piece.section];
     const auto start = static_cast<std::uint32_t>(program.size());
@@ -287,6 +299,7 @@ class ObjectReader {
     WEIR_TRY(ebpf::Program code,
              ebpf::from_bytes(section.bytes.subspan(std::uint64_t{piece.first} * 8, std::uint64_t{piece.count} * 8),
                               elf_.order));
+    settle_register_calls(code.instructions);
     program.instructions.insert(program.instructions.end(), code.instructions.begin(), code.instructions.end());
     if (const auto core = extra_.core.find(std::string(section.name)); core != extra_.core.end()) {
       const auto first = core->second.lower_bound(piece.first);

@@ -44,6 +44,7 @@ Result<std::unique_ptr<debug::ExtendedSession>> open_session(const SessionFiles&
   WEIR_TRY(const ebpf::Program* const program, pick_program(input, files.name));
   WEIR_CHECK(usable_here(input, *program));
   WEIR_TRY(debug::ExtendedInputs inputs, inputs_of(files, debug::sight_of(program->type)));
+  inputs.register_calls = files.allow_callx;
   auto session = debug::ExtendedSession::create(*program, std::move(inputs));
   if (session || !session.error().source.empty()) return session;
   Error error = std::move(session).error();

@@ -27,6 +27,7 @@ struct RunOptions {
   std::string context = "auto";
   std::uint64_t budget = 1'000'000'000;
   std::vector<std::string> tail_calls{};
+  bool allow_callx = false;
   bool verify = false;
   bool maps = false;
   bool json = false;

@@ -73,8 +73,12 @@ int show_text(const ExtendedTraceOptions& options, const debug::ExtendedSession&
 
 int trace_extended(const ExtendedTraceOptions& options) {
   std::string text;
-  const auto session = open_session(
-      {.program = options.file, .name = options.name, .capture = options.capture, .memory = options.memory}, text);
+  const auto session = open_session({.program = options.file,
+                                     .name = options.name,
+                                     .capture = options.capture,
+                                     .memory = options.memory,
+                                     .allow_callx = options.allow_callx},
+                                    text);
   if (!session) return report(session.error(), text);
   if (options.packet > 1 && !(*session)->select(options.packet))
     return report(Error{.code = ErrorCode::kUsage,

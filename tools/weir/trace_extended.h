@@ -12,6 +12,7 @@ struct ExtendedTraceOptions {
   std::string capture{};  // one of these two, or for programs on memory none
   std::string memory{};
   std::uint32_t packet = 1;
+  bool allow_callx = false;
   bool json = false;
 };
 // Returns the exit status.

@@ -34,6 +34,7 @@ struct Options {
   std::string name;
   std::string memory;
   std::vector<std::string> commands;
+  bool allow_callx = false;
   bool json = false;
 };
 
@@ -109,8 +110,12 @@ int talk(const Dialogue& console, const Options& options) {
 
 int run_extended(const Options& options) {
   std::string text;
-  auto session = open_session(
-      {.program = options.extended, .name = options.name, .capture = options.capture, .memory = options.memory}, text);
+  auto session = open_session({.program = options.extended,
+                               .name = options.name,
+                               .capture = options.capture,
+                               .memory = options.memory,
+                               .allow_callx = options.allow_callx},
+                              text);
   if (!session) return report(session.error(), text);
   debug::ExtendedConsole console(std::move(*session));
   return talk(options.json ? json_dialogue(console) : dialogue_with(console), options);
@@ -185,6 +190,8 @@ void add_debug(CLI::App& app, int& status) {
                    "debug the extended program in this file: an ELF object, assembler text or numbers");
   verb->add_option("--name", options->name, "with -X: the program of this name or section; else the first");
   verb->add_option("--mem", options->memory, "with -X: memory or one packet, the bytes of this file");
+  verb->add_flag("--allow-callx", options->allow_callx,
+                 "with -X: callx calls the helper whose number its register holds");
   verb->add_option("-r,--capture", options->capture, "over the packets of this capture");
   verb->add_option("-x,--execute", options->commands, "run this command and leave; may be given several times")
       ->expected(1)

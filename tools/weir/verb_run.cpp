@@ -235,7 +235,8 @@ class Loader {
   // Shows the refusal, and says so in refused().
   Result<engine::ExtendedEnginePointer> load(const ebpf::Program& program,
                                              std::vector<std::shared_ptr<runtime::Map>> maps) {
-    engine::ExtendedOptions with{.budget = options_.budget, .maps = std::move(maps)};
+    engine::ExtendedOptions with{
+        .budget = options_.budget, .maps = std::move(maps), .register_calls = options_.allow_callx};
     with.kind = options_.engine == "interpreter" ? engine::ExtendedKind::kInterpreter
                 : options_.engine == "native"    ? engine::ExtendedKind::kNative
                                                  : engine::ExtendedKind::kAutomatic;
@@ -245,12 +246,13 @@ class Loader {
       if (!report.verified) return fail(verify::to_error(*report.refusal));
       return engine::load_extended(*report.verified, with);
     }
-    WEIR_TRY(const ebpf::Checked checked, ebpf::check(program));
+    WEIR_TRY(const ebpf::Checked checked, ebpf::check(program, {.register_calls = options_.allow_callx}));
     return engine::load_extended(checked, with);
   }
 
   verify::Report examine(const ebpf::Program& program) {
     verify::Options with;
+    with.register_calls = options_.allow_callx;
     with.premise = premise_of(options_, program, see_, memory_);
     verify::Report report = verify::examine(program, with);
     if (report.refusal) {
@@ -373,6 +375,7 @@ void add_run(CLI::App& app, int& status) {
   verb->add_option("--context", options->context, "what the program sees: auto (by its kind), memory, xdp or socket")
       ->check(CLI::IsMember({"auto", "memory", "xdp", "socket"}))
       ->capture_default_str();
+  verb->add_flag("--allow-callx", options->allow_callx, "callx calls the helper whose number its register holds");
   verb->add_option("--budget", options->budget, "instructions that one run may take; 0: as many as it likes")
       ->capture_default_str();
   verb->add_option("--tail-call", options->tail_calls,

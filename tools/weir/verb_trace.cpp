@@ -30,6 +30,7 @@ struct Options {
   std::string name;
   std::string memory;
   std::uint32_t packet = 1;
+  bool allow_callx = false;
   LanguageFlags language;
   bool json = false;
 };
@@ -142,6 +143,7 @@ int run_extended(const Options& options) {
                          .capture = options.arguments.empty() ? "" : options.arguments.front(),
                          .memory = options.memory,
                          .packet = options.packet,
+                         .allow_callx = options.allow_callx,
                          .json = options.json});
 }
 
@@ -200,6 +202,9 @@ void add_trace(CLI::App& app, int& status) {
   verb->add_option("--name", options->name, "with -X: the program of this name or section; else the first")
       ->needs("--extended");
   verb->add_option("--mem", options->memory, "with -X: memory or one packet, the bytes of this file")
+      ->needs("--extended");
+  verb->add_flag("--allow-callx", options->allow_callx,
+                 "with -X: callx calls the helper whose number its register holds")
       ->needs("--extended");
   verb->add_option("-n,--packet", options->packet, "the number of the packet, from 1")
       ->check(CLI::Range(1u, 0xffffffffu))

@@ -29,6 +29,7 @@ struct Options {
   std::uint64_t memory_most = 1u << 28;
   std::uint64_t budget = 1'000'000;
   std::size_t path_length = 12;
+  bool allow_callx = false;
   bool log = false;
   bool json = false;
 };
@@ -40,6 +41,7 @@ class Verifier {
   // Prints the verdict; false when the output cannot be written.
   bool one(const ebpf::Program& program, const std::string& section) {
     verify::Options with;
+    with.register_calls = options_.allow_callx;
     with.premise.type = premise_type(options_.type, program.type);
     with.premise.memory_least = options_.memory_least;
     with.premise.memory_most = options_.memory_most;
@@ -143,6 +145,7 @@ void add_verify(CLI::App& app, int& status) {
   verb->add_option("--budget", options->budget, "instructions to walk on all paths together")->capture_default_str();
   verb->add_option("--path", options->path_length, "how many decisions of the path a refusal shows")
       ->capture_default_str();
+  verb->add_flag("--allow-callx", options->allow_callx, "callx may call the helper whose number its register holds");
   verb->add_flag("--log", options->log, "print each step to standard error");
   verb->add_flag("--json", options->json, "print JSON");
   verb->callback([options, &status] { status = run(*options); });

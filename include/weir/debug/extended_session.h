@@ -29,6 +29,7 @@ Sight sight_of(ebpf::ProgramType type);
 struct ExtendedInputs {
   std::vector<std::vector<std::uint8_t>> packets{};  // for Sight::kMemory: pieces of memory; at least one
   Sight sight = Sight::kMemory;
+  bool register_calls = false;  // callx is legal: it calls the helper whose number the register holds
 };
 
 // if rN OPERATOR value, 64 bits without a sign.

@@ -3,8 +3,9 @@
 // usage: engine_bench CAPTURE [-t TRAFFIC] [-r ROUNDS] [FILTER...|compile]
 //
 // The programs are libpcap's own, optimised, so all run the same instructions (but for 1,000 hosts, which take libpcap
-// minutes: a chain of comparisons in the order that libpcap gives shorter lists). Packets are the first 96 bytes of a
-// capture's. What a branch predictor remembers decides much, so there are four kinds of traffic:
+// minutes: a chain of comparisons in the order that libpcap gives shorter lists). The last column, "weir", is what a
+// user of the library gets for the expression: weir's own program, on the engine that it chooses. Packets are the first
+// 96 bytes of a capture's. What a branch predictor remembers decides much, so there are four kinds of traffic:
 //   random   a million packets drawn at random from 4,096: in the caches, and nothing to learn. The default
 //   hot1k    1,024 packets again and again: learnt by heart
 //   hot16k   16,384 packets again and again: beyond the second cache of small processors, and partly learnt
@@ -33,6 +34,7 @@
 #include <weir/engine/engine.h>
 #include <weir/filter/compile.h>
 #include <weir/kernel/program.h>
+#include <weir/weir.h>
 
 #include "c_program.h"
 #include "traffic.h"
@@ -155,7 +157,7 @@ packet::Columns part_of(packet::Columns columns, std::size_t begin, std::size_t 
   return columns;
 }
 
-std::vector<Contestant> contestants(const bpf_program& theirs, const cbpf::Program& program,
+std::vector<Contestant> contestants(const Case& one, const bpf_program& theirs, const cbpf::Program& program,
                                     std::vector<std::unique_ptr<engine::Engine>>& engines) {
   std::vector<Contestant> out;
   out.push_back({"libpcap", [&theirs](const packet::Columns& columns, std::span<std::uint32_t> verdicts) {
@@ -183,6 +185,11 @@ std::vector<Contestant> contestants(const bpf_program& theirs, const cbpf::Progr
                      engine->run(columns, verdicts);
                    }});
   }
+  if (auto filter = Filter::compile(one.expression, {.load = {.expected_packets = 1 << 20}}))
+    out.push_back(
+        {"weir", [filter = std::move(*filter)](const packet::Columns& columns, std::span<std::uint32_t> verdicts) {
+           filter.engine().run(columns, verdicts);
+         }});
   return out;
 }
 
@@ -338,7 +345,7 @@ void run_traffic(const Options& options, const Trace& trace) {
     bpf_program theirs{};
     const cbpf::Program program = compile(one, theirs);
     std::vector<std::unique_ptr<engine::Engine>> engines;
-    std::vector<Contestant> all = contestants(theirs, program, engines);
+    std::vector<Contestant> all = contestants(one, theirs, program, engines);
     check_equal(one, all, columns);
     time_all(all, columns, trace.piece, options.rounds);
     if (filters++ == 0) {

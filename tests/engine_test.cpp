@@ -4,11 +4,14 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <random>
+#include <string>
 
 #include <gtest/gtest.h>
 
 #include <weir/cbpf/text.h>
 #include <weir/engine/engine.h>
+#include <weir/filter/compile.h>
 
 #include "engines.h"
 #include "random_metadata.h"
@@ -103,7 +106,24 @@ TEST(Engine, AgreesWithTheReferenceOnRandomPrograms) {
   EXPECT_GT(checked, tests::rounds(8000) / 6);
 }
 
-// Programs as compilers make them, on packets steered down every branch and then cut.
+// Packets steered down every branch of the program, and then cut.
+void compare_on_steered(const cbpf::Checked& program, PagedPackets& memory, std::mt19937& random) {
+  const reference::SteeredPackets steered =
+      reference::steer(program.program().instructions(), random, {.length = 128, .rounds = 1, .turns = 8});
+  if (steered.packets.empty()) return;
+  for (int round = 0; round < 3; ++round) {
+    for (std::uint32_t p = 0; p < PagedPackets::kCount; ++p) {
+      const reference::Bytes& from = steered.packets[random() % steered.packets.size()];
+      const auto size = static_cast<std::uint32_t>(
+          round == 0 ? from.size() : std::min<std::size_t>(from.size(), (round == 1 ? 60 : 0) + random() % 60));
+      std::copy_n(from.begin(), size, memory.place(p, size, random() % 2 == 0));
+      memory.describe(p, size, nullptr);
+    }
+    ASSERT_NO_FATAL_FAILURE(compare_all(program, memory.columns()));
+  }
+}
+
+// Programs as libpcap makes them.
 TEST(Engine, AgreesOnRealProgramsAndSteeredPackets) {
   const auto path = tests::shared_folder() / "data/pcap-filter/accept.tsv";
   WEIR_REQUIRE_SHARED(path);
@@ -116,21 +136,60 @@ TEST(Engine, AgreesOnRealProgramsAndSteeredPackets) {
     const auto program = cbpf::check(*listing, {.target = cbpf::Target::kUser});
     if (!program || tests::draws_numbers(program->program())) continue;
     ++programs;
-    const reference::SteeredPackets steered =
-        reference::steer(program->program().instructions(), random, {.length = 128, .rounds = 1, .turns = 8});
-    if (steered.packets.empty()) continue;
-    for (int round = 0; round < 3; ++round) {
-      for (std::uint32_t p = 0; p < PagedPackets::kCount; ++p) {
-        const reference::Bytes& from = steered.packets[random() % steered.packets.size()];
-        const auto size = static_cast<std::uint32_t>(
-            round == 0 ? from.size() : std::min<std::size_t>(from.size(), (round == 1 ? 60 : 0) + random() % 60));
-        std::copy_n(from.begin(), size, memory.place(p, size, random() % 2 == 0));
-        memory.describe(p, size, nullptr);
-      }
-      ASSERT_NO_FATAL_FAILURE(compare_all(*program, memory.columns()));
-    }
+    ASSERT_NO_FATAL_FAILURE(compare_on_steered(*program, memory, random));
   }
   EXPECT_GT(programs, 300);
+}
+
+// Programs as our compiler makes them: lists become sets, and protocols share code that reads where the index register
+// says, which holds one of few constants or a header's length.
+TEST(Engine, AgreesOnOwnProgramsAndSteeredPackets) {
+  std::mt19937 random(13);
+  PagedPackets memory;
+  const auto list = [&](int terms, const auto& term) {
+    std::string out = term();
+    for (int i = 1; i < terms; ++i) out += " or " + term();
+    return out;
+  };
+  const auto number = [&](unsigned below) { return std::to_string(random() % below); };
+  const auto host = [&] { return "host 10." + number(256) + "." + number(4) + "." + number(256); };
+  const auto net = [&] { return "src net 10." + number(256) + "." + number(256) + ".0/24"; };
+  const auto port = [&] { return "port " + number(65536); };
+  for (int i = 0; i < tests::rounds(12); ++i)
+    for (const std::string& expression :
+         {list(1 + static_cast<int>(random() % 6), host), list(100, host), list(1000, host), list(30, net),
+          list(1 + static_cast<int>(random() % 3), port), list(40, port),
+          "(" + list(3, port) + ") and (" + list(3, host) + ")", "vlan and (" + list(9, host) + ")",
+          "arp[6:2] = 1 or ip[6:2] = 2 or ip6[6:2] = 3 or " + host()}) {
+      const auto compiled = filter::compile(expression);
+      ASSERT_TRUE(compiled) << expression;
+      ASSERT_NO_FATAL_FAILURE(compare_on_steered(compiled->program, memory, random)) << expression;
+    }
+}
+
+// Loads whose address is one of few constants, of every size and some beyond what most packets have.
+TEST(Engine, AgreesOnChosenAddresses) {
+  std::mt19937 random(17);
+  PagedPackets memory;
+  for (int i = 0; i < tests::rounds(150); ++i) {
+    const unsigned count = 2 + random() % 4;  // one more than is taken as a choice
+    std::string text = "ldh [12]\n";
+    for (unsigned c = 0; c < count; ++c) text += "jeq #" + std::to_string(c) + ", c" + std::to_string(c) + "\n";
+    text += "ret #0\n";
+    for (unsigned c = 0; c < count; ++c)
+      text += "c" + std::to_string(c) + ": ldx #" + std::to_string(random() % 24) + "\nja common\n";
+    text += "common: ";
+    const char* const loads[] = {"ld", "ldh", "ldb"};
+    for (int load = 0; load < 2; ++load)
+      text += std::string(loads[random() % 3]) + " [x + " + std::to_string(random() % 40) + "]\njset #" +
+              std::to_string(1 + random() % 255) + ", yes\n";
+    text += "ret #0\nyes: ret #7\n";
+    const auto program = cbpf::read(text);
+    ASSERT_TRUE(program) << text << program.error().message;
+    const auto checked = cbpf::check(*program, {.target = cbpf::Target::kUser});
+    ASSERT_TRUE(checked) << text;
+    ASSERT_NO_FATAL_FAILURE(compare_on_steered(*checked, memory, random)) << text;
+  }
 }
 
 TEST(Engine, ColumnsAndBitsAgreeWithSinglePackets) {

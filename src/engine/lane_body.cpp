@@ -15,13 +15,16 @@ namespace {
 
 // The register allocator takes more than its share of time for larger ones.
 constexpr std::size_t kMostBlocks = 150;
-constexpr std::size_t kMostNodes = 600;
+constexpr std::size_t kMostNodes = 600;  // that are computed
 constexpr std::uint32_t kGathersWorthABranch = 2;
 
 }  // namespace
 
 bool LaneBody::takes(const Plan& plan) {
-  if (plan.blocks.size() > kMostBlocks || plan.nodes.size() > kMostNodes) return false;
+  // Constants are operands in memory, and those of chains that became sets are used no more.
+  const auto computed =
+      std::count_if(plan.nodes.begin(), plan.nodes.end(), [](const Node& node) { return node.op != Op::kConstant; });
+  if (plan.blocks.size() > kMostBlocks || static_cast<std::size_t>(computed) > kMostNodes) return false;
   return std::none_of(plan.nodes.begin(), plan.nodes.end(), [](const Node& node) { return node.op == Op::kExtension; });
 }
 
@@ -40,9 +43,10 @@ LaneBody::LaneBody(x86::Compiler& compiler, Lanes& lanes, const Plan& plan, std:
       masks_(plan.blocks.size()),
       phis_(plan.phi_count),
       cached_(plan.nodes.size()),
-      fields_(plan.nodes.size()),
+      field_of_(plan.nodes.size(), kNothing),
+      choices_(plan.nodes.size()),
       fast_gather_(fast_gather),
-      varying_of_(plan.nodes.size(), kNothing) {
+      shared_of_(plan.nodes.size(), kNothing) {
   for (auto id = static_cast<PlanBlockId>(plan.blocks.size()); id-- > 1;) {
     sibling_[id] = first_child_[dominator_[id]];
     first_child_[dominator_[id]] = id;
@@ -53,7 +57,7 @@ LaneBody::LaneBody(x86::Compiler& compiler, Lanes& lanes, const Plan& plan, std:
     if (block.kind != ExitKind::kJump) ++arrivals_[block.if_false.target];
   }
   plan_fields();
-  plan_varying_windows();
+  plan_shared_gathers();
 }
 
 x86::Vec LaneBody::emit(const LaneGroup& group) {
@@ -108,12 +112,12 @@ void LaneBody::emit_tree(PlanBlockId root) {
     PlanBlockId next_child;
     std::size_t taken;
     std::size_t windows;
-    std::size_t varying;
+    std::size_t shared;
     asmjit::Label after;  // where the subtree's end is, if it can be jumped over
   };
   std::vector<Frame> stack;
   const auto enter = [&](PlanBlockId id) {
-    Frame frame{first_child_[id], taken_.size(), taken_windows_.size(), taken_varying_.size(), {}};
+    Frame frame{first_child_[id], taken_.size(), taken_windows_.size(), taken_shared_.size(), {}};
     const bool is_entry = arrivals_[id] == 0;  // tidy() leaves no blocks that cannot be reached
     const bool dead = !is_entry && !masks_[id].isValid();
     if (!dead && !is_entry && subtree_gathers(id) >= kGathersWorthABranch) {
@@ -139,8 +143,7 @@ void LaneBody::emit_tree(PlanBlockId root) {
     for (; taken_.size() > frame.taken; taken_.pop_back()) cached_[taken_.back()] = Vec();
     for (; taken_windows_.size() > frame.windows; taken_windows_.pop_back())
       windows_[taken_windows_.back()].bytes = Vec();
-    for (; taken_varying_.size() > frame.varying; taken_varying_.pop_back())
-      varying_[taken_varying_.back()].bytes = Vec();
+    for (; taken_shared_.size() > frame.shared; taken_shared_.pop_back()) shared_[taken_shared_.back()].bytes = Vec();
     if (frame.after.isValid()) c_.bind(frame.after);
     stack.pop_back();
   }
@@ -175,11 +178,11 @@ void LaneBody::emit_verdict(NodeId verdict, const Mask& mask) {
 // Changes the mask in place: from here on it is the block's.
 void LaneBody::guard(NodeId id, const Mask& mask) {
   const Node& node = plan_[id];
+  if (!choices_[id].empty()) return;  // all packets have the bytes of each
+  if (shared_of_[id] != kNothing) return open_shared(shared_of_[id], mask);
   if (const std::uint64_t extent = constant_extent(node); extent != 0) {
     const auto last = static_cast<std::uint32_t>(extent - 1);
     lanes_.keep(mask, lanes_.signed_greater(group_.lengths, lanes_.constant(last)));
-  } else if (node.op == Op::kLoad && varying_of_[id] != kNothing) {
-    return open_varying(varying_of_[id], mask);
   } else if (node.op == Op::kLoad) {
     // base + k modulo 2^32 is at most length - size; lengths are at least 4.
     const Vec start = lanes_.with(x86::Inst::kIdVpaddd, value(node.a, mask), lanes_.constant(node.k));

@@ -60,6 +60,18 @@ class LaneBody {
   using Mask = Lanes::Mask;
   using Test = Lanes::Test;
 
+  // Bytes at constant offsets that all packets have: of a load, or of one that has few addresses to choose from.
+  struct Field {
+    std::uint32_t k;
+    std::uint32_t size;
+    std::uint32_t window = kNothing;
+    std::uint32_t second = kNothing;  // the next word of the row, where the field goes on
+  };
+  struct Choice {
+    std::uint32_t address;  // the value of the phi
+    std::uint32_t field;
+  };
+
   // lane_body.cpp
   void emit_tree(PlanBlockId root);
   void open_masks(PlanBlockId id);
@@ -72,16 +84,19 @@ class LaneBody {
 
   // lane_loads.cpp
   void plan_fields();
-  void plan_gathers(const std::vector<NodeId>& loads);
-  void plan_rows(const std::vector<NodeId>& loads);
+  void plan_gathers();
+  void plan_rows();
+  std::uint32_t field_at(std::uint32_t k, std::uint32_t size);
   std::uint32_t window_at(std::uint32_t start, std::uint32_t row);
   void find_homes();
-  void plan_varying_windows();
+  void plan_shared_gathers();
   void open_homes(PlanBlockId id);
   void open_window(std::uint32_t number);
   void load_row(std::uint32_t number);
-  void open_varying(std::uint32_t number, const Mask& mask);
+  void open_shared(std::uint32_t number, const Mask& mask);
   Vec compute_load(NodeId id, const Mask& mask);
+  Vec load_field(const Field& field);
+  Vec load_chosen(NodeId id);
   Vec load_at_varying_address(const Node& node, const Mask& mask);
   Vec extract(const Vec& four_bytes, std::int32_t at, std::uint32_t size);
   Vec gather_from_packets(const Vec& index, std::int32_t displacement, const Mask& mask);
@@ -124,11 +139,6 @@ class LaneBody {
   std::vector<Vec> cached_;
   std::vector<NodeId> taken_;
 
-  // Loads at constant offsets that all packets have.
-  struct Field {
-    std::uint32_t window = kNothing;
-    std::uint32_t second = kNothing;  // the next word of the row, where the field goes on
-  };
   struct Window {  // four bytes: a gather, or a word of a row
     std::uint32_t start;
     std::uint32_t row;
@@ -139,23 +149,25 @@ class LaneBody {
     std::uint32_t start;
     PlanBlockId home;
   };
-  std::vector<Field> fields_;  // of each node
+  std::vector<Field> fields_;
+  std::vector<std::uint32_t> field_of_;       // of each node
+  std::vector<std::vector<Choice>> choices_;  // of each node
   std::vector<Window> windows_;
   std::vector<Row> rows_;
   std::vector<std::size_t> taken_windows_;
   asmjit::x86::Gp lane_offsets_[16];  // where gathers are slow
   const bool fast_gather_;
 
-  // Loads near each other at one varying address share a gather too. That the last of them lies inside is checked for
-  // all at once; a group where it does not is left to scalar code.
-  struct VaryingWindow {
-    NodeId base;
+  // Loads near each other at one address that not all packets have share a gather too. That the last of them lies
+  // inside is checked for all at once; a group where it does not is left to scalar code.
+  struct SharedGather {
+    NodeId base;  // kNothing: a constant address
     std::uint32_t start;
     Vec bytes;
   };
-  std::vector<VaryingWindow> varying_;
-  std::vector<std::uint32_t> varying_of_;
-  std::vector<std::size_t> taken_varying_;
+  std::vector<SharedGather> shared_;
+  std::vector<std::uint32_t> shared_of_;  // of each node
+  std::vector<std::size_t> taken_shared_;
 };
 
 }  // namespace weir::engine

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "engine/lane_body.h"
+#include "engine/plan_passes.h"
 
 namespace weir::engine {
 
@@ -9,18 +10,43 @@ using flow::Op;
 namespace x86 = asmjit::x86;
 namespace Inst = x86::Inst;
 
+namespace {
+
+template <typename Field>
+std::vector<Field*> ascending(std::vector<Field>& fields) {
+  std::vector<Field*> out;
+  for (Field& field : fields) out.push_back(&field);
+  std::sort(out.begin(), out.end(), [](const Field* a, const Field* b) { return a->k < b->k; });
+  return out;
+}
+
+}  // namespace
+
+// What loads at constant offsets read, and loads whose address is one of few constants.
 void LaneBody::plan_fields() {
-  std::vector<NodeId> loads;
-  for (NodeId id = 0; id < plan_.nodes.size(); ++id)
-    if (const std::uint64_t extent = constant_extent(plan_[id]); extent != 0 && extent <= known_length_)
-      loads.push_back(id);
-  std::sort(loads.begin(), loads.end(), [&](NodeId a, NodeId b) { return plan_[a].k < plan_[b].k; });
+  for (NodeId id = 0; id < plan_.nodes.size(); ++id) {
+    const Node& node = plan_[id];
+    if (const std::uint64_t extent = constant_extent(node); extent != 0 && extent <= known_length_) {
+      field_of_[id] = field_at(node.k, node.size);
+    } else if (const std::vector<std::uint32_t> addresses = address_choices(plan_, node);
+               !addresses.empty() && std::uint64_t{addresses.back()} + node.k + node.size <= known_length_) {
+      for (const std::uint32_t address : addresses)
+        choices_[id].push_back({address, field_at(address + node.k, node.size)});
+    }
+  }
   if (fast_gather_) {
-    plan_gathers(loads);
+    plan_gathers();
   } else {
-    plan_rows(loads);
+    plan_rows();
   }
   find_homes();
+}
+
+std::uint32_t LaneBody::field_at(std::uint32_t k, std::uint32_t size) {
+  for (std::uint32_t f = 0; f < fields_.size(); ++f)
+    if (fields_[f].k == k && fields_[f].size == size) return f;
+  fields_.push_back({k, size});
+  return static_cast<std::uint32_t>(fields_.size() - 1);
 }
 
 std::uint32_t LaneBody::window_at(std::uint32_t start, std::uint32_t row) {
@@ -31,37 +57,36 @@ std::uint32_t LaneBody::window_at(std::uint32_t start, std::uint32_t row) {
 }
 
 // Windows from the lowest offset on, each as far as four bytes reach.
-void LaneBody::plan_gathers(const std::vector<NodeId>& loads) {
-  for (const NodeId id : loads) {
-    const Node& node = plan_[id];
-    std::uint32_t& window = fields_[id].window;
-    for (std::uint32_t w = 0; w < windows_.size() && window == kNothing; ++w)
-      if (node.k >= windows_[w].start && node.k + node.size <= windows_[w].start + 4) window = w;
-    if (window == kNothing) window = window_at(std::min(node.k, known_length_ - 4), kNothing);
+void LaneBody::plan_gathers() {
+  for (Field* const field : ascending(fields_)) {
+    for (std::uint32_t w = 0; w < windows_.size() && field->window == kNothing; ++w)
+      if (field->k >= windows_[w].start && field->k + field->size <= windows_[w].start + 4) field->window = w;
+    if (field->window == kNothing) field->window = window_at(std::min(field->k, known_length_ - 4), kNothing);
   }
 }
 
 // Rows from the lowest offset on, each as far as sixteen bytes reach, and up to three bytes before that where fewer
 // fields then lie across words. None ends beyond what all packets have: kLeastLength is more than a row.
-void LaneBody::plan_rows(const std::vector<NodeId>& loads) {
-  const auto crosses = [&](NodeId id, std::uint32_t start) {
-    return (plan_[id].k - start) / 4 != (plan_[id].k + plan_[id].size - 1 - start) / 4;
+void LaneBody::plan_rows() {
+  const auto crosses = [](const Field* field, std::uint32_t start) {
+    return (field->k - start) / 4 != (field->k + field->size - 1 - start) / 4;
   };
-  for (const NodeId first : loads) {
-    if (fields_[first].window != kNothing) continue;
-    const std::uint32_t start = std::min(plan_[first].k, known_length_ - 16);
-    std::vector<NodeId> members;
+  const std::vector<Field*> fields = ascending(fields_);
+  for (const Field* const first : fields) {
+    if (first->window != kNothing) continue;
+    const std::uint32_t start = std::min(first->k, known_length_ - 16);
+    std::vector<Field*> members;
     std::uint32_t end = 0;
-    for (const NodeId id : loads) {
-      const Node& node = plan_[id];
-      if (fields_[id].window != kNothing || node.k < start || node.k + node.size > start + 16) continue;
-      members.push_back(id);
-      end = std::max(end, node.k + node.size);
+    for (Field* const field : fields) {
+      if (field->window != kNothing || field->k < start || field->k + field->size > start + 16) continue;
+      members.push_back(field);
+      end = std::max(end, field->k + field->size);
     }
     std::uint32_t best = start;
     std::ptrdiff_t fewest = static_cast<std::ptrdiff_t>(members.size()) + 1;
     for (std::uint32_t at = start; at + 3 >= start && end <= at + 16; --at) {
-      const auto count = std::count_if(members.begin(), members.end(), [&](NodeId id) { return crosses(id, at); });
+      const auto count =
+          std::count_if(members.begin(), members.end(), [&](const Field* field) { return crosses(field, at); });
       if (count < fewest) {
         fewest = count;
         best = at;
@@ -70,10 +95,10 @@ void LaneBody::plan_rows(const std::vector<NodeId>& loads) {
     }
     const auto row = static_cast<std::uint32_t>(rows_.size());
     rows_.push_back({best, kNothing});
-    for (const NodeId id : members) {
-      const std::uint32_t word = best + (plan_[id].k - best) / 4 * 4;
-      fields_[id].window = window_at(word, row);
-      if (crosses(id, best)) fields_[id].second = window_at(word + 4, row);
+    for (Field* const field : members) {
+      const std::uint32_t word = best + (field->k - best) / 4 * 4;
+      field->window = window_at(word, row);
+      if (crosses(field, best)) field->second = window_at(word + 4, row);
     }
   }
 }
@@ -96,8 +121,12 @@ void LaneBody::find_homes() {
       pending.pop_back();
       if (seen[id] == stamp) continue;
       seen[id] = stamp;
-      for (const std::uint32_t window : {fields_[id].window, fields_[id].second})
-        if (window != kNothing) meet(windows_[window].home, block);
+      const auto reads = [&](const Field& field) {
+        for (const std::uint32_t window : {field.window, field.second})
+          if (window != kNothing) meet(windows_[window].home, block);
+      };
+      if (field_of_[id] != kNothing) reads(fields_[field_of_[id]]);
+      for (const Choice& choice : choices_[id]) reads(fields_[choice.field]);
       if (plan_[id].op == Op::kParameter) continue;
       for (const NodeId operand : {plan_[id].a, plan_[id].b})
         if (operand != kNothing) pending.push_back(operand);
@@ -156,13 +185,15 @@ void LaneBody::load_row(std::uint32_t number) {
   }
 }
 
-// Of loads at one varying address, those whose bytes all lie within four that end where the last of them ends.
-void LaneBody::plan_varying_windows() {
+// Of loads at one address that not all packets have, those whose bytes all lie within four that end where the last of
+// them ends. The address varies, or is constant and beyond the known length.
+void LaneBody::plan_shared_gathers() {
   std::vector<NodeId> loads;
   for (const NodeId id : plan_.guards) {
     const Node& node = plan_[id];
-    if (node.op == Op::kLoad && node.a != kNothing && std::uint64_t{values_.largest(node.a)} + node.k + 4 <= 0x7fffffff)
-      loads.push_back(id);
+    if (node.op != Op::kLoad || field_of_[id] != kNothing || !choices_[id].empty()) continue;
+    const std::uint64_t largest = node.a == kNothing ? 0 : values_.largest(node.a);
+    if (largest + node.k + 4 <= 0x7fffffff) loads.push_back(id);
   }
   const auto end = [&](NodeId id) { return plan_[id].k + plan_[id].size; };
   std::sort(loads.begin(), loads.end(), [&](NodeId a, NodeId b) {
@@ -178,22 +209,30 @@ void LaneBody::plan_varying_windows() {
     while (next < loads.size() && plan_[loads[next]].a == base && plan_[loads[next]].k >= start)
       members.push_back(loads[next++]);
     if (members.size() > 1 && last >= 4) {
-      for (const NodeId id : members) varying_of_[id] = static_cast<std::uint32_t>(varying_.size());
-      varying_.push_back({base, start, Vec()});
+      for (const NodeId id : members) shared_of_[id] = static_cast<std::uint32_t>(shared_.size());
+      shared_.push_back({base, start, Vec()});
     }
     i = std::max(next, i + 1);
   }
 }
 
-void LaneBody::open_varying(std::uint32_t number, const Mask& mask) {
-  if (varying_[number].bytes.isValid()) return;
-  const std::uint32_t start = varying_[number].start;
-  const Vec base = value(varying_[number].base, mask);
-  const Vec end = lanes_.with(Inst::kIdVpaddd, base, lanes_.constant(start + 4));
-  lanes_.jump_if_any(lanes_.signed_greater(end, group_.lengths), mask, group_.leave);
-  const Vec index = lanes_.with(Inst::kIdVpaddd, group_.offsets, base);
-  varying_[number].bytes = gather_from_packets(index, static_cast<std::int32_t>(start), mask);
-  taken_varying_.push_back(number);
+void LaneBody::open_shared(std::uint32_t number, const Mask& mask) {
+  SharedGather& shared = shared_[number];
+  if (shared.bytes.isValid()) return;
+  Vec index = group_.offsets;
+  Test outside;
+  if (shared.base == kNothing) {
+    const Test inside = lanes_.signed_greater(group_.lengths, lanes_.constant(shared.start + 3));
+    outside = {lanes_.both(inside, false, mask)};
+  } else {
+    const Vec base = value(shared.base, mask);
+    const Vec end = lanes_.with(Inst::kIdVpaddd, base, lanes_.constant(shared.start + 4));
+    outside = lanes_.signed_greater(end, group_.lengths);
+    index = lanes_.with(Inst::kIdVpaddd, group_.offsets, base);
+  }
+  lanes_.jump_if_any(outside, mask, group_.leave);
+  shared.bytes = gather_from_packets(index, static_cast<std::int32_t>(shared.start), mask);
+  taken_shared_.push_back(number);
 }
 
 x86::Vec LaneBody::gather_from_packets(const Vec& index, std::int32_t displacement, const Mask& mask) {
@@ -214,23 +253,36 @@ x86::Vec LaneBody::extract(const Vec& four_bytes, std::int32_t at, std::uint32_t
 
 x86::Vec LaneBody::compute_load(NodeId id, const Mask& mask) {
   const Node& node = plan_[id];
-  if (varying_of_[id] != kNothing) {
-    const std::uint32_t number = varying_of_[id];
-    open_varying(number, mask);
-    return extract(varying_[number].bytes, static_cast<std::int32_t>(node.k - varying_[number].start), node.size);
+  if (const std::uint32_t number = shared_of_[id]; number != kNothing) {
+    open_shared(number, mask);
+    return extract(shared_[number].bytes, static_cast<std::int32_t>(node.k - shared_[number].start), node.size);
   }
+  if (!choices_[id].empty()) return load_chosen(id);
   if (node.a != kNothing) return load_at_varying_address(node, mask);
-  if (const Field& field = fields_[id]; field.window != kNothing) {
-    open_window(field.window);
-    const Window& window = windows_[field.window];
-    const auto at = static_cast<std::int32_t>(node.k - window.start);
-    const Vec first = extract(window.bytes, at, node.size);
-    if (field.second == kNothing) return first;
-    return lanes_.with(Inst::kIdVpor, first, extract(windows_[field.second].bytes, at - 4, node.size));
-  }
+  if (field_of_[id] != kNothing) return load_field(fields_[field_of_[id]]);
   // Beyond the known length, so beyond 4: the four bytes that end where the field ends.
   const auto start = static_cast<std::int32_t>(node.k + node.size - 4);
   return extract(gather_from_packets(group_.offsets, start, mask), 4 - node.size, node.size);
+}
+
+x86::Vec LaneBody::load_field(const Field& field) {
+  open_window(field.window);
+  const Window& window = windows_[field.window];
+  const auto at = static_cast<std::int32_t>(field.k - window.start);
+  const Vec first = extract(window.bytes, at, field.size);
+  if (field.second == kNothing) return first;
+  return lanes_.with(Inst::kIdVpor, first, extract(windows_[field.second].bytes, at - 4, field.size));
+}
+
+x86::Vec LaneBody::load_chosen(NodeId id) {
+  const std::vector<Choice>& choices = choices_[id];
+  const Vec out = load_field(fields_[choices.front().field]);
+  for (std::size_t i = 1; i < choices.size(); ++i) {
+    const Test here =
+        lanes_.compare(flow::Condition::kEqual, cached_[plan_[id].a], lanes_.constant(choices[i].address));
+    lanes_.blend(out, load_field(fields_[choices[i].field]), here.lanes);
+  }
+  return out;
 }
 
 x86::Vec LaneBody::load_at_varying_address(const Node& node, const Mask& mask) {

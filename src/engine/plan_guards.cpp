@@ -13,6 +13,7 @@ namespace weir::engine {
 namespace {
 
 constexpr std::uint32_t kDominatorsLookedAt = 16;
+constexpr std::size_t kMostChoices = 4;
 constexpr std::size_t kMostGathered = 64;        // guards
 constexpr std::uint32_t kFarthestGathered = 64;  // bytes
 
@@ -31,10 +32,28 @@ bool guarded_above(const Plan& plan, const std::vector<PlanBlockId>& dominator, 
 
 std::uint32_t common_length(const Plan& plan) {
   std::uint64_t largest = 0;
-  for (const NodeId id : plan.guards)
-    if (const std::uint64_t extent = constant_extent(plan[id]); extent <= kCommonLength)
-      largest = std::max(largest, extent);
+  for (const NodeId id : plan.guards) {
+    const Node& node = plan[id];
+    std::uint64_t extent = constant_extent(node);
+    if (const std::vector<std::uint32_t> addresses = address_choices(plan, node); !addresses.empty())
+      extent = std::uint64_t{addresses.back()} + node.k + node.size;
+    if (extent <= kCommonLength) largest = std::max(largest, extent);
+  }
   return static_cast<std::uint32_t>(largest);
+}
+
+std::vector<std::uint32_t> address_choices(const Plan& plan, const Node& load) {
+  std::vector<std::uint32_t> out;
+  if (load.op != flow::Op::kLoad || load.a == kNothing || plan[load.a].op != flow::Op::kParameter) return out;
+  for (const Assignment& assignment : plan.assignments) {
+    if (assignment.phi != load.a) continue;
+    if (!plan.is_constant(assignment.value)) return {};
+    out.push_back(plan[assignment.value].k);
+  }
+  std::sort(out.begin(), out.end());
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  if (out.size() > kMostChoices) out.clear();
+  return out;
 }
 
 std::vector<PlanBlockId> dominators(const Plan& plan) {

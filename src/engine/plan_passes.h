@@ -14,6 +14,10 @@ namespace weir::engine {
 inline constexpr std::uint32_t kCommonLength = 54;  // Ethernet, IPv6: up to the addresses' end. ARP has 42 bytes
 std::uint32_t common_length(const Plan& plan);
 
+// The constants that a load's address may be before its offset is added, ascending, where it is a phi of few; else
+// none.
+std::vector<std::uint32_t> address_choices(const Plan& plan, const Node& load);
+
 // Drops guards that hold because the packet has `length` bytes, or because a block before made sure of it.
 void drop_implied_guards(Plan& plan, std::uint32_t length);
 

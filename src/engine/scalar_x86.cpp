@@ -45,38 +45,19 @@ class Function {
 
  private:
   bool emit() {
-    const asmjit::Label loop = a_.newLabel();
     const asmjit::Label shorter = a_.newLabel();
     const asmjit::Label done = a_.newLabel();
     const asmjit::Label reject = a_.newLabel();
+    resume_ = a_.newLabel();
     enter();
-    a_.align(asmjit::AlignMode::kCode, 32);
-    a_.bind(loop);
-    const std::span<const SetTable> tables(code_.tables);
+    a_.jmp(resume_);
     const bool lean = is_lean();
-    const asmjit::Label outside = may_begin_anew(long_plan_) ? shorter : reject;
-    std::uint32_t words = 0;
-    for (int copy = 1;; ++copy) {
-      begin_packet(lean, shorter);
-      X86Body body(a_, long_plan_, tables.first(long_plan_.sets.size()), {reject, loop, done, outside},
-                   {.known_length = length_, .base_in_rdi = lean});
-      body.emit();
-      if (copy == 1) add_marks(body);
-      words = body.words_used();
-      if (!body.is_straight()) break;
-      a_.inc(x86::r12);
-      if (copy == kCopies) {
-        a_.jnz(loop);
-        a_.jmp(done);
-        break;
-      }
-      a_.jz(done);
-    }
+    std::uint32_t words = emit_loop(lean, shorter, reject, done);
     a_.bind(reject);
     mark_rejections();
     a_.mov(x86::dword_ptr(x86::rbp, x86::r12, 2), 0);
     a_.inc(x86::r12);
-    a_.jnz(loop);
+    a_.jnz(resume_);
     a_.bind(done);
     leave();
     if (a_.code()->labelEntry(shorter)->links() != nullptr || length_ != 0) {
@@ -86,12 +67,13 @@ class Function {
         a_.add(x86::rbx, x86::rdi);
         a_.mov(x86::r15d, x86::dword_ptr(x86::r13, x86::r12, 2));
       }
-      X86Body short_body(a_, short_plan_, tables.subspan(long_plan_.sets.size()), {reject, loop, done, reject},
+      const std::span<const SetTable> tables = std::span(code_.tables).subspan(long_plan_.sets.size());
+      X86Body short_body(a_, short_plan_, tables, {reject, resume_, done, reject},
                          {.base_in_rdi = lean, .seldom_run = true});
       short_body.emit();
       if (short_body.is_straight()) {
         a_.inc(x86::r12);
-        a_.jnz(loop);
+        a_.jnz(resume_);
         a_.jmp(done);
       }
       add_marks(short_body);
@@ -99,6 +81,61 @@ class Function {
     }
     set_frame(words);
     return words <= kMaximumWords;
+  }
+
+  // The body for long packets; where it has no branches, one copy of it for each of kCopies packets, with one count and
+  // one jump for all. Returns the words that it uses.
+  std::uint32_t emit_loop(bool lean, const asmjit::Label& shorter, const asmjit::Label& reject,
+                          const asmjit::Label& done) {
+    struct Copy {
+      asmjit::Label begin, shorter, reject;
+    };
+    std::vector<Copy> copies;
+    const std::span<const SetTable> tables = std::span(code_.tables).first(long_plan_.sets.size());
+    std::uint32_t words = 0;
+    a_.align(asmjit::AlignMode::kCode, 32);
+    for (int number = 0; number < kCopies; ++number) {
+      Copy copy{a_.newLabel(), shorter, reject};
+      if (number > 0) copy = {copy.begin, a_.newLabel(), a_.newLabel()};
+      copies.push_back(copy);
+      a_.bind(copy.begin);
+      begin_packet(lean, copy.shorter, number);
+      const asmjit::Label outside = may_begin_anew(long_plan_) ? copy.shorter : copy.reject;
+      X86Body body(a_, long_plan_, tables, {copy.reject, copy.begin, done, outside},
+                   {.known_length = length_, .packet = number, .base_in_rdi = lean});
+      body.emit();
+      words = body.words_used();
+      if (number == 0) add_marks(body);
+      if (body.is_straight()) continue;
+      holder_.bindLabel(resume_, a_.currentSection()->id(), holder_.labelOffset(copy.begin));
+      return words;
+    }
+    a_.add(x86::r12, kCopies);
+    a_.jnz(copies.front().begin);
+    a_.jmp(done);
+    for (int number = 1; number < kCopies; ++number) {
+      leave_copy(copies[number].shorter, number, shorter);
+      leave_copy(copies[number].reject, number, reject);
+    }
+    // r12 is a multiple of kCopies where the first copy begins; another packet begins in the middle.
+    static_assert(kCopies == 4);
+    a_.bind(resume_);
+    a_.mov(x86::eax, x86::r12d);
+    a_.and_(x86::eax, kCopies - 1);
+    a_.jz(copies[0].begin);
+    a_.sub(x86::r12, x86::rax);
+    a_.cmp(x86::eax, 2);
+    a_.jb(copies[1].begin);
+    a_.je(copies[2].begin);
+    a_.jmp(copies[3].begin);
+    return words;
+  }
+
+  void leave_copy(const asmjit::Label& from, int number, const asmjit::Label& to) {
+    if (a_.code()->labelEntry(from)->links() == nullptr) return;
+    a_.bind(from);
+    a_.add(x86::r12, number);
+    a_.jmp(to);
   }
 
   // Code for long packets that asks for a length only once, at the start, and calls nothing: the columns' base gets a
@@ -109,15 +146,16 @@ class Function {
                         [](const Node& node) { return node.op == flow::Op::kExtension; });
   }
 
-  void begin_packet(bool lean, const asmjit::Label& shorter) {
-    a_.mov(x86::ebx, x86::dword_ptr(x86::r14, x86::r12, 2));
+  void begin_packet(bool lean, const asmjit::Label& shorter, int number) {
+    const auto of_packet = [&](const x86::Gp& end) { return x86::dword_ptr(end, x86::r12, 2, 4 * number); };
+    a_.mov(x86::ebx, of_packet(x86::r14));
     if (lean) {
-      a_.cmp(x86::dword_ptr(x86::r13, x86::r12, 2), length_);
+      a_.cmp(of_packet(x86::r13), length_);
       a_.jb(shorter);
       a_.add(x86::rbx, x86::rdi);
       return;
     }
-    a_.mov(x86::r15d, x86::dword_ptr(x86::r13, x86::r12, 2));
+    a_.mov(x86::r15d, of_packet(x86::r13));
     a_.add(x86::rbx, x86::qword_ptr(x86::rsp, X86Frame::kBase));
     if (length_ == 0) return;
     a_.cmp(x86::r15d, length_);
@@ -203,6 +241,7 @@ class Function {
   const Plan short_plan_;
   const std::uint32_t length_;
   MachineCode code_;
+  asmjit::Label resume_;  // the packet that r12 says
   asmjit::CodeHolder holder_;
   x86::Assembler a_;
   std::size_t frame_at_ = 0;

@@ -26,6 +26,7 @@ X86Body::X86Body(x86::Assembler& assembler, const Plan& plan, std::span<const Se
       plan_(plan),
       tables_(tables),
       exits_(exits),
+      packet_(options.packet),
       seldom_run_(options.seldom_run),
       words_used_(plan.phi_count),
       values_(plan),
@@ -150,13 +151,29 @@ bool X86Body::emit_unlikely_set(const PlanBlock& block, PlanBlockId next) {
   const std::vector<flow::Range>& ranges = tables_[block.set].ranges;
   const auto is_single = [](const flow::Range& range) { return range.first == range.last; };
   if (likelihood(plan_, block) > kUnlikely || !std::all_of(ranges.begin(), ranges.end(), is_single)) return false;
-  prepare(block.lhs);
-  evaluate(block.lhs, x86::eax);
-  for (const flow::Range& range : ranges) {
-    a_.cmp(x86::eax, static_cast<std::int32_t>(range.first));
-    a_.je(label_of(block.if_true.target));
+  const Node& node = plan_[block.lhs];
+  const bool raw = node.op == Op::kLoad && homes_[block.lhs].where == Home::kNone;  // compared in its own byte order
+  if (raw) {
+    if (node.a != kNothing) prepare(node.a);
+    load_raw(packet_at(block.lhs, x86::ecx), node.size, x86::eax);
+  } else {
+    prepare(block.lhs);
+    evaluate(block.lhs, x86::eax);
   }
-  emit_edge(block.if_false, next);
+  const bool falls_into_true = block.if_true.target == next;
+  for (std::size_t i = 0; i < ranges.size(); ++i) {
+    const std::uint32_t member = ranges[i].first;
+    // A value that the field cannot have is equal to none in either order.
+    const bool possible = !raw || node.size == 4 || member >> (8 * node.size) == 0;
+    a_.cmp(x86::eax, static_cast<std::int32_t>(raw && possible ? swap_bytes(member, node.size) : member));
+    if (i + 1 == ranges.size() && falls_into_true) {
+      static_cast<void>(label_of(next));
+      a_.jne(label_of(block.if_false.target));
+    } else {
+      a_.je(label_of(block.if_true.target));
+    }
+  }
+  if (!falls_into_true) emit_edge(block.if_false, next);
   return true;
 }
 

@@ -45,6 +45,7 @@ class X86Body {
  public:
   struct Options {
     std::uint32_t known_length = 0;  // what every packet that comes here has at least
+    int packet = 0;                  // counted from the one that r12 says; not 0 only for code without branches
     bool base_in_rdi = false;        // rdi is no home
     bool seldom_run = false;         // not worth the time that finding code without branches takes
   };
@@ -127,6 +128,7 @@ class X86Body {
   const Plan& plan_;
   std::span<const SetTable> tables_;
   X86Exits exits_;
+  const int packet_;
   const bool seldom_run_;
   std::uint32_t words_used_;
   std::vector<CodeMark> marks_;

@@ -195,7 +195,7 @@ bool X86Body::emit_region(PlanBlockId head) {
     a_.neg(bit);
     a_.and_(bit, static_cast<std::int32_t>(region.accept));
   }
-  a_.mov(x86::dword_ptr(x86::rbp, x86::r12, 2), bit);
+  a_.mov(x86::dword_ptr(x86::rbp, x86::r12, 2, 4 * packet_), bit);
   if (head == 0) {
     is_straight_ = true;
   } else {

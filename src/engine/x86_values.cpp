@@ -88,7 +88,7 @@ void X86Body::operand_to(NodeId id, Gp to) {
     a_.mov(to, frame_word(node.k));
   } else {  // kLength
     a_.mov(to.r64(), x86::qword_ptr(x86::rsp, X86Frame::kWireLengths));
-    a_.mov(to, x86::dword_ptr(to.r64(), x86::r12, 2));
+    a_.mov(to, x86::dword_ptr(to.r64(), x86::r12, 2, 4 * packet_));
   }
 }
 
@@ -228,7 +228,7 @@ void X86Body::extension(const Node& node, Gp to) {
   a_.mov(to.r64(), x86::qword_ptr(x86::rsp, X86Frame::kMetadata));
   a_.test(to.r64(), to.r64());
   a_.jz(unknown);
-  a_.mov(to.r64(), x86::qword_ptr(to.r64(), x86::r12, 3));
+  a_.mov(to.r64(), x86::qword_ptr(to.r64(), x86::r12, 3, 8 * packet_));
   a_.test(to.r64(), to.r64());
   a_.jz(unknown);
   a_.mov(to, x86::dword_ptr(to.r64(), offset));
@@ -246,7 +246,7 @@ void X86Body::call_extension(const Node& node, Gp to) {
   if (second_operand(node) != kNothing) operand_to(node.b, x86::r8d);
   if (node.a != kNothing) a_.mov(x86::ecx, x86::eax);
   a_.mov(x86::rdi, x86::qword_ptr(x86::rsp, X86Frame::kColumns));
-  a_.mov(x86::rsi, x86::r12);
+  a_.lea(x86::rsi, x86::ptr(x86::r12, packet_));
   a_.add(x86::rsi, x86::qword_ptr(x86::rsp, X86Frame::kCount));
   a_.mov(x86::edx, node.k);
   a_.mov(x86::rax, reinterpret_cast<std::uint64_t>(&extension_of));

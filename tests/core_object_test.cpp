@@ -2,6 +2,7 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -12,6 +13,7 @@
 #include <weir/kernel/core_object.h>
 #include <weir/object/object.h>
 
+#include "../src/kernel/private_namespace.h"
 #include "bpf_syscall.h"
 
 namespace weir {
@@ -24,20 +26,43 @@ bool clang_is_there() {
   return std::system("echo 'int x;' | clang -target bpf -x c -c - -o /dev/null 2>/dev/null") == 0;
 }
 
-// The object that clang makes of tests/kernel/core_task.c.
-Bytes compiled() {
-  const char* const root = std::getenv("WEIR_SOURCE_DIR");
+// The object that clang makes of this file.
+Bytes compiled_file(const std::string& source) {
   char folder[] = "/tmp/weir_core_XXXXXX";
-  if (root == nullptr || mkdtemp(folder) == nullptr) return {};
+  if (mkdtemp(folder) == nullptr) return {};
   const std::string object = std::string(folder) + "/task.o";
-  const std::string command =
-      "clang -O2 -g -target bpf -c " + std::string(root) + "/tests/kernel/core_task.c -o " + object;
+  const std::string command = "clang -O2 -g -target bpf -c " + source + " -o " + object;
   Bytes bytes;
   if (std::system(command.c_str()) == 0) {
     std::ifstream file(object, std::ios::binary);
     bytes.assign(std::istreambuf_iterator<char>(file), {});
   }
   std::filesystem::remove_all(folder);
+  return bytes;
+}
+
+Bytes compiled() {
+  const char* const root = std::getenv("WEIR_SOURCE_DIR");
+  return root == nullptr ? Bytes() : compiled_file(std::string(root) + "/tests/kernel/core_task.c");
+}
+
+// An XDP program that looks into a map, which these members and this linkage describe.
+Bytes compiled_with_map(const std::string& linkage, const std::string& members) {
+  char file[] = "/tmp/weir_core_XXXXXX.c";
+  const int descriptor = mkstemps(file, 2);
+  if (descriptor < 0) return {};
+  close(descriptor);
+  std::ofstream(file) << "#define SEC(name) __attribute__((section(name), used))\n"
+                         "#define UINT(name, number) int (*name)[number]\n"
+                         "char LICENSE[] SEC(\"license\") = \"GPL\";\n"
+                         "struct in_er { int a; } whatever;\n"
+                      << linkage << " struct { UINT(type, 2); UINT(max_entries, 1); int *value; " << members
+                      << " } entries SEC(\".maps\");\n"
+                         "static void *(*lookup)(void *, const void *) = (void *)1;\n"
+                         "SEC(\"xdp\") int p(void *context) { long key = 0; int *v = lookup(&entries, &key);"
+                         " return v ? *v + whatever.a : 0; }\n";
+  Bytes bytes = compiled_file(file);
+  std::filesystem::remove(file);
   return bytes;
 }
 
@@ -108,6 +133,38 @@ TEST(CoreObject, ErrorsSayWhy) {
   ASSERT_FALSE(refused);
   EXPECT_NE(refused.error().hint.find("invalid mem access 'map_value_or_null'"), std::string::npos)
       << refused.error().hint;
+}
+
+// libbpf says several things before and after the cause; only the cause is the hint.
+TEST(CoreObject, LateFailuresNameTheCause) {
+  WEIR_REQUIRE_CORE(bytes);
+  const auto hint_of = [](const Bytes& object) {
+    const Result<kernel::CoreObject> loaded = kernel::load_core_object(object, {.name = "late"});
+    return loaded ? "loaded" : loaded.error().hint;
+  };
+  EXPECT_NE(hint_of(compiled_with_map("static", "int *key;")).find("unsupported map linkage static"),
+            std::string::npos);
+  const Bytes wide = compiled_with_map("", "long *key;");
+  EXPECT_EQ(hint_of(wide).rfind("map 'entries': failed to create: Invalid argument", 0), 0u) << hint_of(wide);
+  // The kernel takes no blank in a type's name: libbpf gets over that, and then the map fails.
+  Bytes blank = wide;
+  const std::string name = "in_er";
+  for (auto at = blank.begin(); (at = std::search(at, blank.end(), name.begin(), name.end())) != blank.end(); ++at)
+    at[2] = ' ';
+  EXPECT_EQ(hint_of(blank).rfind("map 'entries': failed to create: Invalid argument", 0), 0u) << hint_of(blank);
+  const Bytes pinned = compiled_with_map("", "int *key; UINT(pinning, 1);");
+  kernel::tests::in_private_namespaces([&] {
+    ASSERT_EQ(mount("none", "/sys/fs/bpf", "tmpfs", 0, nullptr), 0) << std::strerror(errno);
+    EXPECT_NE(hint_of(pinned).find("is not on BPF FS"), std::string::npos) << hint_of(pinned);
+    ASSERT_EQ(umount("/sys/fs/bpf"), 0);
+    ASSERT_EQ(mount("none", "/sys/fs/bpf", "bpf", 0, nullptr), 0) << std::strerror(errno);
+    const kernel::Map other =
+        std::move(kernel::Map::create(
+                      {.name = "o", .type = ebpf::MapType::kHash, .key_size = 4, .value_size = 4, .max_entries = 8})
+                      .value());
+    ASSERT_TRUE(other.pin("/sys/fs/bpf/entries"));
+    EXPECT_NE(hint_of(pinned).find("couldn't reuse pinned map"), std::string::npos) << hint_of(pinned);
+  });
 }
 
 }  // namespace

@@ -76,7 +76,14 @@ ExtendedSession::ExtendedSession(ebpf::Checked checked, ExtendedInputs inputs)
     helpers_.add(number, helpers_.find(number)->prototype, clock);
   }
 }
-ExtendedSession::~ExtendedSession() = default;
+ExtendedSession::~ExtendedSession() { drop_references(); }
+
+// Programs that stand in an array of their own would keep each other alive.
+void ExtendedSession::drop_references() {
+  if (stepper_ == nullptr) return;
+  for (const auto& map : stepper_->maps())
+    if (auto* const references = dynamic_cast<runtime::ReferenceMap*>(map.get())) references->clear();
+}
 
 // What the clock said when the run was here before, else what it says.
 std::uint64_t ExtendedSession::clock(runtime::Invocation& run, std::uint64_t, std::uint64_t, std::uint64_t,
@@ -107,7 +114,13 @@ Result<std::unique_ptr<ExtendedSession>> ExtendedSession::create(ebpf::Program p
 }
 
 Status ExtendedSession::begin_run(std::uint32_t packet) {
+  drop_references();
   WEIR_TRY(stepper_, engine::make_stepper(checked_, {.helpers = &helpers_, .register_calls = inputs_.register_calls}));
+  if (inputs_.prepare)
+    WEIR_CHECK(inputs_.prepare({.kind = engine::ExtendedKind::kInterpreter,
+                                .helpers = &helpers_,
+                                .maps = stepper_->maps(),
+                                .register_calls = inputs_.register_calls}));
   run_start_ = packet_ = packet;
   total_ = 0;
   next_clock_ = 0;

@@ -34,7 +34,7 @@ bool argument_is_good(const Code& code, const Memory& memory, const runtime::Inv
     case ArgumentKind::kRecord:
       for (const auto& ring : code.maps)
         if (ring->definition().type == ebpf::MapType::kRingbuf &&
-            static_cast<const runtime::RingBuffer&>(*ring).reserved_size(reinterpret_cast<const void*>(it)) != 0)
+            static_cast<const runtime::RingBuffer&>(*ring).reserved_size(reinterpret_cast<const void*>(it)).has_value())
           return true;
       return false;
     case ArgumentKind::kText: {

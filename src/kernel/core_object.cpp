@@ -90,8 +90,8 @@ __attribute__((format(printf, 2, 0))) int keep(int level, const char* format, va
   return size;
 }
 
-// What went wrong, in libbpf's words: its first complaint (but for what it tries again), or within the verifier's log
-// the line before its summary.
+// What went wrong, in libbpf's words: its first complaint after those that it got over (what it tries again, types that
+// the kernel refuses and a program can do without), or within the verifier's log the line before its summary.
 std::string complaint(const std::string& said) {
   const std::size_t begin = said.find("-- BEGIN PROG LOAD LOG --");
   if (begin != std::string::npos) {
@@ -100,11 +100,14 @@ std::string complaint(const std::string& said) {
     if (from != std::string::npos && end != std::string::npos)
       return last_words(said.substr(from, said.rfind('\n', end) - from));
   }
+  // What comes before such words did no harm.
   std::string first;
   for (std::size_t from = 0; from < said.size();) {
     const std::size_t end = std::min(said.find('\n', from), said.size());
-    first = said.substr(from, end - from);
-    if (first.find("Retrying") == std::string::npos) break;
+    const std::string line = said.substr(from, end - from);
+    const bool harmless = line.find("Retrying") != std::string::npos || line.find(", ignoring") != std::string::npos;
+    if (harmless) first.clear();
+    else if (first.empty()) first = line;
     from = end + 1;
   }
   if (first.rfind("libbpf: ", 0) == 0) first.erase(0, 8);

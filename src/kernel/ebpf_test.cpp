@@ -309,6 +309,46 @@ TEST(KernelMap, BloomFreezeInfoClose) {
   EXPECT_TRUE(is_not_exist(Map::open_id(id).error()));
 }
 
+// The records come whole and in order, also over the ring's end, and room is given back.
+TEST(KernelMap, RingBuffersAreRead) {
+  WEIR_REQUIRE_BPF();
+  const auto page = static_cast<std::uint32_t>(sysconf(_SC_PAGESIZE));
+  ebpf::Program program = ebpf::assemble(
+                              ".program socket_filter writer\n.license \"GPL\"\n.map ring, ringbuf, entries 4096\n"
+                              ".map n, array, key 4, value 8, entries 1\nr7 = map[n][0]+0\nr6 = *(u64 *)(r7 + 0)\n"
+                              "r6 += 1\n*(u64 *)(r7 + 0) = r6\nr1 = map[ring]\nr2 = 100\nr3 = 0\n"
+                              "call bpf_ringbuf_reserve\nif r0 == 0 goto out\n*(u64 *)(r0 + 0) = r6\n"
+                              "*(u64 *)(r0 + 92) = r6\nr1 = r0\nr2 = 1\nr6 &= 7\nif r6 == 5 goto drop\n"
+                              "call bpf_ringbuf_submit\ngoto out\ndrop: call bpf_ringbuf_discard\nout: r0 = 0\nexit")
+                              .value();
+  program.maps[0].max_entries = page;
+  Map ring = std::move(Map::create(program.maps[0]).value());
+  const Map numbers = std::move(Map::create(program.maps[1]).value());
+  const Map* const maps[] = {&ring, &numbers};
+  const Result<Program> loaded = Program::load(program, {.maps = maps});
+  ASSERT_TRUE(loaded) << loaded.error().message << " " << loaded.error().hint;
+  EXPECT_EQ(ring.consume([](ByteSpan) {}).value(), 0u);
+  std::uint64_t next = 1;
+  for (int round = 0; round < 20; ++round) {
+    ASSERT_TRUE(loaded->test_run({.input = Bytes(64), .repeat = 30}));
+    const Result<std::uint64_t> before = ring.consume([&](ByteSpan record) {
+      if (next % 8 == 5) ++next;  // dropped
+      ASSERT_EQ(record.size(), 100u);
+      EXPECT_EQ(load<std::uint64_t>(record.data(), std::endian::native), next);
+      EXPECT_EQ(load<std::uint64_t>(record.data() + 92, std::endian::native), next);
+      ++next;
+    });
+    EXPECT_EQ(before.value(), 30u * 112);
+  }
+  EXPECT_EQ(next, 601u);
+  Map other = std::move(
+      Map::create({.name = "m", .type = ebpf::MapType::kArray, .key_size = 4, .value_size = 4, .max_entries = 1})
+          .value());
+  EXPECT_EQ(other.consume([](ByteSpan) {}).error().message, "maps of type array have no records");
+  ring.close();
+  EXPECT_EQ(ring.consume([](ByteSpan) {}).error().system_error, EBADF);
+}
+
 TEST(KernelTypes, MapsTellTheTypesOfTheirEntries) {
   WEIR_REQUIRE_BPF();
   // Type 1 of a program's smallest table is int.

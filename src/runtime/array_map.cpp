@@ -49,6 +49,7 @@ class ArrayMap : public Map {
     return values_.contains(address, size, 0, definition_.value_size);
   }
   std::uint32_t size() const override { return definition_.max_entries; }
+  unsigned cpus() const override { return cpus_; }
 
  private:
   std::uint8_t* value(std::uint32_t index, unsigned cpu) const {

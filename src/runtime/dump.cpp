@@ -38,12 +38,13 @@ Result<std::vector<std::uint8_t>> bytes_of_number(std::string_view text, std::si
   return bytes;
 }
 
-void each_entry(Map& map, const std::function<void(const std::vector<std::uint8_t>& key, const void* value)>& use) {
+void each_entry(Map& map, const std::function<void(const std::vector<std::uint8_t>& key, const void* value)>& use,
+                std::uint32_t most) {
   if (dynamic_cast<ReferenceMap*>(&map) != nullptr || map.key_size() == 0) return;
   std::vector<std::uint8_t> key(map.key_size());
   std::vector<std::uint8_t> next(map.key_size());
   std::uint32_t count = 0;
-  for (int more = map.next_key(nullptr, next.data()); more == 0 && count < 100000;
+  for (int more = map.next_key(nullptr, next.data()); more == 0 && count < most;
        more = map.next_key(key.data(), next.data()), ++count) {
     key = next;
     if (const void* value = map.lookup(key.data(), 0)) use(key, value);
@@ -57,14 +58,19 @@ std::string text_of(Map& map, bool consume) {
                                 ring != nullptr ? "bytes" : "entries");
   const bool array = definition.type == ebpf::MapType::kArray;
   std::uint32_t zeros = 0;
-  each_entry(map, [&](const std::vector<std::uint8_t>& key, const void* value) {
+  std::uint32_t shown = 0;
+  constexpr std::uint32_t kMost = 100'000;
+  const auto show = [&](const std::vector<std::uint8_t>& key, const void* value) {
     const auto* bytes = static_cast<const std::uint8_t*>(value);
     if (array && std::all_of(bytes, bytes + map.value_size(), [](std::uint8_t byte) { return byte == 0; })) {
       ++zeros;
       return;
     }
+    if (++shown > kMost) return;
     out += fmt::format("  {}: {}\n", hex_text(key.data(), key.size()), hex_text(value, map.value_size()));
-  });
+  };
+  each_entry(map, show, UINT32_MAX);
+  if (shown > kMost) out += fmt::format("  ({} more)\n", shown - kMost);
   if (zeros > 0) out += fmt::format("  ({} more, all zeros)\n", zeros);
   if (ring != nullptr && consume)
     ring->consume([&](ByteSpan record) { out += fmt::format("  {}\n", hex_text(record.data(), record.size())); });

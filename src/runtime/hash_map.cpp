@@ -145,7 +145,7 @@ class HashMap final : public Map {
         mask_(chunk_count_ - 1),
         chunk_mask_(mask_ * kSmallChunk),
         is_plain_(!lru_ && cpus_ == 1),
-        referred_(lru_ ? chunk_count_ * kPlaces : 0) {}
+        referred_(lru_ && chunks_.data() != nullptr ? chunk_count_ * kPlaces : 0) {}
 
   bool good() const { return chunks_.data() != nullptr; }
 
@@ -218,6 +218,7 @@ class HashMap final : public Map {
   }
 
   std::uint32_t size() const override { return count_.load(std::memory_order_relaxed); }
+  unsigned cpus() const override { return cpus_; }
 
  private:
   std::uint8_t* place_at(std::uint64_t place) const {

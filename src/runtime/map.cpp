@@ -5,6 +5,7 @@
 #include <weir/runtime/map.h>
 
 #include <cerrno>
+#include <new>
 
 #include <fmt/format.h>
 
@@ -27,6 +28,10 @@ bool is_array_like(MapType type) {
          type == MapType::kArrayOfMaps || type == MapType::kPerfEventArray;
 }
 
+bool is_per_cpu(MapType type) {
+  return type == MapType::kPercpuArray || type == MapType::kPercpuHash || type == MapType::kLruPercpuHash;
+}
+
 // What is wrong with the sizes, or empty.
 std::string_view bad_sizes(const ebpf::MapDefinition& map) {
   if ((map.flags & ~kKnownFlags) != 0) return "unknown flags";
@@ -42,6 +47,7 @@ std::string_view bad_sizes(const ebpf::MapDefinition& map) {
   }
   if (map.max_entries == 0) return "it needs at least one entry";
   if (map.value_size == 0) return "values need at least one byte";
+  if (map.value_size > 32768 && is_per_cpu(map.type)) return "values of per-CPU maps may have 32 KiB at most";
   if (map.value_size > (32u << 20)) return "values may have 32 MiB at most";
   if (map.type == MapType::kQueue || map.type == MapType::kStack || map.type == MapType::kBloomFilter)
     return map.key_size != 0 ? "it has no keys" : "";
@@ -59,6 +65,12 @@ std::string_view bad_sizes(const ebpf::MapDefinition& map) {
   if (!map.contents.empty() && (map.type != MapType::kArray || map.contents.size() > map.value_size))
     return "only the value of an array can have first contents, and no more than it holds";
   return {};
+}
+
+// What an entry takes, about; max_entries of a ring buffer are its bytes.
+std::uint64_t bytes_of_entry(const ebpf::MapDefinition& map, unsigned cpus) {
+  if (map.type == MapType::kRingbuf || map.type == MapType::kBloomFilter) return 2;
+  return 64 + std::uint64_t{map.key_size} + std::uint64_t{map.value_size} * (is_per_cpu(map.type) ? cpus : 1);
 }
 
 using Maker = MadeMap (*)(const ebpf::MapDefinition& definition, const MapOptions& options);
@@ -103,14 +115,21 @@ int Map::peek(void*) { return -EOPNOTSUPP; }
 
 Result<std::shared_ptr<Map>> make_map(const ebpf::MapDefinition& definition, const MapOptions& options) {
   if (const std::string_view why = bad_sizes(definition); !why.empty()) return refuse(definition, why);
-  const std::uint64_t entry =
-      64 + std::uint64_t{definition.key_size} + std::uint64_t{definition.value_size} * options.cpus;
-  if (entry * definition.max_entries > options.memory_limit)
+  if (options.cpus == 0)
+    return fail(
+        Error{.code = ErrorCode::kUsage, .message = "MapOptions::cpus is 0; maps have values for one CPU at least"});
+  if (bytes_of_entry(definition, options.cpus) > options.memory_limit / definition.max_entries)
     return fail(
         Error{.code = ErrorCode::kLimit,
               .message = fmt::format("map '{}' would take more than {} bytes", definition.name, options.memory_limit),
               .hint = "fewer entries, or smaller ones"});
-  if (const Maker make = maker_of(definition.type)) return make(definition, options);
+  if (const Maker make = maker_of(definition.type)) {
+    try {
+      return make(definition, options);
+    } catch (const std::bad_alloc&) {
+      return no_memory(definition);
+    }
+  }
   return fail(Error{.code = ErrorCode::kUnsupported,
                     .message = fmt::format("maps of type {} need a kernel", ebpf::name_of(definition.type))});
 }

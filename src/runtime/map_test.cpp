@@ -221,8 +221,8 @@ TEST(Maps, RingBufferKeepsOrderAndWraps) {
   for (int round = 0; round < 3000; ++round) {
     while (void* record = ring.reserve(4 + random() % 600)) {
       EXPECT_TRUE(map->contains(reinterpret_cast<std::uint64_t>(record), 4));
-      EXPECT_GE(ring.reserved_size(record), 4u);
-      std::memset(record, 0xab, ring.reserved_size(record));
+      EXPECT_GE(ring.reserved_size(record).value_or(0), 4u);
+      std::memset(record, 0xab, ring.reserved_size(record).value_or(0));
       std::memcpy(record, &written, 4);
       if (random() % 5 == 0) {
         ring.discard(record);
@@ -247,7 +247,6 @@ TEST(Maps, RingBufferKeepsOrderAndWraps) {
   ring.commit(busy);
   EXPECT_EQ(ring.consume([](ByteSpan) {}), 2u);
   EXPECT_EQ(ring.reserve(4096), nullptr);
-  EXPECT_EQ(ring.reserve(0), nullptr);
 }
 
 TEST(Maps, BloomFiltersForgetNothing) {
@@ -281,6 +280,66 @@ TEST(Maps, ManyThreadsLoseNothing) {
     });
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(*static_cast<std::uint64_t*>(map->lookup(&shared, 0)), 80000u);
+}
+
+TEST(Maps, LimitsHoldWhateverTheNumbers) {
+  // Products that do not fit into 64 bits are no small maps.
+  const auto refused = [](const MapDefinition& definition, const MapOptions& options) {
+    const Result<std::shared_ptr<Map>> map = make_map(definition, options);
+    return map ? ErrorCode::kBadInput : map.error().code;
+  };
+  EXPECT_EQ(refused({"m", MapType::kPercpuArray, 4, 32768, 1u << 30}, {.cpus = 1u << 30}), ErrorCode::kLimit);
+  EXPECT_EQ(refused({"m", MapType::kPercpuArray, 4, 32768, 1u << 30}, {.cpus = 1u << 30, .memory_limit = UINT64_MAX}),
+            ErrorCode::kLimit);
+  EXPECT_EQ(refused({"m", MapType::kArray, 4, 1u << 21, UINT32_MAX}, {.memory_limit = UINT64_MAX}), ErrorCode::kLimit);
+  EXPECT_EQ(refused({"m", MapType::kLruHash, 4, 1u << 20, 1u << 30}, {.memory_limit = UINT64_MAX}), ErrorCode::kLimit);
+  EXPECT_EQ(refused({"m", MapType::kPercpuHash, 4, 4, 4}, {.cpus = 0}), ErrorCode::kUsage);
+  EXPECT_FALSE(make_map({"m", MapType::kPercpuArray, 4, 32776, 1}));
+  // Rings and filters take what they say, not an entry's overhead for each byte.
+  EXPECT_TRUE(make_map({"m", MapType::kRingbuf, 0, 0, 1u << 28}));
+  EXPECT_FALSE(make_map({"m", MapType::kRingbuf, 0, 0, 1u << 28}, {.memory_limit = 1u << 28}));
+  EXPECT_TRUE(make_map({"m", MapType::kBloomFilter, 0, 16, 20'000'000}));
+}
+
+TEST(Maps, PerCpuMapsTellHowManyValues) {
+  EXPECT_EQ(made({"m", MapType::kPercpuHash, 4, 4, 4}, {.cpus = 3})->cpus(), 3u);
+  EXPECT_EQ(made({"m", MapType::kPercpuArray, 4, 4, 4}, {.cpus = 3})->cpus(), 3u);
+  EXPECT_EQ(made({"m", MapType::kHash, 4, 4, 4}, {.cpus = 3})->cpus(), 1u);
+}
+
+TEST(Maps, RecordsWithoutBytes) {
+  auto map = made({"r", MapType::kRingbuf, 0, 0, 4096});
+  auto& ring = dynamic_cast<RingBuffer&>(*map);
+  void* const record = ring.reserve(0);
+  ASSERT_NE(record, nullptr);
+  EXPECT_EQ(ring.reserved_size(record), std::optional<std::uint64_t>(0));
+  EXPECT_EQ(ring.reserve(4088), nullptr) << "8 bytes are taken";
+  ring.commit(record);
+  EXPECT_EQ(ring.reserved_size(record), std::nullopt);
+  std::vector<std::size_t> sizes;
+  EXPECT_EQ(ring.consume([&](ByteSpan bytes) { sizes.push_back(bytes.size()); }), 1u);
+  EXPECT_EQ(sizes, std::vector<std::size_t>{0});
+  EXPECT_NE(ring.reserve(4088), nullptr) << "the whole ring is one record";
+  EXPECT_EQ(ring.reserve(0), nullptr);
+}
+
+// Results as the kernel's: fd_array_map_delete_elem, array_map_get_next_key.
+TEST(Maps, ArraysOfReferencesCountLikeArrays) {
+  auto map = made({"p", MapType::kProgArray, 4, 4, 3});
+  auto& array = dynamic_cast<ReferenceMap&>(*map);
+  const std::uint32_t one = 1, three = 3;
+  EXPECT_EQ(array.set_reference(&one, nullptr), -EINVAL);
+  EXPECT_EQ(array.set_reference(&three, map), -E2BIG);
+  EXPECT_EQ(array.erase(&three), -E2BIG);
+  EXPECT_EQ(array.erase(&one), -ENOENT);
+  EXPECT_EQ(array.set_reference(&one, std::make_shared<int>(7)), 0);
+  EXPECT_EQ(array.size(), 1u);
+  std::uint32_t key = 77;
+  std::vector<std::uint32_t> keys;
+  for (int more = array.next_key(&key, &key); more == 0; more = array.next_key(&key, &key)) keys.push_back(key);
+  EXPECT_EQ(keys, (std::vector<std::uint32_t>{0, 1, 2}));
+  EXPECT_EQ(array.erase(&one), 0);
+  EXPECT_EQ(array.reference(&one), nullptr);
 }
 
 TEST(Maps, BadDefinitionsAreNamed) {

@@ -26,10 +26,18 @@ class References : public ReferenceMap {
   }
   int update(const void*, const void*, std::uint64_t, unsigned) override { return -EINVAL; }
   int erase(const void* key) override {
+    if (indexed_ && index_of(key) >= definition_.max_entries) return -E2BIG;
     const std::lock_guard lock(lock_);
     return held_.erase(bytes_of(key)) != 0 ? 0 : -ENOENT;
   }
   int next_key(const void* key, void* next) const override {
+    if (indexed_) {  // as in other arrays, empty slots too
+      const std::uint32_t at = key != nullptr ? index_of(key) : UINT32_MAX;
+      const std::uint32_t index = at >= definition_.max_entries ? 0 : at + 1;
+      if (index >= definition_.max_entries) return -ENOENT;
+      std::memcpy(next, &index, 4);
+      return 0;
+    }
     const std::lock_guard lock(lock_);
     auto entry = key != nullptr ? held_.find(bytes_of(key)) : held_.end();
     entry = entry == held_.end() ? held_.begin() : std::next(entry);
@@ -49,9 +57,8 @@ class References : public ReferenceMap {
     return found == held_.end() ? nullptr : found->second;
   }
   int set_reference(const void* key, std::shared_ptr<const void> reference) override {
-    if (indexed_ &&
-        load<std::uint32_t>(static_cast<const std::uint8_t*>(key), std::endian::native) >= definition_.max_entries)
-      return -E2BIG;
+    if (reference == nullptr) return -EINVAL;
+    if (indexed_ && index_of(key) >= definition_.max_entries) return -E2BIG;
     const std::lock_guard lock(lock_);
     if (held_.size() >= definition_.max_entries && held_.count(bytes_of(key)) == 0) return -E2BIG;
     kept_.push_back(reference);
@@ -69,6 +76,9 @@ class References : public ReferenceMap {
   }
 
  private:
+  static std::uint32_t index_of(const void* key) {
+    return load<std::uint32_t>(static_cast<const std::uint8_t*>(key), std::endian::native);
+  }
   std::string bytes_of(const void* key) const { return {static_cast<const char*>(key), definition_.key_size}; }
 
   bool indexed_;

@@ -63,7 +63,7 @@ class Ring : public RingBuffer {
 
   void* reserve(std::uint64_t bytes) override {
     const std::uint64_t whole = round_up(bytes, 8) + kHeader;
-    if (bytes == 0 || bytes >= kDiscarded || whole > size_) return nullptr;
+    if (bytes >= kDiscarded || whole > size_) return nullptr;
     const std::lock_guard lock(lock_);
     const std::uint64_t at = produced_.load(std::memory_order_relaxed);
     if (at + whole - consumed_.load(std::memory_order_acquire) > size_) return nullptr;
@@ -74,17 +74,17 @@ class Ring : public RingBuffer {
   void commit(void* record) override { finish(record, 0); }
   void discard(void* record) override { finish(record, kDiscarded); }
 
-  std::uint64_t reserved_size(const void* record) const override {
+  std::optional<std::uint64_t> reserved_size(const void* record) const override {
     const auto address = reinterpret_cast<std::uint64_t>(record);
     const std::lock_guard lock(lock_);
     for (std::uint64_t at = consumed_.load(); at < produced_.load();) {
       const std::uint32_t word = header(at).load(std::memory_order_acquire);
       const std::uint64_t bytes = word & ~(kBusy | kDiscarded);
       if (address == reinterpret_cast<std::uint64_t>(data_ + at % size_ + kHeader))
-        return (word & kBusy) != 0 ? bytes : 0;
+        return (word & kBusy) != 0 ? std::optional(bytes) : std::nullopt;
       at += round_up(bytes, 8) + kHeader;
     }
-    return 0;
+    return std::nullopt;
   }
 
   std::uint64_t available() const override { return produced_.load() - consumed_.load(); }

@@ -16,7 +16,8 @@ constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t to) { return
 class Slab {
  public:
   // `count` places of `stride` bytes, all 0. Check data() for null: there may be no memory.
-  Slab(std::uint64_t count, std::uint64_t stride) : stride_(stride), bytes_(count * stride) {
+  Slab(std::uint64_t count, std::uint64_t stride) : stride_(stride) {
+    if (__builtin_mul_overflow(count, stride, &bytes_)) return;
     if (bytes_ == 0) bytes_ = 8;
     void* memory = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     data_ = memory == MAP_FAILED ? nullptr : static_cast<std::uint8_t*>(memory);
@@ -43,7 +44,7 @@ class Slab {
  private:
   static constexpr std::uint64_t kLarge = 1u << 21;
   std::uint64_t stride_;
-  std::uint64_t bytes_;
+  std::uint64_t bytes_ = 0;
   std::uint8_t* data_ = nullptr;
 };
 

@@ -27,23 +27,24 @@ class Step:
         self.command = ""
         self.expected = []
         self.last = line + 1  # line behind the expectation
+        self.setup = False    # must succeed; what it prints does not matter
 
 
-def parse_steps(lines, first, last, plain):
+def parse_steps(lines, first, last, plain, prompt="$ "):
     """Steps among lines[first:last]; in documents (plain) standard error stands without a mark."""
     steps = []
     index = first
     while index < last:
         line = lines[index]
         index += 1
-        if not line.startswith("$ "):
+        if not line.startswith(prompt):
             continue
         step = Step(index - 1)
         step.command = line[2:]
         while index < last and lines[index].startswith("> "):
             step.command += "\n" + lines[index][2:]
             index += 1
-        while index < last and not lines[index].startswith("$ ") and not lines[index].startswith("## "):
+        while index < last and not lines[index].startswith(prompt) and not lines[index].startswith("## "):
             step.expected.append(lines[index])
             index += 1
         # In a transcript an empty line before the next command is for the eye.
@@ -71,16 +72,24 @@ def read_steps(path):
     closing = "```" if path.suffix == ".md" else ".Ed"
     if path.suffix != ".md":
         lines = [unescape_mdoc(line) for line in lines]
+    # Comments of a document: <!-- WORD: TEXT -->, or in a manual page .\" WORD: TEXT.
+    comments = [m.groups() for line in lines if (m := re.fullmatch(r'(?:\.\\?" |<!-- )(\w+): (.*?)(?: -->)?', line))]
+    needs = [text for word, text in comments if word == "needs"]
+    replace = [text.split(" -> ", 1) for word, text in comments if word == "replace"]
+    for text in (text for word, text in comments if word == "setup"):
+        step = Step(0)
+        step.command, step.expected, step.setup = text, [""], True
+        steps.append(step)
+    prompt = "# " if "bpf" in needs else "$ "
     start = None
     for index, line in enumerate(lines):
         if start is None and line.startswith(opening):
             start = index + 1
         elif start is not None and line == closing:
-            steps += parse_steps(lines, start, index, True)
+            steps += parse_steps(lines, start, index, True, prompt)
             start = None
-    # A command without output in a manual only shows the form: it is not run.
-    needs = [m.group(1) for line in lines if (m := re.fullmatch(r'(?:\.\\?" |<!-- )needs: (\S+)(?: -->)?', line))]
-    return lines, [step for step in steps if step.expected], [], needs, True
+    # A command without output in a manual only shows the form: it is not run, unless others need what it does.
+    return lines, [step for step in steps if step.expected or prompt == "# "], replace, needs, True
 
 
 def unmet(needs):
@@ -94,6 +103,9 @@ def unmet(needs):
         elif need == "network":
             if os.environ.get("WEIR_GOLDEN_NETWORK") != "1":
                 return "no network namespace could be made"
+        elif need == "bpf":
+            if os.environ.get("WEIR_GOLDEN_BPF") != "1":
+                return "no namespace with a BPF file system could be made"
         elif shutil.which(need) is None:
             return f"'{need}' is not installed"
     return None
@@ -109,6 +121,7 @@ def run(step, folder, program, plain):
                        NO_COLOR="1", WEIR_SHARED=str(shared()), SAMPLES=str(ROOT / "samples"))
     done = subprocess.run(["bash", "-c", step.command], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT if plain else subprocess.PIPE, timeout=300)
+    step.failed = done.returncode != 0
     out = done.stdout.decode(errors="backslashreplace")
     got = out.split("\n")
     if got[-1] == "":
@@ -126,19 +139,24 @@ def run(step, folder, program, plain):
     return got
 
 
-def in_a_network():
-    """Starts this script again where eth0 and eth1 are the ends of a cable, and nothing else is."""
+def in_a_network(bpf):
+    """Starts this script again where eth0 and eth1 are the ends of a cable, and nothing else is; with `bpf` also where
+    the BPF file system is empty."""
     cable = ("ip link add eth0 type veth peer name eth1 && sysctl -qw net.ipv6.conf.all.disable_ipv6=1; "
              "ip link set eth0 up && ip link set eth1 up && exec \"$@\"")
-    if subprocess.run(["unshare", "--net", "sh", "-c", cable, "sh", "true"], capture_output=True).returncode == 0:
-        os.environ["WEIR_GOLDEN_NETWORK"] = "1"
-        os.execvp("unshare", ["unshare", "--net", "sh", "-c", cable, "sh", sys.executable, *sys.argv])
+    how = ["unshare", "--net", "sh", "-c", cable, "sh"]
+    if bpf:
+        how = ["unshare", "--net", "--mount", "sh", "-c", "mount -t bpf none /sys/fs/bpf && " + cable, "sh"]
+    if subprocess.run([*how, "true"], capture_output=True).returncode == 0:
+        os.environ["WEIR_GOLDEN_BPF" if bpf else "WEIR_GOLDEN_NETWORK"] = "1"
+        os.execvp("unshare", [*how, sys.executable, *sys.argv])
 
 
 def check(path, program, record):
     lines, steps, replacements, needs, plain = read_steps(path)
-    if "network" in needs and os.environ.get("WEIR_GOLDEN_NETWORK") != "1" and shutil.which("unshare"):
-        in_a_network()
+    for need, mark in (("network", "WEIR_GOLDEN_NETWORK"), ("bpf", "WEIR_GOLDEN_BPF")):
+        if need in needs and os.environ.get(mark) != "1" and shutil.which("unshare"):
+            in_a_network(need == "bpf")
     reason = unmet(needs)
     if reason:
         print(f"{path}: skipped: {reason}")
@@ -153,14 +171,22 @@ def check(path, program, record):
             os.symlink(shared(), pathlib.Path(folder) / "shared")
         for step in steps:
             got = run(step, folder, program, plain)
+            if step.setup:
+                if step.failed:
+                    print(f"{path}: setup failed: {step.command}\n" + "\n".join(got))
+                differing += step.failed
+                continue
+            wanted = step.expected
             for pattern, text in replacements:
                 got = [re.sub(pattern, text, line) for line in got]
-            if got == step.expected:
+                if plain:  # a document shows an example of it
+                    wanted = [re.sub(pattern, text, line) for line in wanted]
+            if got == wanted:
                 continue
             differing += 1
             if not record:
                 print(f"{path}:{step.line + 1}: $ {step.command}")
-                print("\n".join(difflib.unified_diff(step.expected, got, "written", "printed", lineterm="", n=2)))
+                print("\n".join(difflib.unified_diff(wanted, got, "written", "printed", lineterm="", n=2)))
             step.recorded = got
     if record and differing:
         for step in reversed(steps):

@@ -6,6 +6,7 @@
 
 #include "debug_shell.h"
 #include "extended_input.h"
+#include "presets.h"
 #include "terminal.h"
 
 namespace weir::tool {
@@ -40,11 +41,21 @@ Result<debug::ExtendedInputs> inputs_of(const SessionFiles& files, debug::Sight 
 }  // namespace
 
 Result<std::unique_ptr<debug::ExtendedSession>> open_session(const SessionFiles& files, std::string& text) {
-  WEIR_TRY(const ExtendedInput input, read_extended(files.program, text));
+  WEIR_TRY(ExtendedInput input_read, read_extended(files.program, text));
+  const auto all = std::make_shared<const ExtendedInput>(std::move(input_read));
+  const ExtendedInput& input = *all;
   WEIR_TRY(const ebpf::Program* const program, pick_program(input, files.name));
   WEIR_CHECK(usable_here(input, *program));
   WEIR_TRY(debug::ExtendedInputs inputs, inputs_of(files, debug::sight_of(program->type)));
   inputs.register_calls = files.allow_callx;
+  inputs.prepare = [all](const engine::ExtendedOptions& options) {
+    return set_presets(
+        *all, options.maps, [&](const ebpf::Program& each, const Maps&) -> Result<engine::ExtendedEnginePointer> {
+          WEIR_CHECK(usable_here(*all, each));
+          WEIR_TRY(const ebpf::Checked checked, ebpf::check(each, {.register_calls = options.register_calls}));
+          return engine::load_extended(checked, options);
+        });
+  };
   auto session = debug::ExtendedSession::create(*program, std::move(inputs));
   if (session || !session.error().source.empty()) return session;
   Error error = std::move(session).error();

@@ -9,9 +9,8 @@
 #include <fmt/format.h>
 
 #include <weir/kernel/ebpf.h>
-#include <weir/runtime/dump.h>
 
-#include "map_entry.h"
+#include "map_output.h"
 #include "prog_verbs.h"
 #include "run_verb.h"
 #include "terminal.h"
@@ -88,33 +87,9 @@ class KernelRunner {
   int finish(int status) {
     const std::string& name = loaded_.programs.front().name;
     if (!options_.maps) return results_.finish(name, "kernel", status, {}, "");
-    nlohmann::json maps = nlohmann::json::array();
-    std::string text;
-    for (const LoadedPrograms::Map& map : loaded_.maps) show(map, maps, text);
-    return results_.finish(name, "kernel", status, maps, text);
-  }
-
-  // As the maps of user space are shown; arrays' zeros are counted, not shown.
-  static void show(const LoadedPrograms::Map& map, nlohmann::json& json, std::string& text) {
-    const ebpf::MapDefinition& definition = map.map.definition();
-    nlohmann::json entries = nlohmann::json::array();
-    std::string lines;
-    std::uint32_t count = 0, zeros = 0;
-    const bool references = definition.type == ebpf::MapType::kProgArray ||
-                            definition.type == ebpf::MapType::kArrayOfMaps ||
-                            definition.type == ebpf::MapType::kHashOfMaps;
-    if (definition.key_size != 0 && !references)
-      (void)map.map.iterate([&](ByteSpan key, ByteSpan value) {
-        ++count;
-        entries.push_back({{"key", hex_bytes(key)}, {"value", hex_bytes(value)}});
-        const bool zero = std::all_of(value.begin(), value.end(), [](std::uint8_t byte) { return byte == 0; });
-        if (zero && definition.type == ebpf::MapType::kArray) ++zeros;
-        else lines += fmt::format("  {}: {}\n", hex_bytes(key), hex_bytes(value));
-        return count >= 100000;
-      });
-    if (zeros > 0) lines += fmt::format("  ({} more, all zeros)\n", zeros);
-    text += fmt::format("map {} ({}, {} entries)\n{}", map.name, ebpf::name_of(definition.type), count, lines);
-    json.push_back({{"name", map.name}, {"type", ebpf::name_of(definition.type)}, {"entries", entries}});
+    MapOutput maps;
+    for (LoadedPrograms::Map& map : loaded_.maps) maps.add(map, loaded_);
+    return results_.finish(name, "kernel", status, maps.json(), maps.text());
   }
 
   const RunOptions& options_;

@@ -17,10 +17,11 @@
 #include <weir/base/file.h>
 #include <weir/capture/source.h>
 #include <weir/engine/ebpf.h>
-#include <weir/runtime/dump.h>
 #include <weir/verify/verify.h>
 
 #include "json_text.h"
+#include "map_output.h"
+#include "presets.h"
 #include "program_json.h"
 #include "quantity.h"
 #include "run_verb.h"
@@ -125,12 +126,6 @@ nlohmann::json fault_as_json(const engine::Outcome& outcome, const std::string& 
   return out;
 }
 
-std::string maps_as_text(const engine::ExtendedEngine& engine) {
-  std::string out;
-  for (const auto& map : engine.maps()) out += runtime::text_of(*map, true);
-  return out;
-}
-
 class Runner {
  public:
   Runner(const Options& options, engine::ExtendedEnginePointer engine, See see)
@@ -193,9 +188,10 @@ class Runner {
   }
 
   int finish(int status) {
-    return results_.finish(engine_->program().name, engine_->name(), status,
-                           options_.maps && options_.json ? maps_as_json(engine_->maps(), true) : nlohmann::json(),
-                           options_.maps && !options_.json ? maps_as_text(*engine_) : "");
+    MapOutput maps;
+    if (options_.maps)
+      for (const auto& map : engine_->maps()) maps.add(*map, engine_->maps());
+    return results_.finish(engine_->program().name, engine_->name(), status, maps.json(), maps.text());
   }
 
   const Options& options_;
@@ -220,11 +216,6 @@ ebpf::Premise premise_of(const Options& options, const ebpf::Program& program, S
     premise.type = debug::sight_of(program.type) == See::kSocket ? program.type : ebpf::ProgramType::kSocketFilter;
   if (see == See::kMemory && options.capture.empty()) premise.memory_least = premise.memory_most = memory;
   return premise;
-}
-
-bool are_alike(const ebpf::MapDefinition& a, const ebpf::MapDefinition& b) {
-  return a.type == b.type && a.key_size == b.key_size && a.value_size == b.value_size && a.flags == b.flags &&
-         a.max_entries == b.max_entries;
 }
 
 class Loader {
@@ -286,31 +277,6 @@ Status add_tail_call(Loader& loader, const ExtendedInput& input, const engine::E
       .code = ErrorCode::kUsage, .message = fmt::format("there is no map '{}'", call.array), .source = "--tail-call"});
 }
 
-// Slots of maps of maps and of programs that the object fills itself.
-Status set_presets(Loader& loader, const ExtendedInput& input, const engine::ExtendedEngine& main) {
-  for (const object::Preset& preset : input.presets) {
-    if (preset.map >= main.maps().size() || preset.inner >= main.maps().size()) continue;
-    runtime::Map& map = *main.maps()[preset.map];
-    if (!preset.program.empty()) {
-      WEIR_TRY(const ebpf::Program* const program, pick_program(input, preset.program));
-      WEIR_TRY(engine::ExtendedEnginePointer loaded, loader.load(*program, main.maps()));
-      WEIR_CHECK(engine::set_tail_call(map, preset.slot, std::move(loaded)));
-      continue;
-    }
-    // Programs rely on the map that shows what the inner ones are like.
-    const ebpf::MapDefinition& inner = main.maps()[preset.inner]->definition();
-    const auto shown = std::find_if(main.maps().begin(), main.maps().end(), [&](const auto& each) {
-      return each->definition().name == map.definition().inner;
-    });
-    auto* references = dynamic_cast<runtime::ReferenceMap*>(&map);
-    if (references == nullptr || shown == main.maps().end() || !are_alike((*shown)->definition(), inner))
-      return fail(fmt::format("map '{}' is not like those that map '{}' holds", inner.name, map.definition().name));
-    if (map.key_size() != 4 || references->set_reference(&preset.slot, main.maps()[preset.inner]) != 0)
-      return fail(fmt::format("map '{}' has no slot {}", map.definition().name, preset.slot));
-  }
-  return {};
-}
-
 // Programs that stand in an array of their own would keep each other alive.
 class ArraysCleared {
  public:
@@ -349,7 +315,8 @@ int run(const Options& options) {
     return report(error);
   }
   const ArraysCleared cleared(**engine);
-  if (const Status status = set_presets(loader, *input, **engine); !status)
+  const auto load = [&](const ebpf::Program& each, const Maps& maps) { return loader.load(each, maps); };
+  if (const Status status = set_presets(*input, (*engine)->maps(), load); !status)
     return loader.refused() ? static_cast<int>(kBadInput) : report(status.error());
   for (const std::string& tail_call : options.tail_calls)
     if (const Status status = add_tail_call(loader, *input, **engine, tail_call); !status)

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,6 +31,9 @@ struct ExtendedInputs {
   std::vector<std::vector<std::uint8_t>> packets{};  // for Sight::kMemory: pieces of memory; at least one
   Sight sight = Sight::kMemory;
   bool register_calls = false;  // callx is legal: it calls the helper whose number the register holds
+  // Fills maps at the start of each run: slots of program arrays and of maps of maps. Programs for it are loaded with
+  // these options, which have the run's maps and the session's clocks.
+  std::function<Status(const engine::ExtendedOptions& options)> prepare{};
 };
 
 // if rN OPERATOR value, 64 bits without a sign.
@@ -132,6 +136,7 @@ class ExtendedSession {
  private:
   ExtendedSession(ebpf::Checked checked, ExtendedInputs inputs);
   Status begin_run(std::uint32_t packet);
+  void drop_references();
   void begin_packet();
   ExtendedStop advance();
   const ExtendedBreakpoint* hit() const;

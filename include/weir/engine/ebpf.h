@@ -3,7 +3,9 @@
 // load_extended() takes a Checked program (or a Verified one), makes or borrows its maps and gives an ExtendedEngine:
 // immutable, to be run from any number of threads, each run with an Invocation of its own. A run that does what it must
 // not do (an access outside of its memory, too many instructions, a helper with bad arguments) stops with a Fault and
-// touches nothing outside: no program can crash its host.
+// touches nothing outside: no program can crash its host. Budgets and steps count instructions. load_extended() gives
+// errors of ErrorCode::kUsage (options that do not fit the program), kLimit (maps that are too large) and kUnsupported
+// (maps or machines that are not there). Source of meaning: RFC 9669; of limits: kernel/bpf/core.c, verifier.c.
 //
 //   engine::ExtendedOptions options;
 //   auto loaded = engine::load_extended(*ebpf::check(*program), options);

@@ -1,6 +1,9 @@
 // Links: a program where it runs, for as long as the link's descriptor or a pin of it lives.
 //
-// Movable, not copyable. Errors name the system call and carry errno.
+// Movable, not copyable; const members from any thread. A Link owns its descriptor and closes it, which takes the
+// program off unless a pin or another descriptor holds the link. Errors are of ErrorCode::kSystem, name the command
+// ("BPF_LINK_CREATE") and carry errno; the hint says why a place refuses a program. Needs what the program's type needs
+// (weir/kernel/program.h). Source: bpf(2); kernel/bpf/syscall.c, link_create; perf_event_open(2).
 #pragma once
 
 #include <cstdint>
@@ -26,7 +29,8 @@ struct LinkInfo {
 class Link {
  public:
   // `target` is an interface's index for XDP and tcx, the descriptor of a control group or a network namespace for
-  // those.
+  // those; it stays the caller's. `flags` are the kernel's of that place (XDP_FLAGS_*). EBUSY where another XDP program
+  // is.
   static Result<Link> create(const Program& program, std::uint32_t target, ebpf::AttachType where,
                              std::uint32_t flags = 0);
   // A tracepoint by its two names ("syscalls", "sys_enter_getpid"); its events are found in tracefs, which must be
@@ -40,7 +44,7 @@ class Link {
 
   int descriptor() const { return descriptor_.get(); }
   Result<LinkInfo> info() const;
-  Status update(const Program& program) const;  // the same place, another program, without a gap
+  Status update(const Program& program) const;  // the same place, another program of its type, without a gap
   Status detach() const;                        // the link lives on without a program
   Status pin(const std::string& path) const;
 

@@ -2,7 +2,9 @@
 //
 // A Map owns its descriptor and closes it; programs, other maps and pins keep the kernel's map alive without it. Errors
 // are of ErrorCode::kSystem, name the command ("BPF_MAP_UPDATE_ELEM") and carry errno. Needs CAP_BPF. Movable, not
-// copyable. A Map may be used from any thread (but for close() and moves); the kernel synchronises.
+// copyable. A Map may be used from any thread (but for close() and moves); the kernel synchronises. Keys and values of
+// other sizes than the map's are errors of ErrorCode::kUsage ("key size is 3, want 4"), and nothing is asked of the
+// kernel. Bytes are copied: nothing is kept of what is passed in. Source: bpf(2); kernel/bpf/syscall.c, map_create.
 #pragma once
 
 #include <cstdint>
@@ -55,7 +57,8 @@ struct MapInfo {
 
 class Map {
  public:
-  // Names longer than 15 bytes are cut; the definition's contents, if any, become the first value.
+  // Names longer than 15 bytes are cut; the definition's contents, if any, become the first value. Where the kernel
+  // refuses, the error's hint says what of the definition its type does not take: "key size is 8, want 4 (array)".
   static Result<Map> create(const ebpf::MapDefinition& definition, const MapOptions& options = {});
   static Result<Map> open_pinned(const std::string& path);
   static Result<Map> open_id(std::uint32_t id);
@@ -71,6 +74,8 @@ class Map {
   // One value for each possible CPU?
   bool per_cpu() const;
 
+  // is_too_big() where the map is full or an index lies outside; EPERM where it is frozen. Maps of programs and maps of
+  // maps take descriptors as values and give ids.
   Status set(ByteSpan key, ByteSpan value);     // creates or replaces
   Status create(ByteSpan key, ByteSpan value);  // only a new entry: else is_exist()
   Status update(ByteSpan key, ByteSpan value);  // only an existing one: else is_not_exist()
@@ -93,6 +98,10 @@ class Map {
   Status iterate_many(const std::function<bool(ByteSpan key, ByteSpan value)>& use, std::size_t at_once = 256) const;
   // Shows all entries and deletes them. Only hash tables can.
   Status take_many(const std::function<void(ByteSpan key, ByteSpan value)>& use, std::size_t at_once = 256);
+
+  // Ring buffers: hands each finished record to `use`, oldest first, and takes it out, until one is still being
+  // written. Returns the bytes that lay in the ring before, with headers. One reader at a time; `use` must not call it.
+  Result<std::uint64_t> consume(const std::function<void(ByteSpan record)>& use);
 
   Status freeze();  // from now on only programs write
   Status pin(const std::string& path) const;

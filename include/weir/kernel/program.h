@@ -3,6 +3,8 @@
 // A Program owns its descriptor and closes it; what a socket, a control group, a link or a pin holds runs on without
 // it. Errors are of ErrorCode::kSystem, name the command ("BPF_PROG_LOAD") and carry errno. Needs CAP_BPF,
 // CAP_NET_ADMIN for programs on packets, CAP_PERFMON for tracing. Movable, not copyable; const members from any thread.
+// Where a place refuses a program (another type, no such interface, no control group) the error's hint says so.
+// Source: bpf(2); kernel/bpf/syscall.c, net/bpf/test_run.c.
 #pragma once
 
 #include <cstdint>
@@ -35,9 +37,9 @@ struct LoadOptions {
 };
 
 struct TestRun {
-  ByteSpan input{};    // the packet
+  ByteSpan input{};    // the packet: 14 bytes at least, a page less the kernel's head- and tailroom at most
   ByteSpan context{};  // what r1 points to, for kinds that take it (struct xdp_md, __sk_buff, raw tracepoints' words)
-  std::uint32_t repeat = 1;
+  std::uint32_t repeat = 1;                  // runs; the result is that of the last
   std::size_t output_bytes = 65536;          // room for the packet afterwards
   std::optional<std::uint32_t> processor{};  // raw tracepoints: on this CPU
 };
@@ -70,7 +72,8 @@ struct ProgramInfo {
 
 class Program {
  public:
-  // Loads the program as its type says. A refusal's hint is the last line that the verifier wrote.
+  // Loads the program as its type says. A refusal's hint is the last line that the verifier wrote. ErrorCode::kUsage
+  // where it uses more maps than were given. The kernel copies all: program, maps and options may go afterwards.
   static Result<Program> load(const ebpf::Program& program, const LoadOptions& options = {});
   static Result<Program> open_pinned(const std::string& path);
   static Result<Program> open_id(std::uint32_t id);
@@ -83,8 +86,12 @@ class Program {
   // As the kernel runs it: after its verifier changed it. Source lines too, where it has them.
   Result<ebpf::Program> translated() const;
 
+  // ENOTSUPP (524) for types that the kernel cannot test, EINVAL for a packet or context that it does not take, ENOSPC
+  // where the packet afterwards does not fit into output_bytes. Nothing is sent; maps change.
   Result<TestResult> test_run(const TestRun& options) const;
 
+  // `socket` and `cgroup` are descriptors, which stay the caller's. A socket holds one program: another takes its
+  // place.
   Status attach_socket(int socket) const;
   static Status detach_socket(int socket);
   Status attach_cgroup(int cgroup, ebpf::AttachType where, ebpf::CgroupAttach flags = ebpf::CgroupAttach::kNone) const;
@@ -94,6 +101,7 @@ class Program {
   Status attach(std::uint32_t target, ebpf::AttachType where, std::uint32_t flags = 0) const;
   Status detach(std::uint32_t target, ebpf::AttachType where) const;
 
+  // In a BPF file system; the program lives as long as the file. is_exist() where there is one.
   Status pin(const std::string& path) const;
 
  private:

@@ -2,7 +2,9 @@
 //
 // read() links each program with the functions it calls and gives it the object's maps: those of a section "maps" or
 // ".maps" (BTF), and one array for each section of variables (.data, .rodata, .bss and their like). Every error carries
-// the offset in the file. write() makes an object from programs. No file is opened here.
+// the offset in the file. write() makes an object from programs. No file is opened here. Results own all that they
+// hold. Thread-safe: no state. Source: ELF(5); docs.kernel.org/bpf/llvm_reloc.html, docs.kernel.org/bpf/btf.html;
+// libbpf.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,7 @@
 // Maps as text, for people. Not for programs: those walk a Map themselves.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -18,11 +19,12 @@ std::string hex_text(const void* bytes, std::size_t size);
 // kBadInput where it is no number.
 Result<std::vector<std::uint8_t>> bytes_of_number(std::string_view text, std::size_t size);
 
-// Calls `use` with each key and its value on CPU 0, 100,000 entries at most; not for maps of programs and maps.
-void each_entry(Map& map, const std::function<void(const std::vector<std::uint8_t>& key, const void* value)>& use);
+// Calls `use` with each key and its value on CPU 0, `most` entries at most; not for maps of programs and maps.
+void each_entry(Map& map, const std::function<void(const std::vector<std::uint8_t>& key, const void* value)>& use,
+                std::uint32_t most = 100'000);
 
-// A line for the map and one for each entry. Entries of arrays that are all zeros are counted only; records of ring
-// buffers are taken out when `consume` says so, else only counted.
+// A line for the map and one for each entry, 100,000 at most; further ones are counted, and so are entries of arrays
+// that are all zeros. Records of ring buffers are taken out when `consume` says so, else only counted.
 std::string text_of(Map& map, bool consume = false);
 
 }  // namespace weir::runtime

@@ -3,6 +3,11 @@
 // A Prototype tells what arguments must be; engines check them before the call (an interpreter at run time, the
 // verifier before), so that a function may rely on them: a kMap is a map, memory is there as long as the size after it
 // says. Helpers is a table by number. A value type; share it constant between threads.
+//
+// A function of your own gets the run's Invocation and r1 to r5, and gives r0. It is called on the thread of the run,
+// from several at once where several run; it must not throw, since machine code stands between it and the caller, and
+// must not run a program with the same Invocation. Source of the standard ones: bpf-helpers(7), kernel/bpf/helpers.c,
+// kernel/trace/bpf_trace.c, net/core/filter.c.
 #pragma once
 
 #include <array>
@@ -126,7 +131,8 @@ class Helpers {
   // The kernel's that exist in user space.
   static const Helpers& standard();
 
-  // Adds or replaces one.
+  // Adds or replaces one. Engines and the verifier look it up when a program is loaded, and when an interpreter calls
+  // it: not while programs run. The kernel's numbers are those of weir/ebpf/helpers.def.
   void add(std::int32_t number, Prototype prototype, HelperFunction function);
   const HelperEntry* find(std::int32_t number) const;
   std::vector<std::int32_t> numbers() const;  // in order

@@ -41,7 +41,7 @@ class PacketBuffer {
   static constexpr std::uint32_t kTailroom = 320;
   static constexpr std::uint32_t kSocketContext = 1024;  // where it lies behind the other context
 
-  // Room for packets of up to `capacity` bytes.
+  // Room for packets of up to `capacity` bytes. ErrorCode::kSystem (ENOMEM) where there is no room below 4 GiB.
   static Result<PacketBuffer> create(std::uint32_t capacity = 65536);
   PacketBuffer(PacketBuffer&& other) noexcept;
   PacketBuffer& operator=(PacketBuffer&&) = delete;

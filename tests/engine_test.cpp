@@ -231,6 +231,43 @@ TEST(Engine, ColumnsAndBitsAgreeWithSinglePackets) {
   }
 }
 
+// A batch's packets may lie anywhere. Here one lies across the place that is 2^31 bytes behind a column's base, where a
+// signed index would turn negative, and one just before it.
+TEST(Engine, PacketsFarFromEachOther) {
+  constexpr std::size_t kGigabyte = std::size_t{1} << 30;
+  constexpr std::uint32_t kLength = 80;
+  void* const all = ::mmap(nullptr, 2 * kGigabyte, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  ASSERT_NE(all, MAP_FAILED);
+  auto* const first = static_cast<std::uint8_t*>(all);
+  std::uint8_t* const far = first + kGigabyte - 4096;
+  ASSERT_EQ(::mprotect(first, 4096, PROT_READ | PROT_WRITE), 0);
+  ASSERT_EQ(::mprotect(far, 8192, PROT_READ | PROT_WRITE), 0);
+  const auto program =
+      cbpf::check(cbpf::read("ldxb 4*([14]&0xf)\nldh [x+16]\njeq #0x1bb, yes\nret #0\nyes: ret #9\n").value(),
+                  {.target = cbpf::Target::kUser});
+  ASSERT_TRUE(program);
+  for (const std::size_t distance : {kGigabyte - 1, kGigabyte - 34, kGigabyte - 60, kGigabyte - 81, kGigabyte - 100}) {
+    std::vector<packet::Packet> packets;
+    std::vector<std::uint32_t> expected;
+    for (std::uint32_t i = 0; i < 16; ++i) {
+      std::uint8_t* const at = i == 5 ? first + distance : first + std::size_t{i} * kLength;
+      std::memset(at, 0, kLength);
+      at[14] = 5;
+      at[36] = static_cast<std::uint8_t>(i % 3 != 0 ? 1 : 0);
+      at[37] = 0xbb;
+      packets.push_back(packet::make_packet(ByteSpan(at, kLength)));
+    }
+    for (const packet::Packet& packet : packets) expected.push_back(reference::run(program->program(), packet).verdict);
+    ASSERT_EQ(expected[5], 9u);
+    for (const auto& engine : tests::all_engines(*program)) {
+      std::vector<std::uint32_t> verdicts(packets.size(), 77);
+      engine->run(packets, verdicts);
+      EXPECT_EQ(verdicts, expected) << engine->name() << ", " << distance;
+    }
+  }
+  ::munmap(all, 2 * kGigabyte);
+}
+
 // Several programs in one pass give the bits of each. Every packet ends at a page end, or begins at a page's start.
 void compare_joined(engine::Kind kind) {
   const auto path = tests::shared_folder() / "data/pcap-filter/accept.tsv";

@@ -230,7 +230,7 @@ class BatchEngine final : public Engine {
   std::uint32_t run(const packet::Packet& packet) const override { return scalar_->run(packet); }
 
   void run(packet::Batch batch, std::span<std::uint32_t> verdicts) const override {
-    run_as_columns(batch, verdicts,
+    run_as_columns(*this, batch, verdicts,
                    [this](const packet::Columns& columns, std::uint32_t* out) { run_columns(columns, out); });
   }
 

@@ -455,7 +455,7 @@ class Interpreter final : public Engine {
   }
 
   void run(packet::Batch batch, std::span<std::uint32_t> verdicts) const override {
-    run_as_columns(batch, verdicts,
+    run_as_columns(*this, batch, verdicts,
                    [this](const packet::Columns& columns, std::uint32_t* out) { execute_columns(columns, out); });
   }
 

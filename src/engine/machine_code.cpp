@@ -22,7 +22,7 @@ class MachineEngine final : public Engine {
   }
 
   void run(packet::Batch batch, std::span<std::uint32_t> verdicts) const override {
-    run_as_columns(batch, verdicts,
+    run_as_columns(*this, batch, verdicts,
                    [this](const packet::Columns& columns, std::uint32_t* out) { code_.filter(&columns, out); });
   }
 

@@ -33,9 +33,10 @@ inline CodeListing listing_of(const CodeMemory& memory, std::size_t size, std::s
 
 std::unique_ptr<Engine> make_machine_engine(std::string_view name, MachineCode code);
 
-// Runs an engine that takes columns over packets that lie anywhere.
+// Runs an engine that takes columns over packets that lie anywhere. A packet that no column reaches the end of is run
+// alone.
 template <typename Run>
-void run_as_columns(packet::Batch batch, std::span<std::uint32_t> verdicts, const Run& run) {
+void run_as_columns(const Engine& engine, packet::Batch batch, std::span<std::uint32_t> verdicts, const Run& run) {
   constexpr std::size_t kChunk = 256;
   std::uint32_t offsets[kChunk];
   std::uint32_t lengths[kChunk];
@@ -57,7 +58,7 @@ void run_as_columns(packet::Batch batch, std::span<std::uint32_t> verdicts, cons
       const packet::Packet& packet = batch[begin + count];
       const std::uintptr_t offset =
           packet.length != 0 ? reinterpret_cast<std::uintptr_t>(packet.data) - base : std::uintptr_t{kMiddle};
-      if (offset > packet::kLargestColumnOffset) break;
+      if (offset > packet::kColumnBytes || packet.length > packet::kColumnBytes - offset) break;
       offsets[count] = static_cast<std::uint32_t>(offset);
       lengths[count] = packet.length;
       wire_lengths[count] = packet.wire_length;
@@ -69,6 +70,10 @@ void run_as_columns(packet::Batch batch, std::span<std::uint32_t> verdicts, cons
                                   any_metadata ? metadata : nullptr,           count};
     run(columns, verdicts.data() + begin);
     begin += count;
+    if (count == 0) {
+      verdicts[begin] = engine.run(batch[begin]);
+      ++begin;
+    }
   }
 }
 

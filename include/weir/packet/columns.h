@@ -1,8 +1,9 @@
 // Many packets as columns: what the walker of a mapped capture has at hand, and what machine code takes as it is.
 //
-// Packet i is the lengths[i] bytes at base + offsets[i]. All columns have `count` entries. Offsets are below 2^31, so
-// that vector code can use them as indices: a longer mapping is taken in windows, each with its own base (base may lie
-// before the first packet, even outside of the mapping: only base + offset is ever read).
+// Packet i is the lengths[i] bytes at base + offsets[i]. All columns have `count` entries. Each packet ends
+// kColumnBytes behind base at the most, so that vector code can use signed indices: a longer mapping is taken in
+// windows, each with its own base (base may lie before the first packet, even outside of the mapping: only packets are
+// read).
 //
 // Nothing outside of a packet's own bytes is read, whatever the engine. Columns borrows all that it points to.
 // Plain values: no synchronisation needed to read.
@@ -15,7 +16,7 @@
 
 namespace weir::packet {
 
-inline constexpr std::uint32_t kLargestColumnOffset = 0x7fffffff;
+inline constexpr std::uint32_t kColumnBytes = 0x7fffffff;
 
 struct Columns {
   const std::uint8_t* base = nullptr;

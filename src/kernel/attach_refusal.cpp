@@ -1,4 +1,5 @@
-// What places want of programs, to say in words why the kernel refused one. Exports explain_attach, explain_tc.
+// What places want of programs, to say in words why the kernel refused one. Exports explain_attach, explain_tc,
+// explain_socket, explain_raw_tracepoint.
 //
 // The kernel answers EINVAL whether the interface is not there, the program is of another type or was loaded for
 // another place. After a refusal these are looked at in turn. Source: kernel/bpf/syscall.c, attach_type_to_prog_type
@@ -126,11 +127,23 @@ Error explain_attach(Error error, const Program& program, std::uint32_t target, 
   return error;
 }
 
-Error explain_tc(Error error, const Program& program) {
+namespace {
+Error with_type(Error error, const Program& program, std::string_view place, const std::vector<P>& wanted) {
   if (error.system_error != EINVAL) return error;
-  if (std::string cause = type_cause(program, "a filter of tc", {P::kSchedCls}); !cause.empty())
-    error.hint = std::move(cause);
+  if (std::string cause = type_cause(program, place, wanted); !cause.empty()) error.hint = std::move(cause);
   return error;
+}
+}  // namespace
+
+Error explain_tc(Error error, const Program& program) {
+  return with_type(std::move(error), program, "a filter of tc", {P::kSchedCls});
+}
+Error explain_socket(Error error, const Program& program) {
+  return with_type(std::move(error), program, "a socket", {P::kSocketFilter});
+}
+Error explain_raw_tracepoint(Error error, const Program& program) {
+  return with_type(std::move(error), program, "a raw tracepoint",
+                   {P::kRawTracepoint, P::kRawTracepointWritable, P::kTracing, P::kLsm, P::kExt});
 }
 
 }  // namespace weir::kernel

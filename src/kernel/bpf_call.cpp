@@ -1,7 +1,9 @@
 // bpf(2) with its errors. Exports what bpf_call.h declares. Source: bpf(2); kernel/bpf/syscall.c.
 #include "kernel/bpf_call.h"
 
+#include <linux/magic.h>
 #include <sys/utsname.h>
+#include <sys/vfs.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -46,7 +48,12 @@ Status pin_object(int descriptor, const std::string& path) {
   if (done) return {};
   Error error = std::move(done).error();
   error.source = path;
-  if (error.system_error == EPERM || error.system_error == EINVAL)
+  const std::string name = path.substr(path.rfind('/') + 1);
+  struct statfs system {};
+  const bool there = statfs(path.substr(0, path.size() - name.size()).c_str(), &system) == 0;
+  if (error.system_error == EPERM && there && system.f_type == BPF_FS_MAGIC && name.find('.') != std::string::npos)
+    error.hint = "names in a BPF file system have no dots";
+  else if (error.system_error == EPERM || error.system_error == EINVAL)
     error.hint = "pins need a file system of type bpf: mount -t bpf bpf /sys/fs/bpf";
   return fail(std::move(error));
 }

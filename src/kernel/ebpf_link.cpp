@@ -100,7 +100,7 @@ Result<Link> Link::raw_tracepoint(const Program& program, const std::string& nam
   if (descriptor) return Link(FileDescriptor(*descriptor));
   Error error = std::move(descriptor).error();
   if (error.system_error == ENOENT) error.message = fmt::format("there is no tracepoint '{}'", name);
-  return fail(std::move(error));
+  return fail(explain_raw_tracepoint(std::move(error), program));
 }
 
 Result<Link> Link::open_pinned(const std::string& path) {

@@ -153,9 +153,15 @@ Status Map::write(ByteSpan key, ByteSpan value, std::uint64_t flags) {
   attributes.key = definition_.key_size != 0 ? pointer_of(key.data()) : 0;
   attributes.value = pointer_of(value.data());
   attributes.flags = flags;
-  WEIR_TRY([[maybe_unused]] const int done,
-           map_call(*this, BPF_MAP_UPDATE_ELEM, attributes, "BPF_MAP_UPDATE_ELEM", true));
-  return {};
+  const Result<int> done = map_call(*this, BPF_MAP_UPDATE_ELEM, attributes, "BPF_MAP_UPDATE_ELEM", true);
+  if (done) return {};
+  Error error = done.error();
+  if (definition_.type == ebpf::MapType::kLpmTrie && error.system_error == EINVAL) {
+    const auto bits = load<std::uint32_t>(key.data(), std::endian::native);
+    if (const std::uint32_t most = 8 * (definition_.key_size - 4); bits > most)
+      error.hint = fmt::format("the prefix has {} bits, {} at most", bits, most);
+  }
+  return fail(std::move(error));
 }
 Status Map::set(ByteSpan key, ByteSpan value) { return write(key, value, BPF_ANY); }
 Status Map::create(ByteSpan key, ByteSpan value) { return write(key, value, BPF_NOEXIST); }
@@ -181,6 +187,10 @@ Result<std::vector<std::uint8_t>> Map::take(ByteSpan key) {
 }
 
 Status Map::contains(ByteSpan value) const {
+  if (definition_.type != ebpf::MapType::kBloomFilter)
+    return fail(
+        Error{.code = ErrorCode::kUsage,
+              .message = fmt::format("maps of type {} are asked by their keys", ebpf::name_of(definition_.type))});
   WEIR_CHECK(check_sizes({}, value));
   std::vector<std::uint8_t> copy(value.begin(), value.end());
   bpf_attr attributes = empty_attributes();
@@ -237,7 +247,7 @@ Status Map::iterate(const std::function<bool(ByteSpan, ByteSpan)>& use, ByteSpan
 Status Map::freeze() {
   bpf_attr attributes = empty_attributes();
   attributes.map_fd = static_cast<std::uint32_t>(descriptor());
-  WEIR_TRY([[maybe_unused]] const int done, bpf_call(BPF_MAP_FREEZE, attributes, "BPF_MAP_FREEZE"));
+  WEIR_TRY([[maybe_unused]] const int done, map_call(*this, BPF_MAP_FREEZE, attributes, "BPF_MAP_FREEZE", true));
   return {};
 }
 

@@ -29,7 +29,10 @@ Error after(Error error, std::size_t entries) {
 
 Result<std::size_t> Map::write_batch(int command, const char* name, ByteSpan keys, ByteSpan values) const {
   const std::size_t key_size = definition_.key_size;
-  if (key_size == 0 || keys.size() % key_size != 0)
+  if (key_size == 0)
+    return fail(Error{.code = ErrorCode::kUsage,
+                      .message = fmt::format("maps of type {} have no keys", ebpf::name_of(definition_.type))});
+  if (keys.size() % key_size != 0)
     return fail(Error{.code = ErrorCode::kUsage,
                       .message = fmt::format("{} bytes of keys, want a multiple of {}", keys.size(), key_size)});
   const std::size_t count = keys.size() / key_size;
@@ -48,7 +51,7 @@ Result<std::size_t> Map::write_batch(int command, const char* name, ByteSpan key
 
 Result<std::size_t> Map::set_many(ByteSpan keys, ByteSpan values) {
   const std::size_t key_size = definition_.key_size;
-  if (key_size != 0 && values.size() != keys.size() / key_size * value_bytes_)
+  if (key_size != 0 && keys.size() % key_size == 0 && values.size() != keys.size() / key_size * value_bytes_)
     return fail(Error{
         .code = ErrorCode::kUsage,
         .message = fmt::format("{} bytes of values, want {}", values.size(), keys.size() / key_size * value_bytes_)});

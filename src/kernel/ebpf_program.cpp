@@ -97,6 +97,8 @@ Result<Program> Program::load(const ebpf::Program& program, const LoadOptions& o
     if (descriptor) return Program(FileDescriptor(*descriptor));
     Error error = std::move(descriptor).error();
     if (std::string why = log.empty() ? "" : last_words(log.data()); !why.empty()) error.hint = std::move(why);
+    else if (program.instructions.empty()) error.hint = "the program has no instructions";
+    else if (program.type == ebpf::ProgramType::kUnspec) error.hint = "the program has no type";
     return fail(std::move(error));
   }
   return fail(system_failure("BPF_PROG_LOAD: the verifier's log is too long", ENOSPC));
@@ -117,6 +119,22 @@ std::uint32_t Program::id() const {
   set_zero(info);
   return object_info(descriptor(), info) ? info.id : 0;
 }
+
+namespace {
+// What of the run the kernel does not take, where it can be told; `size` is what it says of the packet afterwards.
+Error explain_run(Error error, const TestRun& options, std::size_t size) {
+  constexpr std::size_t kHeader = 14;
+  constexpr int kNotSupported = 524;  // ENOTSUPP, the kernel's own number
+  if (error.system_error == kNotSupported) error.hint = "the kernel has no test run for programs of this type";
+  if (error.system_error == EINVAL && options.input.empty() && options.context.empty())
+    error.hint = "programs on packets want a packet";
+  else if (error.system_error == EINVAL && !options.input.empty() && options.input.size() < kHeader)
+    error.hint = "packets have 14 bytes at least";
+  if (error.system_error == ENOSPC && size > options.output_bytes)
+    error.hint = fmt::format("the packet afterwards has {} bytes, output_bytes is {}", size, options.output_bytes);
+  return error;
+}
+}  // namespace
 
 Result<TestResult> Program::test_run(const TestRun& options) const {
   TestResult result;
@@ -146,7 +164,8 @@ Result<TestResult> Program::test_run(const TestRun& options) const {
   }
   // Kinds that run once refuse to be told how often.
   attributes.test.repeat = options.input.empty() && options.repeat == 1 ? 0 : options.repeat;
-  WEIR_TRY([[maybe_unused]] const int done, bpf_call(BPF_PROG_TEST_RUN, attributes, "BPF_PROG_TEST_RUN"));
+  if (const Result<int> done = bpf_call(BPF_PROG_TEST_RUN, attributes, "BPF_PROG_TEST_RUN"); !done)
+    return fail(explain_run(done.error(), options, attributes.test.data_size_out));
   result.value = attributes.test.retval;
   result.nanoseconds = attributes.test.duration;
   result.output.resize(std::min<std::size_t>(result.output.size(), attributes.test.data_size_out));
@@ -157,7 +176,7 @@ Result<TestResult> Program::test_run(const TestRun& options) const {
 Status Program::attach_socket(int socket) const {
   const int program = descriptor();
   if (setsockopt(socket, SOL_SOCKET, SO_ATTACH_BPF, &program, sizeof program) != 0)
-    return fail(system_failure("SO_ATTACH_BPF", errno));
+    return fail(explain_socket(system_failure("SO_ATTACH_BPF", errno), *this));
   return {};
 }
 Status Program::detach_socket(int socket) {

@@ -309,6 +309,23 @@ TEST(KernelMap, BloomFreezeInfoClose) {
   EXPECT_TRUE(is_not_exist(Map::open_id(id).error()));
 }
 
+TEST(KernelProgram, RefusedRunsAndLoadsSayWhy) {
+  WEIR_REQUIRE_BPF();
+  const Program pass = std::move(Program::load(ebpf::assemble(".program xdp pass\nr0 = 2\nexit").value()).value());
+  const Bytes packet(60);
+  EXPECT_EQ(pass.test_run({}).error().hint, "programs on packets want a packet");
+  EXPECT_EQ(pass.test_run({.input = ByteSpan(packet).first(10)}).error().hint, "packets have 14 bytes at least");
+  EXPECT_EQ(pass.test_run({.input = packet, .output_bytes = 10}).error().hint,
+            "the packet afterwards has 60 bytes, output_bytes is 10");
+  EXPECT_EQ(Program::load(ebpf::assemble("r0 = 0\nexit").value()).error().hint, "the program has no type");
+  EXPECT_EQ(Program::load({.type = ebpf::ProgramType::kXdp}).error().hint, "the program has no instructions");
+  const FileDescriptor socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  EXPECT_EQ(pass.attach_socket(socket.get()).error().hint,
+            "programs of type xdp are not attached at a socket, which takes socket_filter");
+  EXPECT_NE(Link::raw_tracepoint(pass, "sys_enter").error().hint.find("not attached at a raw tracepoint"),
+            std::string::npos);
+}
+
 // The records come whole and in order, also over the ring's end, and room is given back.
 TEST(KernelMap, RingBuffersAreRead) {
   WEIR_REQUIRE_BPF();

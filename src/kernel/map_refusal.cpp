@@ -197,16 +197,44 @@ std::string why_no_map(const ebpf::MapDefinition& map, const MapOptions& options
   return {};
 }
 
-Result<int> map_call(const Map& map, int command, bpf_attr& attributes, const char* name, bool writes) {
-  Result<int> done = bpf_call(command, attributes, name);
-  if (done || done.error().system_error != EPERM) return done;
-  Error error = std::move(done).error();
+namespace {
+
+// Why the kernel lets nobody write (or read) the map's entries; empty: there is no right to do it.
+std::string why_no_access(const Map& map, bool writes) {
   // BPF_F_RDONLY and BPF_F_WRONLY are kept with the descriptor, not with the map.
   const int access = fcntl(map.descriptor(), F_GETFL) & O_ACCMODE;
-  if (writes && access == O_RDONLY) error.hint = "the map's descriptor is for reading alone (BPF_F_RDONLY)";
-  else if (!writes && access == O_WRONLY) error.hint = "the map's descriptor is for writing alone (BPF_F_WRONLY)";
-  else if (writes && fd_info(map.descriptor())["frozen"] == "1")
-    error.hint = "the map is frozen: only programs write it";
+  if (writes && access == O_RDONLY) return "the map's descriptor is for reading alone (BPF_F_RDONLY)";
+  if (!writes && access == O_WRONLY) return "the map's descriptor is for writing alone (BPF_F_WRONLY)";
+  if (writes && fd_info(map.descriptor())["frozen"] == "1") return "the map is frozen: only programs write it";
+  return {};
+}
+
+bool is_array(T type) {
+  return type == T::kArray || type == T::kPercpuArray || type == T::kProgArray || type == T::kPerfEventArray ||
+         type == T::kCgroupArray || type == T::kArrayOfMaps;
+}
+
+std::string why_not(const Map& map, int command, int error, bool writes) {
+  constexpr int kNotSupported = 524;  // ENOTSUPP, the kernel's own number
+  const ebpf::MapDefinition& definition = map.definition();
+  const std::string type = ebpf::name_of(definition.type);
+  if (error == EPERM) return why_no_access(map, writes);
+  if (error == E2BIG && command == BPF_MAP_UPDATE_ELEM)
+    return is_array(definition.type) ? fmt::format("the index is not below {}", definition.max_entries)
+                                     : fmt::format("the map is full: it takes {} entries", definition.max_entries);
+  if (error == EINVAL && command == BPF_MAP_DELETE_ELEM && is_array(definition.type))
+    return fmt::format("entries of maps of type {} cannot be deleted", type);
+  if (error == kNotSupported || error == EOPNOTSUPP) return fmt::format("maps of type {} cannot do this", type);
+  return {};
+}
+
+}  // namespace
+
+Result<int> map_call(const Map& map, int command, bpf_attr& attributes, const char* name, bool writes) {
+  Result<int> done = bpf_call(command, attributes, name);
+  if (done) return done;
+  Error error = std::move(done).error();
+  if (std::string why = why_not(map, command, error.system_error, writes); !why.empty()) error.hint = std::move(why);
   return fail(std::move(error));
 }
 

@@ -13,7 +13,8 @@ namespace weir::kernel {
 // where no rule tells. Nothing here is asked before the kernel has said no.
 std::string why_no_map(const ebpf::MapDefinition& definition, const MapOptions& options, int error);
 
-// bpf_call on an existing map's entries; where the kernel lets nobody write (or read) them, the error's hint says why.
+// bpf_call on an existing map; where the reason of a refusal can be told (frozen, full, not for this type), it is the
+// error's hint.
 Result<int> map_call(const Map& map, int command, bpf_attr& attributes, const char* name, bool writes);
 
 }  // namespace weir::kernel

@@ -174,6 +174,34 @@ TEST(MapRefusal, WhoMayNotWriteIsToldWhy) {
   EXPECT_EQ(make(1u << 4).lookup(zero).error().hint, "the map's descriptor is for writing alone (BPF_F_WRONLY)");
 }
 
+TEST(MapRefusal, RefusedCallsSayWhy) {
+  if (!may_ask()) GTEST_SKIP() << "maps cannot be made here";
+  const std::uint8_t zero[8] = {};
+  const std::uint8_t nine[8] = {9, 9, 9};
+  const ByteSpan key(zero, 4);
+  const ByteSpan far(nine, 4);
+  const auto make = [](const ebpf::MapDefinition& definition) { return std::move(Map::create(definition).value()); };
+  Map array = make({.name = "a", .type = T::kArray, .key_size = 4, .value_size = 8, .max_entries = 4});
+  EXPECT_EQ(array.set(far, zero).error().hint, "the index is not below 4");
+  EXPECT_TRUE(is_too_big(array.set(far, zero).error()));
+  EXPECT_EQ(array.erase(key).error().hint, "entries of maps of type array cannot be deleted");
+  EXPECT_EQ(array.take(key).error().hint, "maps of type array cannot do this");
+  EXPECT_EQ(array.contains(zero).error().message, "maps of type array are asked by their keys");
+  EXPECT_EQ(array.set_many(ByteSpan(zero, 3), zero).error().message, "3 bytes of keys, want a multiple of 4");
+  ASSERT_TRUE(array.freeze());
+  EXPECT_EQ(array.freeze().error().hint, "the map is frozen: only programs write it");
+  Map hash = make({.name = "h", .type = T::kHash, .key_size = 4, .value_size = 8, .max_entries = 1});
+  ASSERT_TRUE(hash.set(key, zero));
+  EXPECT_EQ(hash.set(far, zero).error().hint, "the map is full: it takes 1 entries");
+  Map trie = make({.name = "t", .type = T::kLpmTrie, .key_size = 8, .value_size = 8, .max_entries = 1, .flags = 1});
+  const std::uint8_t longer[8] = {33};
+  if (std::endian::native == std::endian::little) {
+    EXPECT_EQ(trie.set(longer, zero).error().hint, "the prefix has 33 bits, 32 at most");
+  }
+  Map queue = make({.name = "q", .type = T::kQueue, .value_size = 4, .max_entries = 1});
+  EXPECT_EQ(queue.set_many({}, key).error().message, "maps of type queue have no keys");
+}
+
 TEST(MapRefusal, AClosedMapFailsAllCallsAlike) {
   if (!may_ask()) GTEST_SKIP() << "maps cannot be made here";
   Map map =

@@ -126,6 +126,27 @@ TEST(VerifiedNative, IsTheInterpreter) {
 }
 
 // A run that is not what the proof speaks of is not begun.
+// The proof relies on constants of the program: with a map that holds others, accesses are checked.
+TEST(VerifiedNative, OtherConstantsVoidTheProof) {
+  ebpf::Program program = ebpf::assemble(
+                              ".map constants, array, key 4, value 8, entries 1, flags 128\n"
+                              ".map values, array, key 4, value 16, entries 1\n"
+                              "r1 = map[constants][0]+0\nr2 = *(u64 *)(r1 + 0)\nr1 = map[values][0]+0\nr1 += r2\n"
+                              "r0 = *(u8 *)(r1 + 0)\nexit")
+                              .value();
+  program.maps[0].contents = {15};
+  const auto verified = verify::verify(ebpf::check(program).value());
+  ASSERT_TRUE(verified) << verified.error().message;
+  const auto own = engine::load_extended(*verified).value();
+  runtime::Invocation run;
+  EXPECT_TRUE(own->run(run));
+  ebpf::Program other = program;
+  other.maps[0].contents = {0, 0, 0, 64};
+  const auto theirs = engine::load_extended(ebpf::check(other).value()).value();
+  const auto engine = engine::load_extended(*verified, {.maps = theirs->maps()}).value();
+  EXPECT_EQ(engine->run(run).fault, engine::Fault::kOutside);
+}
+
 TEST(VerifiedNative, OtherPremisesAreRefused) {
   const auto program = ebpf::check(ebpf::assemble("r0 = *(u64 *)(r1 + 8)\nexit").value()).value();
   const auto verified = verify::verify(program, {.premise = {.memory_least = 16}});

@@ -101,11 +101,12 @@ class VerifiedPrograms {
 
   void part() {
     if (!outs_.empty() && below(3) == 0) land();
-    switch (below(17)) {
+    switch (below(18)) {
       case 0:
       case 1:
       case 2: return arithmetic();
       case 16: return walk();
+      case 17: return moved_copy();
       case 3: return branch();
       case 4: return stack();
       case 5: return lookup();
@@ -120,6 +121,29 @@ class VerifiedPrograms {
       case 14: return spill();
       default: return load_number();
     }
+  }
+
+  // What is learnt of a number is learnt of the one that is a constant more: an offset on the stack.
+  void moved_copy() {
+    const R from = static_cast<R>(6 + below(2));
+    const std::string out = label();
+    const auto small = [&] { return static_cast<std::int32_t>(below(40)) - 8; };
+    if (below(2) == 0) a_.call(ebpf::Helper::kGetPrandomU32).mov64_reg(from, R::kR0);
+    a_.mov64_reg(R::kR3, from).alu64_imm(A::kAdd, R::kR3, small());
+    if (below(3) == 0) a_.alu64_imm(A::kSub, R::kR3, small());
+    if (below(3) == 0) a_.alu64_imm(A::kAdd, from, small());
+    if (below(4) == 0) a_.mem_store_reg(W::kDouble, R::kR10, R::kR3, -64).mem_load(W::kDouble, R::kR3, R::kR10, -64);
+    const bool turned = below(2) == 0;
+    const R known = turned ? R::kR3 : from, used = turned ? from : R::kR3;
+    for (std::uint32_t i = 1 + below(2); i > 0; --i) {
+      const C over = one_of({C::kGreater, C::kGreaterOrEqual, C::kSignedGreater, C::kSignedLess, C::kLess});
+      if (below(3) == 0) a_.jump32_imm(over, known, small() + 8, out);
+      else a_.jump_imm(over, known, small() + 8, out);
+    }
+    a_.mov64_reg(R::kR2, R::kR10).alu64_imm(A::kAdd, R::kR2, -48).alu64_reg(A::kAdd, R::kR2, used);
+    if (below(2) == 0) a_.mem_store_imm(W::kByte, R::kR2, 0, 1);
+    else a_.mem_load(W::kByte, R::kR6, R::kR2, static_cast<std::int16_t>(small()));
+    a_.label(out);
   }
 
   void arithmetic() {

@@ -335,12 +335,24 @@ Sight sight_of(ebpf::ProgramType type) {
   }
 }
 
+// The proof relies on constants (.rodata): those of a map that was given must be the program's.
+bool has_the_constants(runtime::Map& map, const ebpf::MapDefinition& wanted) {
+  constexpr std::uint32_t kReadOnlyMap = 1u << 7;  // BPF_F_RDONLY_PROG
+  if ((wanted.flags & kReadOnlyMap) == 0 || wanted.contents.empty()) return true;
+  const std::uint32_t zero = 0;
+  const auto* value = static_cast<const std::uint8_t*>(map.lookup(&zero, 0));
+  if (value == nullptr || wanted.contents.size() > wanted.value_size) return false;
+  const std::uint8_t* const end = value + wanted.contents.size();
+  return std::equal(value, end, wanted.contents.begin()) &&
+         std::all_of(end, value + wanted.value_size, [](std::uint8_t byte) { return byte == 0; });
+}
+
 bool are_as_defined(const Code& code) {
   for (std::size_t i = 0; i < code.maps.size(); ++i) {
     const ebpf::MapDefinition& is = code.maps[i]->definition();
     const ebpf::MapDefinition& wanted = code.program.maps[i];
     if (is.type != wanted.type || is.key_size != wanted.key_size || is.value_size != wanted.value_size ||
-        is.max_entries != wanted.max_entries || is.flags != wanted.flags)
+        is.max_entries != wanted.max_entries || is.flags != wanted.flags || !has_the_constants(*code.maps[i], wanted))
       return false;
   }
   return true;

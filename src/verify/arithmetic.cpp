@@ -30,6 +30,18 @@ std::string_view kind_name(Kind kind) {
   }
 }
 
+// What is learnt of a number later is learnt of the one that is a constant more, too.
+void keep_identity(Value& out, const Value& before, AluOperation operation, std::uint64_t constant) {
+  if (before.identity <= kLengthIdentity || (operation != AluOperation::kAdd && operation != AluOperation::kSub))
+    return;
+  const auto by = static_cast<std::int64_t>(constant);
+  if (by < INT16_MIN || by > INT16_MAX) return;
+  const std::int64_t delta = before.delta + (operation == AluOperation::kAdd ? by : -by);
+  if (delta < INT16_MIN || delta > INT16_MAX) return;
+  out.identity = before.identity;
+  out.delta = static_cast<std::int16_t>(delta);
+}
+
 }  // namespace
 
 bool Walk::alu(const ebpf::OpcodeInfo& row) {
@@ -116,6 +128,7 @@ bool Walk::combine(const ebpf::OpcodeInfo& row, const Value& operand) {
     const bool shortens = operation == AluOperation::kAdd && is_wide && dst.room != 0 && operand.is_constant();
     if (shortens && operand.number.number() <= dst.room)
       out.room = dst.room - static_cast<std::uint32_t>(operand.number.number());
+    if (is_wide && !same && operand.is_constant()) keep_identity(out, dst, operation, operand.number.number());
     dst = out;
     return true;
   }

@@ -7,6 +7,7 @@
 
 namespace weir::verify {
 
+using ebpf::AluOperation;
 using ebpf::Condition;
 using ebpf::OperandShape;
 
@@ -130,10 +131,19 @@ void Walk::learn_numbers(State& state, const Value& left, const Range& left_rang
       value.number = range;
       value.origins = value.origins | origins;
     };
+    const auto take_moved = [&](Value& value) {
+      const auto by = static_cast<std::uint64_t>(std::int64_t{value.delta} - of.delta);
+      Range moved = arithmetic(AluOperation::kAdd, false, true, range, Range::constant(by));
+      if (!moved.meet(value.number)) return;
+      value.number = moved;
+      value.origins = value.origins | origins;
+    };
     if (of.number == range) return;
     if (of.identity == 0) return take(state.registers()[number]);
     each_value(state, [&](Value& value) {
-      if (value.is_number() && value.identity == of.identity) take(value);
+      if (!value.is_number() || value.identity != of.identity) return;
+      if (value.delta == of.delta) take(value);
+      else take_moved(value);
     });
     if (of.identity == kLengthIdentity) learn_length(state, range, origins);
   };
@@ -164,7 +174,7 @@ void Walk::learn_room(State& state, Condition condition, bool holds, const Value
   const auto take = [](Value& value) { value.room = std::max(value.room, 1u); };
   if (number.identity == 0) return take(state.registers()[which]);
   each_value(state, [&](Value& value) {
-    if (value.is_number() && value.identity == number.identity) take(value);
+    if (value.is_number() && value.identity == number.identity && value.delta == number.delta) take(value);
   });
 }
 

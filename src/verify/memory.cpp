@@ -1,4 +1,7 @@
 // Loads, stores and atomics: whether the address is within what the base points to. Exports Walk's members for it.
+#include <bit>
+#include <cstring>
+
 #include <fmt/format.h>
 
 #include "verify/walk.h"
@@ -99,8 +102,11 @@ bool Walk::access(const Access& access, Value* loaded, const Value* stored) {
     case Kind::kPacketMeta: return access_packet(access);
     case Kind::kMapValue: {
       const ebpf::MapDefinition& map = program_.maps[base.map];
-      return map_allows(access) && (!access.atomic || aligned(access, kValueAlignment)) &&
-             access_sized(access, map.value_size, Rule::kMapBounds, fmt::format("the value of map '{}'", map.name));
+      if (!map_allows(access) || (access.atomic && !aligned(access, kValueAlignment)) ||
+          !access_sized(access, map.value_size, Rule::kMapBounds, fmt::format("the value of map '{}'", map.name)))
+        return false;
+      if (loaded != nullptr && !access.atomic) load_constant(access, map, *loaded);
+      return true;
     }
     case Kind::kMapKey: {
       const ebpf::MapDefinition& map = program_.maps[base.map];
@@ -143,6 +149,24 @@ bool Walk::map_allows(const Access& access) {
     return refuse(Rule::kReadOnly, fmt::format("map '{}' may not be read by programs", map.name),
                   "memory that may be read", {access.base}, "");
   return true;
+}
+
+// Constants of the program (.rodata) are what they are before it runs: nobody writes them any more.
+void Walk::load_constant(const Access& access, const ebpf::MapDefinition& map, Value& loaded) {
+  const Value& base = reg(access.base);
+  if ((map.flags & kReadOnlyMap) == 0 || map.contents.empty() || map.max_entries != 1 || !base.number.is_constant())
+    return;
+  const auto from =
+      static_cast<std::size_t>(base.offset + access.offset + static_cast<std::int64_t>(base.number.number()));
+  std::uint8_t bytes[8] = {};
+  for (std::size_t i = 0; i < access.size && from + i < map.contents.size(); ++i) bytes[i] = map.contents[from + i];
+  std::uint64_t number = 0;
+  std::memcpy(&number, bytes, sizeof number);
+  if constexpr (std::endian::native == std::endian::big) number >>= 64 - 8 * access.size;
+  const Range stored = Range::constant(number);
+  const Origins origins = base.origins;
+  loaded = Value::of(access.is_signed ? sign_extended(stored, access.size * 8, true) : stored);
+  loaded.origins = origins;
 }
 
 bool Walk::access_sized(const Access& access, std::uint64_t size, Rule rule, const std::string& what) {

@@ -95,19 +95,20 @@ class Comparison {
       if (old.identity == kLengthIdentity && now.identity != kLengthIdentity) return false;
       if (!exact && !identical_) return true;
       if (!old.number.covers(now.number)) return false;
-      return old.identity <= kLengthIdentity || same_identity(old.identity, now.identity);
+      return old.identity <= kLengthIdentity || same_identity(old.identity, now.identity, now.delta - old.delta);
     }
     return old.may_be_null == now.may_be_null && old.frame == now.frame && old.map == now.map && old.size == now.size &&
            old.offset == now.offset && old.number.covers(now.number) && same_identity(old.identity, now.identity) &&
            same_identity(old.reference, now.reference);
   }
 
-  // Identities may be named otherwise, but alike everywhere.
-  bool same_identity(std::uint32_t old, std::uint32_t now) {
+  // Identities may be named otherwise, but alike everywhere, and stand for another number: then all deltas differ by as
+  // much.
+  bool same_identity(std::uint32_t old, std::uint32_t now, int moved = 0) {
     if (old == 0 || now == 0) return old == now;
-    for (const auto& pair : pairs_)
-      if (pair.first == old || pair.second == now) return pair.first == old && pair.second == now;
-    pairs_.emplace_back(old, now);
+    for (const Pair& pair : pairs_)
+      if (pair.old == old || pair.now == now) return pair.old == old && pair.now == now && pair.moved == moved;
+    pairs_.push_back({old, now, moved});
     return true;
   }
 
@@ -116,7 +117,11 @@ class Comparison {
   const Flow& flow_;
   bool whole_;
   bool identical_;
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> pairs_;
+  struct Pair {
+    std::uint32_t old, now;
+    int moved;
+  };
+  std::vector<Pair> pairs_;
 };
 
 bool Walk::join(bool& known) {

@@ -48,10 +48,11 @@ inline constexpr std::uint32_t kLengthIdentity = 1;
 struct Value {
   Kind kind = Kind::kNothing;
   bool may_be_null = false;
-  std::uint8_t frame = 0;      // kStack
-  std::uint16_t map = 0;       // kMap, kMapValue, kMapKey: which of the program's
-  std::uint32_t identity = 0;  // numbers: copies of each other; pointers into the packet: those with one variable part;
-                               // pointers that may be null: null together
+  std::uint8_t frame = 0;       // kStack
+  std::uint16_t map = 0;        // kMap, kMapValue, kMapKey: which of the program's
+  std::int16_t delta = 0;       // kNumber: this much more than what its identity stands for
+  std::uint32_t identity = 0;   // numbers: copies of each other, but for their deltas; pointers into the packet: those
+                                // with one variable part; pointers that may be null: null together
   std::uint32_t reference = 0;  // kRecord, sockets: what must be released
   std::uint32_t size =
       0;  // kRecord: bytes. kFunction: where it starts. kNumber: 1 + the instruction that made a packet pointer void

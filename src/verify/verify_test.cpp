@@ -210,6 +210,47 @@ TEST(MapValues, OfArraysExistWhereTheKeyIsKnown) {
   refuses("r6 = 3\nif r2 == 0 goto +1\nr6 = 4\nr7 = 1\nr7 = 2\n*(u32 *)(r10 - 8) = r6\n" + head, Rule::kNull);
 }
 
+TEST(MapValues, ConstantsOfTheProgramAreKnown) {
+  const auto report = [](const std::string& text, std::vector<std::uint8_t> contents, std::uint32_t flags = 128) {
+    ebpf::Program program = program_of(text);
+    program.maps[2].contents = std::move(contents);
+    program.maps[2].flags = flags;
+    return examine(program);
+  };
+  const std::string offset = "r1 = map[constants][0]+0\nr2 = *(u32 *)(r1 + 4)\n";
+  const std::string use = "r1 = map[variables][0]+0\nr1 += r2\nr0 = *(u8 *)(r1 + 0)\nexit";
+  EXPECT_TRUE(report(offset + use, {0, 0, 0, 0, 23, 0, 0, 0}).verified);
+  EXPECT_TRUE(report(offset + use, {0, 0, 0, 0, 23}).verified) << "zeros follow";
+  EXPECT_FALSE(report(offset + use, {0, 0, 0, 0, 24}).verified);
+  EXPECT_FALSE(report(offset + use, {0, 0, 0, 0, 23}, 0).verified) << "programs may write it";
+  EXPECT_FALSE(report(offset + use, {}).verified) << "set by whoever makes the map";
+  const std::string by_sign = "r1 = map[constants][0]+0\nr2 = *(s8 *)(r1 + 4)\nr2 += 2\n";
+  EXPECT_TRUE(report(by_sign + use, {0, 0, 0, 0, 0xfe}).verified);
+  EXPECT_FALSE(report(by_sign + use, {0, 0, 0, 0, 0xfd}).verified);
+}
+
+// A number and the one that is a constant more: what a comparison tells of one is known of the other.
+TEST(Branches, TellOfNumbersThatAreAConstantMore) {
+  const std::string copy = "call get_prandom_u32\nw6 = w0\nr7 = r6\n";
+  const auto with = [&](const std::string& moves, const std::string& branch, const std::string& used) {
+    return copy + moves + "r0 = 0\n" + branch + "\nr1 = map[variables][0]+0\nr1 += " + used +
+           "\nr0 = *(u8 *)(r1 + 0)\nout: exit";
+  };
+  accepts(with("r7 += 4\n", "if r6 > 19 goto out", "r7"));
+  refuses(with("r7 += 4\n", "if r6 > 20 goto out", "r7"), Rule::kMapBounds);
+  accepts(with("r7 += 4\n", "if r7 > 23 goto out", "r6"));
+  accepts(with("r6 += -3\nr6 += 1\nr7 += 5\n", "if r6 > 16 goto out", "r7"));
+  refuses(with("r6 += -3\nr6 += 1\nr7 += 5\n", "if r6 > 17 goto out", "r7"), Rule::kMapBounds);
+  // In 32 bits the sum may wrap, and other operations are no sums.
+  refuses(with("w7 += 4\n", "if r6 > 9 goto out", "r7"), Rule::kPointerArithmetic);
+  refuses(with("r7 *= 2\n", "if r6 > 2 goto out", "r7"), Rule::kPointerArithmetic);
+  // A path that joins with another distance between the two is walked.
+  const std::string two = copy + "r7 += 4\nif r0 & 1 goto +1\nr7 += 1\nr2 = 1\nr2 = 2\nr2 = 3\nr0 = 0\n";
+  const std::string use = "\nr1 = map[variables][0]+0\nr1 += r7\nr0 = *(u8 *)(r1 + 0)\nout: exit";
+  accepts(two + "if r6 > 18 goto out" + use);
+  refuses(two + "if r6 > 19 goto out" + use, Rule::kMapBounds);
+}
+
 TEST(Branches, OnARegisterAndItself) {
   accepts("if r2 == r2 goto +1\nr0 = r9\nr0 = 0\nexit");
   refuses("if r2 != r2 goto +1\nr0 = r9\nr0 = 0\nexit", Rule::kUninitialised);

@@ -107,6 +107,7 @@ class Walk {
   bool access_structure(const Access& access, const Layout& layout, Value* loaded = nullptr);
   bool access_field(const Access& access, const Layout& layout, const Field& field, Value* loaded);
   Value behind_field(FieldKind kind);
+  void load_constant(const Access& access, const ebpf::MapDefinition& map, Value& loaded);
   bool access_packet(const Access& access);
   bool access_sized(const Access& access, std::uint64_t size, Rule rule, const std::string& what);
   bool aligned(const Access& access, unsigned base_alignment);

@@ -14,17 +14,13 @@ using ebpf::AluOperation;
 using ebpf::Condition;
 using ebpf::Register;
 
-bool is_packet_load(const cbpf::Instruction& instruction) {
-  switch (instruction.opcode()) {
-    case Opcode::kLdWordAbsolute:
-    case Opcode::kLdHalfAbsolute:
-    case Opcode::kLdByteAbsolute:
-      return instruction.k < cbpf::kExtensionBase || cbpf::find_extension(instruction.k) == nullptr;
-    case Opcode::kLdWordIndirect:
-    case Opcode::kLdHalfIndirect:
-    case Opcode::kLdByteIndirect:
-    case Opcode::kLdxHeaderLength: return true;
-    default: return false;
+// Of the conditions that end_unless() is given.
+Condition inverted(Condition condition) {
+  switch (condition) {
+    case Condition::kEqual: return Condition::kNotEqual;
+    case Condition::kNotEqual: return Condition::kEqual;
+    case Condition::kGreaterOrEqual: return Condition::kLess;
+    default: return Condition::kGreater;  // of kLessOrEqual
   }
 }
 
@@ -58,15 +54,56 @@ std::vector<bool> Converter::reachable() const {
   return reached;
 }
 
+void Converter::find_facts(const std::vector<bool>& reached) {
+  last_rejection_ = program_.size();
+  if (is_literal()) {
+    facts_.at.resize(program_.size());
+    return;
+  }
+  for (std::size_t at = 0; at < program_.size(); ++at)
+    if (reached[at] && program_[at].opcode() == Opcode::kRetK && program_[at].k == 0) last_rejection_ = at;
+  facts_ = convert::find_facts(
+      program_, reached,
+      {.place = [this](std::uint32_t k) { return place_of(k); },
+       .always_fails = [this](std::uint32_t k, unsigned size) { return !seccomp_ && always_fails(k, size); },
+       .moving_counts = moving_counts(),
+       .most = most_bytes()});
+}
+
+void Converter::registers_at_start() {
+  if (facts_.a_is_read) a_.mov32_imm(kA, 0);
+  if (facts_.x_is_read) a_.mov32_imm(kX, 0);
+}
+
+// Jumps of longer programs may not reach that far.
+bool Converter::reaches_out() {
+  constexpr std::size_t kMost = 1000;
+  if (program_.size() > kMost || at_ > last_rejection_) return false;
+  uses_out_ = true;
+  return true;
+}
+
+void Converter::end_unless(Condition condition, Register left, Register right) {
+  if (reaches_out()) a_.jump_reg(inverted(condition), left, right, kOut);
+  else a_.jump_reg(condition, left, right, 2), end_with_zero();
+}
+void Converter::end_unless(Condition condition, Register left, std::int32_t right) {
+  if (reaches_out()) a_.jump_imm(inverted(condition), left, right, kOut);
+  else a_.jump_imm(condition, left, right, 2), end_with_zero();
+}
+
 Result<ebpf::Program> Converter::run() {
   a_.function(options_.name);
-  prologue(!seccomp_ && reads_packet());
   const std::vector<bool> reached = reachable();
+  find_facts(reached);
+  prologue(!seccomp_ && reads_packet());
   std::vector<std::uint32_t> origin;  // of each slot: the classic instruction
   std::vector<ebpf::SourceLine> lines;
   for (std::size_t at = 0; at < program_.size(); ++at) {
     a_.label(label(at));
     if (!reached[at]) continue;
+    at_ = at;
+    if (at == last_rejection_) a_.label(kOut);
     origin.resize(a_.size(), static_cast<std::uint32_t>(at == 0 ? 0 : at - 1));
     const auto begin = static_cast<std::uint32_t>(a_.size());
     if (Status status = instruction(at); !status) {
@@ -76,6 +113,10 @@ Result<ebpf::Program> Converter::run() {
     }
     origin.resize(a_.size(), static_cast<std::uint32_t>(at));
     if (a_.size() > begin) lines.push_back({begin, static_cast<std::uint32_t>(at + 1), 0, options_.name, ""});
+  }
+  if (uses_out_ && last_rejection_ == program_.size()) {
+    a_.label(kOut);
+    end_with_zero();
   }
   Result<ebpf::Program> converted = a_.assemble();
   if (!converted) {
@@ -120,8 +161,9 @@ void Converter::arithmetic(const cbpf::Instruction& instruction) {
   const auto k = static_cast<std::int32_t>(instruction.k);
   const bool by_x = (instruction.code & 8) != 0;
   if (by_x && (operation == AluOperation::kDiv || operation == AluOperation::kMod)) {
-    a_.mov32_reg(kX, kX).jump_imm(Condition::kNotEqual, kX, 0, 2);
-    end_with_zero();
+    a_.mov32_reg(kX, kX);
+    if (is_literal()) a_.jump_imm(Condition::kNotEqual, kX, 0, 2), end_with_zero();
+    else end_unless(Condition::kNotEqual, kX, 0);
   }
   // The kernel's converter fills both operands, whichever the instruction has.
   if (is_literal()) a_.raw(ebpf::make(static_cast<std::uint8_t>(instruction.code), 0, static_cast<unsigned>(kX), 0, k));
@@ -168,10 +210,13 @@ Status Converter::load(const cbpf::Instruction& instruction) {
   const bool absolute = (instruction.code & 0xe0) == 0x20;
   if (opcode == Opcode::kLdxHeaderLength) {
     if (always_fails(instruction.k, 1)) return end_with_zero(), Status{};
-    a_.mov64_reg(kX, kA);
+    const bool keeps = facts_.at[at_].a_is_read;
+    if (keeps) a_.mov64_reg(kX, kA);
     load_packet(ebpf::Width::kByte, false, instruction.k);
     a_.alu32_imm(AluOperation::kAnd, kA, 15).alu32_imm(AluOperation::kLsh, kA, 2);
-    a_.mov64_reg(kTemporary, kX).mov64_reg(kX, kA).mov64_reg(kA, kTemporary);
+    if (keeps) a_.mov64_reg(kTemporary, kX);
+    a_.mov64_reg(kX, kA);
+    if (keeps) a_.mov64_reg(kA, kTemporary);
     return {};
   }
   if (seccomp_) {

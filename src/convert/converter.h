@@ -13,6 +13,8 @@
 #include <weir/convert/convert.h>
 #include <weir/ebpf/assembler.h>
 
+#include "convert/facts.h"
+
 namespace weir::convert {
 
 inline constexpr ebpf::Register kA = ebpf::Register::kR0;
@@ -39,11 +41,22 @@ class Converter {
   virtual void load_length(ebpf::Register dst) = 0;
   // An absolute load at k fails whatever the packet: what follows is not reached from it.
   virtual bool always_fails(std::uint32_t, unsigned) const { return false; }
+  // Where a load at k reads, from the packet's first byte on; UINT32_MAX: that is not known here.
+  virtual std::uint32_t place_of(std::uint32_t k) const = 0;
+  // Whether a load at X + k that was found to be within the packet shows the same of fixed places before it.
+  virtual bool moving_counts() const { return false; }
+  virtual std::uint32_t most_bytes() const { return INT32_MAX; }
   // Whether unreachable instructions and fields that nobody reads are kept as the kernel's converter keeps them.
   virtual bool is_literal() const { return false; }
 
   void end_with_zero();  // A = 0, exit (or what stands for no match)
   void end_with_a() { finish(false, 0); }
+  // Ends with zero unless the condition holds.
+  void end_unless(ebpf::Condition condition, ebpf::Register left, ebpf::Register right);
+  void end_unless(ebpf::Condition condition, ebpf::Register left, std::int32_t right);
+  // A = 0, X = 0, as far as they are read.
+  void registers_at_start();
+  const Facts& facts() const { return facts_.at[at_]; }
   static std::string label(std::size_t index) { return fmt::format("@{}", index); }
 
   ebpf::Assembler a_;
@@ -58,7 +71,15 @@ class Converter {
   void branch(std::size_t at);
   void finish(bool constant, std::uint32_t value);
   std::vector<bool> reachable() const;
+  void find_facts(const std::vector<bool>& reached);
+  bool reaches_out();
   bool reads_packet() const;
+
+  static constexpr const char* kOut = "@out";  // where the program ends with zero
+  ProgramFacts facts_;
+  std::size_t at_ = 0;              // the classic instruction
+  std::size_t last_rejection_ = 0;  // the last 'ret #0'; behind the program where there is none
+  bool uses_out_ = false;
 };
 
 std::unique_ptr<Converter> make_pointer_converter(const cbpf::Checked& checked, const Options& options);

@@ -20,6 +20,7 @@ class KernelConverter final : public Converter {
 
  protected:
   bool is_literal() const override { return !options_.returns; }
+  std::uint32_t place_of(std::uint32_t) const override { return UINT32_MAX; }
 
   void prologue(bool reads_packet) override {
     const KernelLayout& layout = options_.layout;

@@ -42,11 +42,11 @@ class PointerConverter final : public Converter {
             .alu64_reg(AluOperation::kAdd, kEnd, Register::kR2);
       }
     }
-    a_.mov32_imm(kA, 0).mov32_imm(kX, 0);
+    registers_at_start();
   }
 
   // Loads relative to a header are loads at a fixed place here.
-  std::uint32_t place_of(std::uint32_t k) const {
+  std::uint32_t place_of(std::uint32_t k) const override {
     if (!options_.network_offset) return k;
     if (k >= cbpf::kNetworkOffset) return k - cbpf::kNetworkOffset + *options_.network_offset;
     if (k >= cbpf::kLinkLayerOffset) return k - cbpf::kLinkLayerOffset;
@@ -54,6 +54,7 @@ class PointerConverter final : public Converter {
   }
 
   std::uint32_t largest() const { return xdp_ ? kXdpLargest : kMemoryLargest; }
+  std::uint32_t most_bytes() const override { return INT16_MAX; }
 
   // Below 0 and no known header: never there. So is what no packet of this context reaches.
   bool always_fails(std::uint32_t k, unsigned size) const override {
@@ -73,28 +74,27 @@ class PointerConverter final : public Converter {
   }
 
   void load_fixed(Width width, std::uint32_t place, std::int32_t size) {
-    // r2 = data + place + size; beyond the end: out
-    a_.mov64_reg(kTemporary, kData).alu64_imm(AluOperation::kAdd, kTemporary, static_cast<std::int32_t>(place) + size);
-    a_.jump_reg(Condition::kLessOrEqual, kTemporary, kEnd, 2);
-    end_with_zero();
-    if (place <= INT16_MAX) {
-      a_.mem_load(width, kA, kData, static_cast<std::int16_t>(place));
-    } else {
-      a_.mem_load(width, kA, kTemporary, static_cast<std::int16_t>(-size));
+    const bool is_near = place <= INT16_MAX;
+    const auto end = is_near ? static_cast<std::int32_t>(facts().compared) : static_cast<std::int32_t>(place) + size;
+    if (end != 0) {  // r2 = data + end; beyond the packet's end: out
+      a_.mov64_reg(kTemporary, kData).alu64_imm(AluOperation::kAdd, kTemporary, end);
+      end_unless(Condition::kLessOrEqual, kTemporary, kEnd);
     }
+    if (is_near) a_.mem_load(width, kA, kData, static_cast<std::int16_t>(place));
+    else a_.mem_load(width, kA, kTemporary, static_cast<std::int16_t>(-size));
   }
 
   void load_moving(Width width, std::uint32_t k, std::int32_t size) {
-    a_.mov32_reg(kTemporary, kX);
-    if (k != 0) a_.alu32_imm(AluOperation::kAdd, kTemporary, static_cast<std::int32_t>(k));
-    if (options_.network_offset) headers();
+    // Not X + k: the kernel (6.18) remembers that sum, and refuses to add it to a pointer where k is large.
+    if (k == 0) a_.mov32_reg(kTemporary, kX);
+    else a_.mov32_imm(kTemporary, static_cast<std::int32_t>(k)).alu32_reg(AluOperation::kAdd, kTemporary, kX);
+    const bool is_behind = std::uint64_t{facts().x_most} + k + static_cast<std::uint32_t>(size) <= INT32_MAX;
+    if (options_.network_offset && !is_behind) headers();
     // The offset must be small before it may move a pointer.
-    a_.jump_imm(Condition::kLessOrEqual, kTemporary, static_cast<std::int32_t>(largest()) - size, 2);
-    end_with_zero();
+    end_unless(Condition::kLessOrEqual, kTemporary, static_cast<std::int32_t>(largest()) - size);
     a_.mov64_reg(Register::kR3, kData).alu64_reg(AluOperation::kAdd, Register::kR3, kTemporary);
     a_.mov64_reg(kTemporary, Register::kR3).alu64_imm(AluOperation::kAdd, kTemporary, size);
-    a_.jump_reg(Condition::kLessOrEqual, kTemporary, kEnd, 2);
-    end_with_zero();
+    end_unless(Condition::kLessOrEqual, kTemporary, kEnd);
     a_.mem_load(width, kA, Register::kR3, 0);
   }
 

@@ -27,9 +27,13 @@ class SocketConverter final : public Converter {
 
  protected:
   void prologue(bool reads_packet) override {
-    a_.mov64_reg(kContextRegister, Register::kR1).mov32_imm(kA, 0).mov32_imm(kX, 0);
+    a_.mov64_reg(kContextRegister, Register::kR1);
+    registers_at_start();
     if (is_guarded() && reads_packet) field(kLength, offsetof(__sk_buff, len));
   }
+
+  std::uint32_t place_of(std::uint32_t k) const override { return k < cbpf::kLinkLayerOffset ? k : UINT32_MAX; }
+  bool moving_counts() const override { return true; }
 
   bool always_fails(std::uint32_t k, unsigned size) const override {
     return is_guarded() && ((k > INT32_MAX - size && k < cbpf::kLinkLayerOffset) || k > UINT32_MAX - size);
@@ -51,9 +55,16 @@ class SocketConverter final : public Converter {
         a_.mov32_imm(Register::kR5, network ? BPF_HDR_START_NET : BPF_HDR_START_MAC);
         return load_relative(width);
       }
-      a_.jump_imm(Condition::kGreaterOrEqual, kLength, static_cast<std::int32_t>(k + size), 2);
-      end_with_zero();
+      if (facts().compared != 0)
+        end_unless(Condition::kGreaterOrEqual, kLength, static_cast<std::int32_t>(facts().compared));
       a_.load_abs(width, static_cast<std::int32_t>(k));
+      return;
+    }
+    if (std::uint64_t{facts().x_most} + k + size <= INT32_MAX) {  // behind the packet's start, surely
+      a_.mov32_reg(Register::kR1, kX);
+      a_.alu64_imm(AluOperation::kAdd, Register::kR1, static_cast<std::int32_t>(k + size));
+      end_unless(Condition::kGreaterOrEqual, kLength, Register::kR1);
+      a_.load_ind(width, kX, static_cast<std::int32_t>(k));
       return;
     }
     const std::string number = fmt::format("{}", ++loads_);
@@ -82,8 +93,8 @@ class SocketConverter final : public Converter {
     const unsigned size = bytes_of(width);
     a_.mov64_reg(Register::kR1, kContextRegister).mov64_reg(Register::kR3, Register::kR10);
     a_.alu64_imm(AluOperation::kAdd, Register::kR3, kBuffer).mov32_imm(Register::kR4, static_cast<std::int32_t>(size));
-    a_.call(ebpf::Helper::kSkbLoadBytesRelative).jump_imm(Condition::kEqual, kA, 0, 2);
-    end_with_zero();
+    a_.call(ebpf::Helper::kSkbLoadBytesRelative);
+    end_unless(Condition::kEqual, kA, 0);
     a_.mem_load(width, kA, Register::kR10, kBuffer);
     if (width != Width::kByte) a_.big_endian(kA, size * 8);
   }

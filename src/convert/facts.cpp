@@ -54,14 +54,15 @@ std::uint32_t all_bits(std::uint32_t a, std::uint32_t b) {
 std::uint32_t most_after(const Instruction& it, std::uint32_t a, std::uint32_t operand) {
   const bool by_x = (it.code & 8) != 0;
   switch (it.code & 0xf0) {
-    case 0x00: return saturated(std::uint64_t{a} + operand);                                     // add
-    case 0x20: return saturated(std::uint64_t{a} * operand);                                     // mul
-    case 0x30: return by_x || operand == 0 ? a : a / operand;                                    // div
-    case 0x40: case 0xa0: return all_bits(a, operand);                                           // or, xor
-    case 0x50: return std::min(a, operand);                                                      // and
+    case 0x00: return saturated(std::uint64_t{a} + operand);   // add
+    case 0x20: return saturated(std::uint64_t{a} * operand);   // mul
+    case 0x30: return by_x || operand == 0 ? a : a / operand;  // div
+    case 0x40:
+    case 0xa0: return all_bits(a, operand);                                                        // or, xor
+    case 0x50: return std::min(a, operand);                                                        // and
     case 0x60: return by_x || operand > 31 ? UINT32_MAX : saturated(std::uint64_t{a} << operand);  // lsh
-    case 0x70: return by_x || operand > 31 ? a : a >> operand;                                   // rsh
-    case 0x90: return by_x || operand == 0 ? a : std::min(a, operand - 1);                       // mod
+    case 0x70: return by_x || operand > 31 ? a : a >> operand;                                     // rsh
+    case 0x90: return by_x || operand == 0 ? a : std::min(a, operand - 1);                         // mod
     default: return UINT32_MAX;
   }
 }

@@ -86,6 +86,23 @@ TEST(Stack, IsWrittenBeforeItIsRead) {
   refuses("if r2 == 0 goto +1\n*(u64 *)(r10 - 8) = 1\nr0 = *(u64 *)(r10 - 8)\nexit", Rule::kUninitialised);
 }
 
+TEST(Stack, MayBeReadUnwrittenWhereThatIsAllowed) {
+  const Options allowed{.unwritten_stack = true};
+  accepts("r0 = *(u64 *)(r10 - 8)\nexit", allowed);
+  accepts("*(u8 *)(r10 - 8) = 1\nr0 = *(u64 *)(r10 - 8)\nexit", allowed);
+  accepts("*(u8 *)(r10 - 8) = 1\nr1 = map[hash]\nr2 = r10\nr2 += -8\ncall map_lookup_elem\nr0 = 0\nexit", allowed);
+  // It holds any number, and no pointer; its bounds are what they are.
+  refuses("r1 = *(u64 *)(r10 - 8)\nr0 = *(u8 *)(r1 + 0)\nexit", Rule::kNotAPointer, allowed);
+  refuses("r1 = *(u64 *)(r10 - 8)\nr2 = r10\nr2 += r1\nr0 = *(u8 *)(r2 - 8)\nexit", Rule::kPointerArithmetic, allowed);
+  refuses("r0 = *(u64 *)(r10 - 520)\nexit", Rule::kStackBounds, allowed);
+  refuses("r0 = r6\nexit", Rule::kUninitialised, allowed);
+  // What one path left there is not what the other finds.
+  refuses(
+      "r6 = 0\nif r2 == 0 goto +1\n*(u64 *)(r10 - 8) = 1\nr3 = 1\nr3 = 2\nr3 = 3\nr4 = *(u64 *)(r10 - 8)\n"
+      "r1 = map[variables][0]+0\nr1 += r4\nr0 = *(u8 *)(r1 + 0)\nexit",
+      Rule::kPointerArithmetic, allowed);
+}
+
 TEST(Stack, KeepsPointersAndNumbers) {
   accepts("*(u64 *)(r10 - 8) = r1\nr3 = *(u64 *)(r10 - 8)\nr0 = *(u32 *)(r3 + 0)\nexit", as(ProgramType::kXdp));
   refuses("*(u64 *)(r10 - 8) = r1\n*(u8 *)(r10 - 3) = 0\nr3 = *(u64 *)(r10 - 8)\nr0 = *(u32 *)(r3 + 0)\nexit",

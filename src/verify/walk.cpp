@@ -4,6 +4,8 @@
 // instructions of all paths.
 #include "verify/walk.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "verify/context.h"
@@ -30,7 +32,8 @@ Walk::Walk(const ebpf::Program& program, const Options& options, Flow flow)
       flow_(std::move(flow)),
       on_memory_(options.premise.type == ebpf::ProgramType::kUnspec),
       layout_(find_layout(options.premise.type, attach_type_of(program, options.premise))),
-      listed_(program.size()) {}
+      listed_(program.size()),
+      visits_(program.size()) {}
 
 State Walk::first_state() const {
   State state;
@@ -76,11 +79,8 @@ bool Walk::run() {
         ++statistics_.known_paths;
         break;
       }
-      if (++statistics_.steps > options_.budget)
-        return refuse(Rule::kTooComplex,
-                      fmt::format("the paths have more than {} instructions in all", options_.budget),
-                      "all paths can be walked within the budget", {},
-                      "make loops shorter or give them a constant bound, split the program by tail calls");
+      ++visits_[at_];
+      if (++statistics_.steps > options_.budget) return too_many_steps();
       const std::uint32_t at = at_;
       if (!options_.log) {
         if (!step()) return false;
@@ -101,6 +101,20 @@ bool Walk::run() {
     pending_.pop_back();
     if (options_.log) options_.log(fmt::format("from a branch to {}:", at_));
   }
+}
+
+// Names the place that was walked most often: the loop that is too long, or where branches multiply.
+bool Walk::too_many_steps() {
+  const auto most = static_cast<std::uint32_t>(std::max_element(visits_.begin(), visits_.end()) - visits_.begin());
+  refuse(Rule::kTooComplex, fmt::format("the paths have more than {} instructions in all", options_.budget),
+         "all paths can be walked within the budget", {},
+         "make loops shorter or give them a constant bound, split the program by tail calls");
+  const ebpf::SourceLine* line = program_.line_of(most);
+  const std::string where = line != nullptr ? fmt::format(" ({}:{})", line->file, line->line) : "";
+  refusal_->known.push_back(fmt::format("instruction {}, '{}'{}, was walked {} times; {} path{} ended", most,
+                                        instruction_text(most), where, visits_[most], statistics_.paths,
+                                        statistics_.paths == 1 ? "" : "s"));
+  return false;
 }
 
 // One way less goes on from each checkpoint behind.
@@ -189,8 +203,9 @@ bool Walk::step() {
       return true;
     }
     case OperandShape::kCallKernel:
-      return refuse(Rule::kCall, "a call of a kernel function", "a helper or a function of the program", {},
-                    "kernel functions exist in a kernel only: load the program there");
+      return refuse(Rule::kCall, fmt::format("a call of the kernel's function of BTF id {}", slot().immediate),
+                    "a helper or a function of the program", {},
+                    "functions of the kernel exist there alone: let it judge, weir prog load FILE");
     case OperandShape::kCallLocal: return call_local();
     case OperandShape::kNone: return leave();
   }

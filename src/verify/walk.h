@@ -82,6 +82,7 @@ class Walk {
   bool constants_are_good();
   bool step();  // one instruction at at_; sets at_ to the next, or ended_
   void end_of_path();
+  bool too_many_steps();
   bool push(State state, std::uint32_t at, std::uint32_t branch, bool taken);
   const ebpf::Instruction& slot() const { return code_[at_]; }
   Value& reg(unsigned number) { return state_.frames.back().registers[number]; }
@@ -224,6 +225,7 @@ class Walk {
   std::vector<std::vector<Checkpoint*>> listed_;  // by instruction
   std::uint32_t next_identity_ = 2;
   std::uint32_t calls_with_functions_ = 0;
+  std::vector<std::uint32_t> visits_;  // by instruction
   std::uint64_t steps_at_checkpoint_ = 0;
   std::uint64_t jumps_ = 0;
   std::uint64_t jumps_at_checkpoint_ = 0;

@@ -30,6 +30,7 @@ struct Options {
   std::uint64_t budget = 1'000'000;
   std::size_t path_length = 12;
   bool allow_callx = false;
+  bool unwritten_stack = false;
   bool log = false;
   bool json = false;
 };
@@ -45,6 +46,7 @@ class Verifier {
     with.premise.type = premise_type(options_.type, program.type);
     with.premise.memory_least = options_.memory_least;
     with.premise.memory_most = options_.memory_most;
+    with.unwritten_stack = options_.unwritten_stack;
     with.budget = options_.budget;
     with.path_length = options_.path_length;
     if (options_.log) with.log = [](std::string_view line) { say(std::string(line) + "\n"); };
@@ -69,11 +71,18 @@ class Verifier {
  private:
   // What is not in the object cannot be judged.
   static verify::Report refused_for(const object::Needs& needs, const ebpf::Program& program) {
-    verify::Refusal refusal{.instruction = needs.external_at,
-                            .text = ebpf::write_instruction(program.instructions[needs.external_at], {}),
-                            .message = fmt::format("'{}' is not defined in the object", needs.external),
-                            .required = "the program and all that it uses",
-                            .suggestion = "variables and functions of a kernel need libbpf and that kernel"};
+    const ebpf::Instruction& at = program.instructions[needs.external_at];
+    const bool is_call = at.code == 0x85;
+    verify::Refusal refusal{
+        .rule = is_call ? verify::Rule::kCall : verify::Rule::kStructure,
+        .instruction = needs.external_at,
+        .text = is_call ? "call " + needs.external : ebpf::write_instruction(at, {}),
+        .message = is_call
+                       ? fmt::format("the function '{}' is not in the object: the kernel may have it", needs.external)
+                       : fmt::format("'{}' is not defined in the object", needs.external),
+        .required = is_call ? "helpers and functions of the program" : "the program and all that it uses",
+        .suggestion = is_call ? "functions of the kernel exist there alone: let it judge, weir prog load FILE"
+                              : "variables of a kernel need libbpf and that kernel: weir prog load FILE"};
     if (const ebpf::SourceLine* line = program.line_of(needs.external_at)) refusal.line = *line;
     verify::Report report;
     report.refusal = std::move(refusal);
@@ -142,6 +151,9 @@ void add_verify(CLI::App& app, int& status) {
   verb->add_option("--mem-most", options->memory_most, "memory: it has at most this many bytes")
       ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 28))
       ->capture_default_str();
+  verb->add_flag(
+      "--unwritten-stack", options->unwritten_stack,
+      "let programs read bytes of the stack that were never written, as kernels do for loaders with all rights");
   verb->add_option("--budget", options->budget, "instructions to walk on all paths together")->capture_default_str();
   verb->add_option("--path", options->path_length, "how many decisions of the path a refusal shows")
       ->capture_default_str();

@@ -88,8 +88,9 @@ struct Options {
   ebpf::Premise premise{};
   const runtime::Helpers* helpers = nullptr;  // null: the standard ones
   bool register_calls = false;                // callx calls the helper whose number the register holds
-  std::uint64_t budget = 1'000'000;           // instructions to walk in all; the kernel's limit
-  std::size_t path_length = 12;               // decisions that a refusal tells
+  bool unwritten_stack = false;      // bytes of the stack that were never written may be read, and hold anything
+  std::uint64_t budget = 1'000'000;  // instructions to walk in all; the kernel's limit
+  std::size_t path_length = 12;      // decisions that a refusal tells
   // Called with a line for each step, as the kernel's log has it.
   std::function<void(std::string_view)> log{};
 };

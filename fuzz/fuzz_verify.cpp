@@ -33,11 +33,12 @@ void bend(std::vector<ebpf::Instruction>& code) {
       if (row.selector != ebpf::Selector::kImmediate) it.immediate = before.immediate;
       using S = ebpf::OperandShape;
       const bool stores = row.shape == S::kStoreConstant || row.shape == S::kStoreRegister || row.shape == S::kAtomic ||
-                          row.shape == S::kAtomicFetch || row.shape == S::kAtomicCompare;
+                          row.shape == S::kAtomicFetch || row.shape == S::kAtomicCompare ||
+                          row.shape == S::kStoreRelease;
       if (stores && (before.dst & 8) != 0) it.dst = 10;
-      if (row.shape == S::kLoad && (before.src & 8) != 0) it.src = 10;
+      if ((row.shape == S::kLoad || row.shape == S::kLoadAcquire) && (before.src & 8) != 0) it.src = 10;
       if (row.shape == S::kAluConstant || row.shape == S::kNegate || row.shape == S::kByteOrder) it.src = 0;
-      const bool memory = stores || row.shape == S::kLoad;
+      const bool memory = stores || row.shape == S::kLoad || row.shape == S::kLoadAcquire;
       const bool jumps = row.shape == S::kJump || ebpf::is_branch(row.shape);
       if (!memory && !jumps && row.selector != ebpf::Selector::kOffset) it.offset = 0;
       if (jumps) it.offset = static_cast<std::int16_t>(before.offset % static_cast<int>(code.size() + 1));

@@ -61,6 +61,45 @@ TEST(KernelAgreement, RandomProgramsInBothEngines) {
   std::printf("%d programs agree with the kernel\n", compared);
 }
 
+// What we assemble and do not run: the kernel takes it as we mean it.
+TEST(KernelAgreement, InstructionsForKernelsAlone) {
+  WEIR_REQUIRE_KERNEL_BPF();
+  const auto load = [](const std::string& text, std::string& log) {
+    const ebpf::Program program = ebpf::assemble(text).value();
+    return tests::load_kernel_program(BPF_PROG_TYPE_XDP, program.instructions.data(),
+                                      static_cast<unsigned>(program.size()), &log);
+  };
+  std::string log;
+  const int loop = load("r0 = 0\nagain: may_goto out\nr0 += 1\nif r0 != 20 goto again\nout: exit", log);
+  if (loop == -EINVAL) GTEST_SKIP() << "this kernel has no may_goto: " << log;
+  ASSERT_GE(loop, 0) << log;
+  const std::uint8_t packet[64]{};
+  std::uint32_t result = 0;
+  EXPECT_EQ(tests::test_run(loop, packet, sizeof packet, result), 0);
+  EXPECT_EQ(result, 20u);
+  close(loop);
+  const int endless = load("r0 = 0\nagain: may_goto out\ngoto again\nout: r0 = 7\nexit", log);
+  ASSERT_GE(endless, 0) << log;
+  EXPECT_EQ(tests::test_run(endless, packet, sizeof packet, result), 0);
+  EXPECT_EQ(result, 7u);
+  close(endless);
+  // An arena: of what the cast makes, 4 bytes are read.
+  bpf_attr attributes = tests::no_attributes();
+  attributes.map_type = 33;
+  attributes.max_entries = 4;
+  attributes.map_flags = BPF_F_MMAPABLE;
+  attributes.map_extra = 1ull << 44;
+  const int arena = tests::bpf(BPF_MAP_CREATE, attributes);
+  if (arena < 0) GTEST_SKIP() << "this kernel has no arenas: " << std::strerror(-arena);
+  const std::string uses = "r1 = map[fd:" + std::to_string(arena) + "]\nr2 = 4096\n";
+  const int cast = load(uses + "r2 = addr_space_cast(r2, 0, 1)\nr0 = *(u32 *)(r2 + 0)\nexit", log);
+  EXPECT_GE(cast, 0) << log;
+  close(cast);
+  EXPECT_LT(load(uses + "r0 = *(u32 *)(r2 + 0)\nexit", log), 0);
+  EXPECT_LT(load(uses + "r2 = addr_space_cast(r2, 3, 2)\nr0 = 0\nexit", log), 0);
+  close(arena);
+}
+
 // Where Linux 6.18 does something else than RFC 9669 says (docs/semantics.md): both engines do what it says, and a
 // kernel does that or what is known of this one.
 TEST(KernelAgreement, KnownDifferences) {

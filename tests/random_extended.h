@@ -120,6 +120,7 @@ class ExtendedProgramMaker {
       case S::kPacketIndirect:
         return push(program, row.operation, 0, reg(), 0, static_cast<std::int32_t>(random_() % 70));
       case S::kLoad:
+      case S::kLoadAcquire:
         return push(program, row.operation, reg(),
                     random_() % 3 == 0   ? reg()
                     : random_() % 2 == 0 ? 1
@@ -130,6 +131,7 @@ class ExtendedProgramMaker {
         return push(program, row.operation, random_() % 2 == 0 ? 1 : 10, 0, stack + 64, constant()),
                fix(program, stack);
       case S::kStoreRegister:
+      case S::kStoreRelease:
       case S::kAtomic:
       case S::kAtomicFetch:
       case S::kAtomicCompare:
@@ -162,9 +164,11 @@ class ExtendedProgramMaker {
       case S::kBranchConstant:
         return push(program, row.operation, reg(), 0, static_cast<int>(random_() % left), constant());
       case S::kBranchRegister: return push(program, row.operation, reg(), reg(), static_cast<int>(random_() % left), 0);
-      case S::kLoad: return push(program, row.operation, reg(), 10, place, 0);
+      case S::kLoad:
+      case S::kLoadAcquire: return push(program, row.operation, reg(), 10, place, 0);
       case S::kStoreConstant: return push(program, row.operation, 10, 0, place, constant());
       case S::kStoreRegister:
+      case S::kStoreRelease:
       case S::kAtomic:
       case S::kAtomicFetch:
       case S::kAtomicCompare:
@@ -179,7 +183,7 @@ class ExtendedProgramMaker {
   // Accesses through r10 lie below it.
   static void fix(ebpf::Program& program, int stack) {
     ebpf::Instruction& slot = program.instructions.back();
-    const bool load = (slot.code & 7) == 1;
+    const bool load = (slot.code & 7) == 1 || ebpf::find(slot)->shape == ebpf::OperandShape::kLoadAcquire;
     if ((load ? slot.src : slot.dst) == 10) slot.offset = static_cast<std::int16_t>(stack);
   }
 
@@ -191,7 +195,9 @@ inline bool keeps_addresses(const ebpf::Program& program) {
   for (const ebpf::Instruction& slot : program.instructions) {
     if (slot.code == ebpf::kWideCode && slot.src != 0) return true;
     if ((slot.code & 7) >= 4 && (slot.code & 8) != 0 && slot.src == 10) return true;
-    if ((slot.code & 7) == 3 && (slot.src == 10)) return true;
+    const ebpf::OpcodeInfo* const row = ebpf::find(slot);
+    const bool loads = row != nullptr && row->shape == ebpf::OperandShape::kLoadAcquire;
+    if ((slot.code & 7) == 3 && slot.src == 10 && !loads) return true;
     if (slot.code == 0x85 && slot.src == 1) return true;
   }
   return false;

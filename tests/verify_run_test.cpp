@@ -211,6 +211,66 @@ TEST(Verify, BesideTheKernel) {
   if (unknown > 0) std::printf("%s\n", example.c_str());
 }
 
+// Loads that acquire and stores that release: on which memory, and that they move pointers as others do.
+TEST(Verify, OrderedAccessesBesideTheKernel) {
+  WEIR_REQUIRE_KERNEL_BPF();
+  const KernelMaps maps;
+  const std::string head =
+      ".program xdp p\n.map hash, hash, key 4, value 16, entries 8\n.map array, array, key 4, value 24, entries 4\n";
+  const std::string value =
+      "*(u32 *)(r10 - 4) = 1\nr1 = map[array]\nr2 = r10\nr2 += -4\ncall bpf_map_lookup_elem\nif r0 == 0 goto out\n";
+  const std::string packet =
+      "r2 = *(u32 *)(r1 + 0)\nr3 = *(u32 *)(r1 + 4)\nr4 = r2\nr4 += 16\nr0 = 0\nif r4 > r3 goto out\n";
+  const std::string out = "\nout: r0 = 0\nexit";
+  std::string log;
+  if (!maps.load(ebpf::assemble(head + "*(u64 *)(r10 - 8) = 1\nr0 = load_acquire((u64 *)(r10 - 8))\nexit").value(),
+                 &log))
+    GTEST_SKIP() << "this kernel has no load_acquire: " << log;
+  const struct {
+    std::string text;
+    bool good;
+  } cases[] = {
+      {"*(u64 *)(r10 - 8) = 1\nr0 = load_acquire((u8 *)(r10 - 3))" + out, true},
+      {"*(u64 *)(r10 - 8) = 1\nr0 = load_acquire((u16 *)(r10 - 2))" + out, true},
+      {"*(u64 *)(r10 - 8) = 1\nr0 = load_acquire((u32 *)(r10 - 4))" + out, true},
+      {"*(u64 *)(r10 - 8) = 1\n*(u64 *)(r10 - 16) = 1\nr0 = load_acquire((u64 *)(r10 - 12))" + out, false},
+      {"r2 = 1\nstore_release((u16 *)(r10 - 3), r2)" + out, false},
+      {"r2 = 1\nstore_release((u16 *)(r10 - 4), r2)" + out, true},
+      {"store_release((u32 *)(r10 - 4), r9)" + out, false},          // r9 was never written
+      {"r2 = 1\nstore_release((u64 *)(r2 + 0), r2)" + out, false},   // a number is no address
+      {"r2 = 1\nstore_release((u64 *)(r10 + 0), r2)" + out, false},  // above the frame
+      {"r0 = load_acquire((u32 *)(r1 + 0))" + out, false},           // the context
+      {"r2 = 1\nstore_release((u32 *)(r1 + 0), r2)" + out, false},
+      {packet + "r0 = load_acquire((u32 *)(r2 + 0))" + out, false},  // the packet
+      {packet + "store_release((u32 *)(r2 + 0), r0)" + out, false},
+      {value + "r2 = load_acquire((u64 *)(r0 + 16))\nstore_release((u64 *)(r0 + 8), r2)" + out, true},
+      {value + "r2 = load_acquire((u64 *)(r0 + 17))" + out, false},
+      {value + "r2 = load_acquire((u64 *)(r0 + 24))" + out, false},
+      {value + "r2 = load_acquire((u64 *)(r0 + 4))" + out, false},
+      {value + "r2 = 7\nstore_release((u32 *)(r0 + 22), r2)" + out, false},
+      // A pointer goes through the stack whole.
+      {"store_release((u64 *)(r10 - 8), r1)\nr3 = *(u64 *)(r10 - 8)\nr0 = *(u32 *)(r3 + 0)" + out, true},
+      {"*(u64 *)(r10 - 8) = r1\nr3 = load_acquire((u64 *)(r10 - 8))\nr0 = *(u32 *)(r3 + 0)" + out, true},
+      {"*(u64 *)(r10 - 8) = r1\nr2 = 0\nstore_release((u8 *)(r10 - 8), r2)\nr3 = *(u64 *)(r10 - 8)\n"
+       "r0 = *(u32 *)(r3 + 0)" +
+           out,
+       false},
+      // What is known of a number stays known.
+      {value +
+           "r2 = 8\nstore_release((u64 *)(r10 - 16), r2)\nr3 = load_acquire((u64 *)(r10 - 16))\nr0 += r3\n"
+           "r2 = *(u64 *)(r0 + 8)" +
+           out,
+       true},
+  };
+  for (const auto& each : cases) {
+    const auto program = ebpf::assemble(head + each.text);
+    ASSERT_TRUE(program) << each.text << program.error().message;
+    EXPECT_EQ(maps.load(*program, &log), each.good) << each.text << "\n" << log;
+    EXPECT_EQ(verify::examine(*program, {.premise = {.type = program->type}}).verified.has_value(), each.good)
+        << each.text;
+  }
+}
+
 // The public suite's programs, on the memory that each has.
 TEST(Verify, ConformanceSuite) {
   WEIR_REQUIRE_SHARED(tests::conformance_folder());

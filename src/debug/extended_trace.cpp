@@ -27,9 +27,10 @@ std::optional<Operand> operand_of(const ebpf::Instruction& it, std::span<const s
   constexpr std::uint32_t kSizes[] = {4, 2, 1, 8};
   const unsigned kind = it.code & 7u;
   if (kind < 1 || kind > 3) return std::nullopt;
-  const unsigned base = kind == 1 ? it.src : it.dst;
+  const bool loads = kind == 1 || (kind == 3 && it.code >> 5 == 6 && it.immediate == 0x100);  // load_acquire
+  const unsigned base = loads ? it.src : it.dst;
   if (base >= ebpf::kRegisters) return std::nullopt;
-  return Operand{regs[base] + static_cast<std::uint64_t>(std::int64_t{it.offset}), kSizes[it.code >> 3 & 3], kind != 1};
+  return Operand{regs[base] + static_cast<std::uint64_t>(std::int64_t{it.offset}), kSizes[it.code >> 3 & 3], !loads};
 }
 
 std::uint64_t word_at(const ExtendedSession& session, const Operand& operand) {

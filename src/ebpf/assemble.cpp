@@ -180,6 +180,8 @@ void TextParser::statement() {
   if (word.text == "lock") return locked();
   if (word.text == "if") return branch();
   if (word.text == "goto" || word.text == "gotol") return jump(next().text == "gotol");
+  if (word.text == "may_goto") return may_goto();
+  if (word.text == "store_release" && is("(", 1)) return store_release();
   if (word.text == "call") return call();
   if (word.text == "callx") {
     next();

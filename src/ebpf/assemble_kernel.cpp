@@ -40,7 +40,12 @@ void TextParser::arithmetic(RegisterWord dst, std::string_view sign) {
     return complain("both registers must have the same width", peek().span,
                     dst.half ? "write 'w' for 'r'" : "write 'r' for 'w'");
   any_register();
-  emit(*row, dst.reg, src->reg, 0, 0);
+  const Span word_span = peek().span;
+  if (sign != "=" || !dst.half || !take_name("zext")) return emit(*row, dst.reg, src->reg, 0, 0);
+  // "w1 = w1 zext", as the disassembler writes what Linux's verifier adds
+  if (src->reg != dst.reg) return complain("a register is extended in its place", word_span);
+  const auto number = static_cast<unsigned>(dst.reg);
+  assembler_.raw(ebpf::make(row->code, number, number, 0, 1));
 }
 
 // What stands after "r1 =".
@@ -108,6 +113,8 @@ void TextParser::assign_named(RegisterWord dst) {
     if (src) emit(row, dst.reg, Register::kR0, 0, 0);
     return;
   }
+  if (word.text == "load_acquire" && is("(", 1)) return assign_acquired(dst);
+  if (word.text == "addr_space_cast" && is("(", 1)) return cast_address(dst);
   if (is("(", 1)) return assign_call_like(dst, next());
   if (dst.half) return complain("a 64-bit constant needs a 64-bit register", word.span, "write 'r' for 'w'");
   if (word.text == "map" && is("[", 1)) return assign_map(dst);

@@ -45,7 +45,8 @@ void TextParser::mnemonic() {
   const std::string name = canonical(word.text);
   const std::vector<const OpcodeInfo*> rows = rows_of(name);
   if (rows.empty() || name.find(' ') != std::string::npos) {
-    std::vector<std::string_view> known{"if", "goto", "gotol", "call", "callx", "exit", "lock", "func"};
+    std::vector<std::string_view> known{"if",   "goto", "gotol", "call",         "callx",
+                                        "exit", "lock", "func",  "store_release"};
     for (const OpcodeInfo& row : opcodes()) known.push_back(row.mnemonic);
     return complain(fmt::format("unknown instruction '{}'", word.text), word.span, did_you_mean(name, known));
   }
@@ -81,6 +82,7 @@ void TextParser::ubpf_operands(const Word& word, const std::vector<const OpcodeI
         emit(first, memory->base, Register::kR0, memory->offset, *value);
       return;
     }
+    case OperandShape::kStoreRelease:
     case OperandShape::kStoreRegister: {
       const auto memory = ubpf_memory();
       if (!memory || !expect(",")) return;
@@ -101,9 +103,15 @@ void TextParser::ubpf_operands(const Word& word, const std::vector<const OpcodeI
     case OperandShape::kPacketIndirect:
       if (const auto value = immediate()) emit(first, Register::kR0, *dst, 0, *value);
       return;
+    case OperandShape::kLoadAcquire:
     case OperandShape::kLoad:
       if (const auto memory = ubpf_memory()) emit(first, *dst, memory->base, memory->offset, 0);
       return;
+    case OperandShape::kAddressSpace: {
+      const auto src = full_register();
+      if (src && expect(",")) address_spaces(*dst, *src);
+      return;
+    }
     case OperandShape::kSignExtend:
       if (const auto src = full_register()) emit(first, *dst, *src, 0, 0);
       return;

@@ -135,6 +135,17 @@ Assembler& Assembler::atomic(AtomicOperation operation, Width width, Register ds
   return add(make(code(Mode::kAtomic, width, Class::kStx), number(dst), number(src), offset,
                   static_cast<std::int32_t>(operation)));
 }
+Assembler& Assembler::load_acquire(Width width, Register dst, Register src, std::int16_t offset) {
+  return add(make(code(Mode::kAtomic, width, Class::kStx), number(dst), number(src), offset,
+                  info(Operation::kLoadAcquire64).selected));
+}
+Assembler& Assembler::store_release(Width width, Register dst, Register src, std::int16_t offset) {
+  return add(make(code(Mode::kAtomic, width, Class::kStx), number(dst), number(src), offset,
+                  info(Operation::kStoreRelease64).selected));
+}
+Assembler& Assembler::address_space_cast(Register dst, Register src, std::uint16_t to, std::uint16_t from) {
+  return add(Operation::kAddressSpaceCast, dst, src, 0, static_cast<std::int32_t>(std::uint32_t{to} << 16 | from));
+}
 
 Assembler& Assembler::wide(Register dst, std::uint8_t form, std::int32_t low, std::int32_t high) {
   add(make(kWideCode, number(dst), form, 0, low));
@@ -179,6 +190,7 @@ Assembler& Assembler::jump_long(const Target& target) {
   const std::int32_t distance = use(Field::kImmediate, target);
   return add(make(0x06, 0, 0, 0, distance));
 }
+Assembler& Assembler::may_goto(const Target& target) { return branch(0xe5, Register::kR0, Register::kR0, 0, target); }
 Assembler& Assembler::branch(std::uint8_t code_byte, Register dst, Register src, std::int32_t immediate,
                              const Target& target) {
   const std::int32_t distance = use(Field::kOffset, target);

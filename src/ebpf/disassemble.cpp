@@ -21,6 +21,12 @@ std::string raw(const Instruction& slot) {
                      static_cast<std::uint32_t>(slot.immediate));
 }
 
+// As Linux's verifier writes that the upper half of a register is cleared, for processors that do not do it: a move
+// that the verifier takes from nobody else (<linux/filter.h>, BPF_ZEXT_REG).
+bool is_zero_extension(const Instruction& slot) {
+  return slot.dst < kRegisters && slot == make(info(Operation::kMov32X).code, slot.dst, slot.dst, 0, 1);
+}
+
 std::string hex(const Instruction& slot) {
   return fmt::format("{:02x}{:x}{:x}{:02x}{:02x}{:02x}{:02x}{:02x}{:02x}", slot.code, +slot.src, +slot.dst,
                      slot.offset & 0xff, (slot.offset >> 8) & 0xff, slot.immediate & 0xff, (slot.immediate >> 8) & 0xff,
@@ -39,6 +45,8 @@ class Writer {
   std::string text(const Instruction& slot, const Instruction* next, std::int64_t at, bool& wide) const {
     wide = false;
     const Result<const OpcodeInfo*> decoded = decode(slot);
+    if (!decoded && is_zero_extension(slot) && format_ != Format::kUbpf)
+      return fmt::format("w{0} = w{0} zext", +slot.dst);
     if (!decoded) return raw(slot);
     const OpcodeInfo& row = **decoded;
     if (is_wide(row.shape)) {
@@ -156,12 +164,25 @@ class Writer {
         return fmt::format("{0}0 = {1}({2}, {0}0, {0}{3})", letter, row.width == 8 ? "cmpxchg_64" : "cmpxchg32_32",
                            place.substr(1, place.size() - 2), src);
       }
+      case OperandShape::kLoadAcquire:
+        return fmt::format("r{} = load_acquire(({} *){})", dst, row.sign, memory(src, slot.offset));
+      case OperandShape::kStoreRelease:
+        return fmt::format("store_release(({} *){}, r{})", row.sign, memory(dst, slot.offset), src);
+      case OperandShape::kMayJump: return fmt::format("may_goto {}", distance(at, slot.offset));
+      case OperandShape::kAddressSpace:
+        return fmt::format("r{} = addr_space_cast(r{}, {}, {})", dst, src, address_space(slot, 16),
+                           address_space(slot, 0));
       case OperandShape::kWideConstant:
       case OperandShape::kWideMap:
       case OperandShape::kWideVariable:
       case OperandShape::kWideFunction: break;
     }
     return raw(slot);
+  }
+
+  // Those from which and to which an address is cast are the halves of the constant.
+  static unsigned address_space(const Instruction& slot, unsigned shift) {
+    return static_cast<std::uint32_t>(slot.immediate) >> shift & 0xffffu;
   }
 
   std::string ubpf(const OpcodeInfo& row, const Instruction& slot, std::int64_t at) const {
@@ -196,6 +217,12 @@ class Writer {
       case OperandShape::kAtomic:
       case OperandShape::kAtomicFetch:
       case OperandShape::kAtomicCompare: return fmt::format("lock {} {}, r{}", row.mnemonic, place(dst), src);
+      case OperandShape::kLoadAcquire: return fmt::format("{} r{}, {}", row.mnemonic, dst, place(src));
+      case OperandShape::kStoreRelease: return fmt::format("{} {}, r{}", row.mnemonic, place(dst), src);
+      case OperandShape::kMayJump: return fmt::format("may_goto {}", distance(at, slot.offset));
+      case OperandShape::kAddressSpace:
+        return fmt::format("addr_space_cast r{}, r{}, {}, {}", dst, src, address_space(slot, 16),
+                           address_space(slot, 0));
       case OperandShape::kWideConstant:
       case OperandShape::kWideMap:
       case OperandShape::kWideVariable:

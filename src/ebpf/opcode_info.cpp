@@ -1,6 +1,6 @@
 // The opcode table as data. Exports opcodes, info, find, decode, make.
 //
-// kFirst maps a code byte to its first row; rows of one code are looked through in order (ten at most, the atomics).
+// kFirst maps a code byte to its first row; rows of one code are looked through in order (twelve at most, the atomics).
 #include <weir/ebpf/opcode_info.h>
 
 #include <array>
@@ -73,7 +73,11 @@ Fields fields_of(OperandShape shape) {
     case OperandShape::kStoreRegister:
     case OperandShape::kAtomic:
     case OperandShape::kAtomicFetch:
-    case OperandShape::kAtomicCompare: return {true, true, true, false};
+    case OperandShape::kAtomicCompare:
+    case OperandShape::kLoadAcquire:
+    case OperandShape::kStoreRelease: return {true, true, true, false};
+    case OperandShape::kMayJump: return {false, false, true, false};
+    case OperandShape::kAddressSpace: return {true, true, false, true};
   }
   return {};
 }

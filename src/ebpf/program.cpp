@@ -51,6 +51,10 @@ class Checker {
       complain(at, "the frame pointer r10 is written", "fetch into another register");
     if (row.shape == OperandShape::kCallRegister && !options_.register_calls)
       complain(at, "calls through registers are refused", "the kernel has no callx; --allow-callx takes it");
+    if (is_for_kernels(row.shape) && !options_.kernel_instructions)
+      complain(at, fmt::format("{} means something in kernels alone", row.sign),
+               row.shape == OperandShape::kMayJump ? "it ends a loop by the kernel's own count: load the program there"
+                                                   : "it is about arenas, which kernels have: load the program there");
     if (!options_.packet_loads &&
         (row.shape == OperandShape::kPacketAbsolute || row.shape == OperandShape::kPacketIndirect))
       complain(at, "packet loads are refused here");
@@ -67,6 +71,8 @@ class Checker {
       case OperandShape::kSignExtend:
       case OperandShape::kByteOrder:
       case OperandShape::kLoad:
+      case OperandShape::kLoadAcquire:
+      case OperandShape::kAddressSpace:
       case OperandShape::kWideConstant:
       case OperandShape::kWideMap:
       case OperandShape::kWideVariable:

@@ -45,6 +45,11 @@ TEST(Check, Refuses) {
   EXPECT_EQ(complaint("*(u64 *)(r10 - 8) = r10\nexit"), "");
   EXPECT_EQ(complaint("callx r1\nexit"), "0: calls through registers are refused");
   EXPECT_EQ(complaint("callx r1\nexit", {.register_calls = true}), "");
+  EXPECT_EQ(complaint("may_goto +0\nexit"), "0: may_goto means something in kernels alone");
+  EXPECT_EQ(complaint("r1 = addr_space_cast(r1, 0, 1)\nexit"), "0: addr_space_cast means something in kernels alone");
+  EXPECT_EQ(complaint("may_goto +0\nr1 = addr_space_cast(r1, 0, 1)\nexit", {.kernel_instructions = true}), "");
+  EXPECT_EQ(complaint("may_goto +1\nexit", {.kernel_instructions = true}), "0: jump to 2, outside of the program");
+  EXPECT_EQ(complaint("r10 = load_acquire((u64 *)(r1 + 0))\nexit"), "0: the frame pointer r10 is written");
   EXPECT_EQ(complaint("r0 = *(u8 *)skb[0]\nexit", {.packet_loads = false}), "0: packet loads are refused here");
   EXPECT_EQ(complaint("r0 /= 0\nexit", {.kernel_constants = true}), "0: division by the constant 0");
   EXPECT_EQ(complaint("r0 s%= 0\nexit", {.kernel_constants = true}), "0: division by the constant 0");

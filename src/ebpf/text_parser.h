@@ -103,6 +103,13 @@ class TextParser {
   void arithmetic(RegisterWord dst, std::string_view sign);
   void store();
   void locked();
+  // assemble_ordered.cpp
+  void assign_acquired(RegisterWord dst);
+  void store_release();
+  void may_goto();
+  void cast_address(RegisterWord dst);
+  std::optional<std::uint16_t> address_space();
+  void address_spaces(Register dst, Register src);
   std::optional<std::string_view> pointer_type();  // "(u32 *)"
   std::optional<MemoryOperand> kernel_memory();    // "(r1 + 4)"
   std::optional<MemoryOperand> memory_inside();    // "r1 + 4"

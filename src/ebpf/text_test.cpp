@@ -322,6 +322,68 @@ TEST(Text, SaysWhatIsWrongAndWhere) {
   }
 }
 
+// As Linux 6.18 and LLVM 20 write them, and as we do.
+TEST(Text, WhatCameAfterTheStandard) {
+  const struct {
+    const char* text;
+    Instruction slot;
+    const char* kernel;
+    const char* ubpf;
+  } cases[] = {
+      {"r1 = load_acquire((u8 *)(r2 +0))", make(0xd3, 1, 2, 0, 0x100), "r1 = load_acquire((u8 *)(r2 + 0))",
+       "ldacqb r1, [r2]"},
+      {"w1 = load_acquire((u16 *)(r2 - 2))", make(0xcb, 1, 2, -2, 0x100), "r1 = load_acquire((u16 *)(r2 - 2))",
+       "ldacqh r1, [r2-2]"},
+      {"r1 = load_acquire((u32 *)(r10 -4))", make(0xc3, 1, 10, -4, 0x100), "r1 = load_acquire((u32 *)(r10 - 4))",
+       "ldacqw r1, [r10-4]"},
+      {"r1 = load_acquire((u64 *)(r2 + 8))", make(0xdb, 1, 2, 8, 0x100), "r1 = load_acquire((u64 *)(r2 + 8))",
+       "ldacqdw r1, [r2+8]"},
+      {"store_release((u8 *)(r1 +0), r2)", make(0xd3, 1, 2, 0, 0x110), "store_release((u8 *)(r1 + 0), r2)",
+       "strelb [r1], r2"},
+      {"store_release((u16 *)(r1 +2), w2)", make(0xcb, 1, 2, 2, 0x110), "store_release((u16 *)(r1 + 2), r2)",
+       "strelh [r1+2], r2"},
+      {"store_release((u32 *)(r1 +4), r2)", make(0xc3, 1, 2, 4, 0x110), "store_release((u32 *)(r1 + 4), r2)",
+       "strelw [r1+4], r2"},
+      {"store_release((u64 *)(r10 -8), r2)", make(0xdb, 10, 2, -8, 0x110), "store_release((u64 *)(r10 - 8), r2)",
+       "streldw [r10-8], r2"},
+      {"0: (e5) may_goto pc+2", make(0xe5, 0, 0, 2, 0), "may_goto +2", "may_goto +2"},
+      {"r1 = addr_space_cast(r2, 0, 1)", make(0xbf, 1, 2, 1, 1), "r1 = addr_space_cast(r2, 0, 1)",
+       "addr_space_cast r1, r2, 0, 1"},
+      {"r3 = addr_space_cast(r3, 65535, 0)", make(0xbf, 3, 3, 1, static_cast<std::int32_t>(0xffff0000)),
+       "r3 = addr_space_cast(r3, 65535, 0)", "addr_space_cast r3, r3, 65535, 0"},
+  };
+  for (const auto& each : cases) {
+    const Result<Program> program = read(each.text);
+    ASSERT_TRUE(program) << each.text << program.error().message;
+    EXPECT_EQ(program->instructions, std::vector{each.slot}) << each.text;
+    EXPECT_EQ(write_instruction(each.slot, {}), each.kernel);
+    EXPECT_EQ(write_instruction(each.slot, {}, Format::kUbpf), each.ubpf);
+    EXPECT_EQ(assemble(each.kernel).value().instructions, std::vector{each.slot});
+    EXPECT_EQ(assemble(each.ubpf).value().instructions, std::vector{each.slot});
+  }
+  EXPECT_EQ(assemble("a: may_goto b\ngoto a\nb: exit").value().instructions[0], make(0xe5, 0, 0, 1, 0));
+  EXPECT_EQ(assemble("func store_release:\nmay_goto store_release").value().instructions[0], make(0xe5, 0, 0, -1, 0));
+  // What Linux's verifier adds is no instruction of the set, and comes back whole.
+  const Instruction extension = make(0xbc, 3, 3, 0, 1);
+  EXPECT_EQ(write_instruction(extension, {}), "w3 = w3 zext");
+  EXPECT_EQ(assemble("w3 = w3 zext\nw3 = w3").value().instructions, (std::vector{extension, make(0xbc, 3, 3, 0, 0)}));
+  EXPECT_EQ(assemble(write_instruction(extension, {}, Format::kUbpf)).value().instructions, std::vector{extension});
+  EXPECT_EQ(write_instruction(make(0xbc, 3, 2, 0, 1), {}), ".raw 0xbc, 3, 2, 0, 0x1");
+  const Complaint complaints[] = {
+      {"w1 = w2 zext", "1:9: a register is extended in its place"},
+      {"w1 = load_acquire((u64 *)(r2 + 0))", "1:1: this load needs a 64-bit register (write 'r' for 'w')"},
+      {"r1 = load_acquire((s8 *)(r2 + 0))", "1:20: 's8' is no type here (types are u8 u16 u32 u64)"},
+      {"store_release((u64 *)(r1 + 0), w2)", "1:32: a store of 8 bytes needs a 64-bit register (write 'r' for 'w')"},
+      {"store_release((u64 *)(r1 + 0), 5)", "1:32: expected a register, not '5' (registers are r0 to r10)"},
+      {"may_goto 40000", "1:10: the distance does not fit into 16 bits"},
+      {"r1 = addr_space_cast(r2, 0, 65536)",
+       "1:29: an address space is a number from 0 to 65535 (0 is the kernel's, 1 that of arenas)"},
+      {"w1 = addr_space_cast(r2, 0, 1)", "1:1: an address needs a 64-bit register (write 'r' for 'w')"},
+  };
+  for (const Complaint& each : complaints)
+    EXPECT_EQ(one_line(assemble(each.text).error(), each.text), each.message) << each.text;
+}
+
 TEST(Text, NumbersInAndOut) {
   EXPECT_EQ(read("b7000000 05000000 9500000000000000").value().instructions,
             (std::vector{make(0xb7, 0, 0, 0, 5), make(0x95)}));

@@ -151,6 +151,11 @@ Result<std::shared_ptr<Code>> prepare(const ebpf::Checked& checked, const Extend
   code->steps.resize(slots.size());
   for (std::size_t i = 0; i < slots.size(); ++i) {
     const ebpf::OpcodeInfo* row = ebpf::find(slots[i]);
+    if (ebpf::is_for_kernels(row->shape))
+      return fail(Error{.code = ErrorCode::kUnsupported,
+                        .message = fmt::format("{} means something in kernels alone", row->sign),
+                        .place = InstructionPlace{static_cast<std::uint32_t>(i)},
+                        .hint = "load the program there"});
     Step& step = code->steps[i];
     step = {row->operation,  slots[i].dst,
             slots[i].src,    0,

@@ -228,7 +228,9 @@ class Analysis {
       case OperandShape::kStoreRegister:
       case OperandShape::kAtomic:
       case OperandShape::kAtomicFetch:
-      case OperandShape::kAtomicCompare: return memory(at, step, info, state);
+      case OperandShape::kAtomicCompare:
+      case OperandShape::kLoadAcquire:
+      case OperandShape::kStoreRelease: return memory(at, step, info, state);
       case OperandShape::kCallHelper: return call(at, step, state);
       case OperandShape::kCallRegister:
         facts_.has_checked = true;
@@ -303,7 +305,7 @@ class Analysis {
 
   void memory(std::size_t at, const Step& step, const ebpf::OpcodeInfo& info, State& state) {
     StepFacts& fact = facts_.steps[at];
-    const bool load = info.shape == OperandShape::kLoad;
+    const bool load = info.shape == OperandShape::kLoad || info.shape == OperandShape::kLoadAcquire;
     if (!load && info.shape != OperandShape::kStoreConstant) lose(state.registers[step.src]);
     const Value& base = state.registers[load ? step.src : step.dst];
     const std::int64_t from = std::int64_t{base.offset} + step.offset;
@@ -470,9 +472,13 @@ RegisterUse registers_of(const Code& code, const Step& step) {
     case OperandShape::kWideFunction: return {0, dst};
     case OperandShape::kPacketAbsolute: return {0, bit(0)};
     case OperandShape::kPacketIndirect: return {src, bit(0)};
-    case OperandShape::kLoad: return {src, dst};
+    case OperandShape::kLoad:
+    case OperandShape::kLoadAcquire:
+    case OperandShape::kAddressSpace: return {src, dst};
+    case OperandShape::kMayJump: return {};
     case OperandShape::kStoreConstant: return {dst, 0};
     case OperandShape::kStoreRegister:
+    case OperandShape::kStoreRelease:
     case OperandShape::kAtomic: return {static_cast<std::uint16_t>(src | dst), 0};
     case OperandShape::kAtomicFetch: return {static_cast<std::uint16_t>(src | dst), src};
     case OperandShape::kAtomicCompare: return {static_cast<std::uint16_t>(src | dst | bit(0)), bit(0)};

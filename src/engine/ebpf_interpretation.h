@@ -71,7 +71,13 @@ class Interpretation {
     return fault == Fault::kNone || stopped(fault, address);
   }
   template <typename T>
+  T* aligned(std::uint64_t base, const Step& step, bool write);
+  template <typename T>
   bool atomic(const Step& step);
+  template <typename T>
+  bool load_acquire(const Step& step);
+  template <typename T>
+  bool store_release(const Step& step);
   template <typename T>
   bool packet_load(std::uint64_t offset);
   bool enter(std::uint32_t depth);

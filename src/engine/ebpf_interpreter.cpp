@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "engine/ebpf_interpretation.h"
+#include "engine/ebpf_interpreter_memory.h"
 
 namespace weir::engine {
 namespace {
@@ -33,44 +34,6 @@ T signed_remainder(T a, T b) {
 }
 
 }  // namespace
-
-template <typename T>
-bool Interpretation::atomic(const Step& step) {
-  const std::uint64_t address = registers_[step.dst] + static_cast<std::uint64_t>(std::int64_t{step.offset});
-  if (!may(address, sizeof(T), true)) return false;
-  if (address % sizeof(T) != 0) return stopped(Fault::kUnaligned, address);
-  T* place = reinterpret_cast<T*>(address);
-  const T operand = static_cast<T>(registers_[step.src]);
-  constexpr int kOrder = __ATOMIC_SEQ_CST;
-  switch (static_cast<ebpf::AtomicOperation>(step.constant)) {
-    case ebpf::AtomicOperation::kAdd: __atomic_fetch_add(place, operand, kOrder); break;
-    case ebpf::AtomicOperation::kOr: __atomic_fetch_or(place, operand, kOrder); break;
-    case ebpf::AtomicOperation::kAnd: __atomic_fetch_and(place, operand, kOrder); break;
-    case ebpf::AtomicOperation::kXor: __atomic_fetch_xor(place, operand, kOrder); break;
-    case ebpf::AtomicOperation::kFetchAdd: registers_[step.src] = __atomic_fetch_add(place, operand, kOrder); break;
-    case ebpf::AtomicOperation::kFetchOr: registers_[step.src] = __atomic_fetch_or(place, operand, kOrder); break;
-    case ebpf::AtomicOperation::kFetchAnd: registers_[step.src] = __atomic_fetch_and(place, operand, kOrder); break;
-    case ebpf::AtomicOperation::kFetchXor: registers_[step.src] = __atomic_fetch_xor(place, operand, kOrder); break;
-    case ebpf::AtomicOperation::kExchange: registers_[step.src] = __atomic_exchange_n(place, operand, kOrder); break;
-    case ebpf::AtomicOperation::kCompareExchange: {
-      T expected = static_cast<T>(registers_[0]);
-      __atomic_compare_exchange_n(place, &expected, operand, false, kOrder, kOrder);
-      registers_[0] = expected;
-      break;
-    }
-  }
-  return true;
-}
-
-// ldabs, ldind: network order; false where the packet is too short, which ends the program with 0.
-template <typename T>
-bool Interpretation::packet_load(std::uint64_t offset) {
-  const ByteSpan bytes = !run_.loads.empty() || run_.packet == nullptr ? run_.loads : run_.packet->bytes();
-  const auto at = static_cast<std::uint32_t>(offset);
-  if (bytes.size() < sizeof(T) || at > bytes.size() - sizeof(T)) return false;
-  registers_[0] = load<T>(bytes.data() + at, std::endian::big);
-  return true;
-}
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpedantic"  // places of labels as values
@@ -463,6 +426,19 @@ kLoadSigned32:
   WEIR_ATOMIC(32)
   WEIR_ATOMIC(64)
 #undef WEIR_ATOMIC
+#define WEIR_ORDERED(bits)                                                                 \
+  kLoadAcquire##bits : if (!load_acquire<std::uint##bits##_t>(*next)) WEIR_STOP(fault_);   \
+  WEIR_NEXT();                                                                             \
+  kStoreRelease##bits : if (!store_release<std::uint##bits##_t>(*next)) WEIR_STOP(fault_); \
+  WEIR_NEXT();
+  WEIR_ORDERED(8)
+  WEIR_ORDERED(16)
+  WEIR_ORDERED(32)
+  WEIR_ORDERED(64)
+#undef WEIR_ORDERED
+kMayGoto:
+kAddressSpaceCast:
+  __builtin_unreachable();  // prepare() refuses them
 }
 #undef WEIR_GO
 #undef WEIR_NEXT

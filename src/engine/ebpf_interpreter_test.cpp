@@ -69,6 +69,14 @@ TEST(Interpreter, StopsAccessesOutside) {
   EXPECT_EQ(fault_of("*(u8 *)(r1 + 0) = 1\nexit", {}, false), "0: write to read-only memory");
   EXPECT_EQ(fault_of("lock *(u64 *)(r1 + 0) += r2\nexit", {}, false), "0: write to read-only memory");
   EXPECT_EQ(fault_of("lock *(u64 *)(r10 - 12) += r2\nexit"), "0: unaligned atomic");
+  EXPECT_EQ(fault_of("r0 = load_acquire((u32 *)(r10 - 6))\nexit"), "0: unaligned atomic");
+  EXPECT_EQ(fault_of("store_release((u64 *)(r10 - 12), r2)\nexit"), "0: unaligned atomic");
+  EXPECT_EQ(fault_of("r0 = load_acquire((u8 *)(r1 + 16))\nexit"), "0: access outside");
+  EXPECT_EQ(fault_of("store_release((u16 *)(r1 + 0), r2)\nexit", {}, false), "0: write to read-only memory");
+  EXPECT_EQ(
+      value_of(
+          "r2 = 0x1122334455667788 ll\nstore_release((u64 *)(r10 - 8), r2)\nr0 = load_acquire((u16 *)(r10 - 6))\nexit"),
+      0x5566u);
   EXPECT_EQ(fault_of("r0 = cmpxchg_64(r1 + 10, r0, r2)\nexit"), "0: access outside");
 }
 

@@ -297,6 +297,10 @@ void X86Emitter::step(std::uint32_t at) {
     case OperandShape::kAtomic:
     case OperandShape::kAtomicFetch:
     case OperandShape::kAtomicCompare: return atomic(at, row, step);
+    case OperandShape::kLoadAcquire:
+    case OperandShape::kStoreRelease: return ordered(at, row, step);
+    case OperandShape::kMayJump:
+    case OperandShape::kAddressSpace: return;  // prepare() refuses them
   }
 }
 

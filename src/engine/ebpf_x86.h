@@ -96,6 +96,8 @@ class X86Emitter {
   void load(std::uint32_t at, const ebpf::OpcodeInfo& row, const Step& step);
   void store(std::uint32_t at, const ebpf::OpcodeInfo& row, const Step& step);
   void atomic(std::uint32_t at, const ebpf::OpcodeInfo& row, const Step& step);
+  void ordered(std::uint32_t at, const ebpf::OpcodeInfo& row, const Step& step);
+  Mem aligned(std::uint32_t at, const Mem& checked, std::uint32_t width);
   void set_aside(const Gp& reg);
   void take_back(const Gp& reg);
   void fetch_and_combine(const ebpf::OpcodeInfo& row, const Step& step, const Mem& place);

@@ -120,16 +120,29 @@ void X86Emitter::fetch_and_combine(const ebpf::OpcodeInfo& row, const Step& step
   take_back(x86::rax);
 }
 
+// The same memory, and its address a multiple of its width.
+x86::Mem X86Emitter::aligned(std::uint32_t at, const Mem& checked, std::uint32_t width) {
+  if (code_.proven || width == 1) return checked;
+  a_.lea(kX86Address, checked);
+  a_.test(kX86Address.r32(), static_cast<std::int32_t>(width) - 1);
+  a_.jnz(trap(at, Fault::kUnaligned));
+  return x86::ptr(kX86Address, 0, width);
+}
+
+// This processor's loads acquire and its stores release.
+void X86Emitter::ordered(std::uint32_t at, const ebpf::OpcodeInfo& row, const Step& step) {
+  const bool loads = row.shape == OperandShape::kLoadAcquire;
+  const Mem checked = access(at, loads ? step.src : step.dst, step.offset, row.width, !loads);
+  const Mem place = aligned(at, checked, row.width);
+  if (!loads) a_.mov(place, x86_part(kX86Map[step.src], row.width));
+  else if (row.width == 8) a_.mov(kX86Map[step.dst], place);
+  else if (row.width == 4) a_.mov(kX86Map[step.dst].r32(), place);
+  else a_.movzx(kX86Map[step.dst].r32(), place);
+}
+
 void X86Emitter::atomic(std::uint32_t at, const ebpf::OpcodeInfo& row, const Step& step) {
   const bool wide = row.width == 8;
-  const Mem checked = access(at, step.dst, step.offset, row.width, true);
-  Mem place = checked;
-  if (!code_.proven) {
-    a_.lea(kX86Address, checked);
-    place = x86::ptr(kX86Address, 0, row.width);
-    a_.test(kX86Address.r32(), static_cast<std::int32_t>(row.width) - 1);
-    a_.jnz(trap(at, Fault::kUnaligned));
-  }
+  const Mem place = aligned(at, access(at, step.dst, step.offset, row.width, true), row.width);
   const Gp src = wide ? kX86Map[step.src] : kX86Map[step.src].r32();
   switch (static_cast<ebpf::AtomicOperation>(row.selected)) {
     case ebpf::AtomicOperation::kAdd: a_.lock().add(place, src); break;

@@ -183,9 +183,13 @@ RegisterUse register_use(const ebpf::OpcodeInfo& row, const ebpf::Instruction& i
     case OperandShape::kWideFunction: use = {0, dst}; break;
     case OperandShape::kPacketAbsolute: use = {1u << 6, kClobbered}; break;
     case OperandShape::kPacketIndirect: use = {static_cast<u16>(src | 1u << 6), kClobbered}; break;
-    case OperandShape::kLoad: use = {src, dst}; break;
+    case OperandShape::kLoad:
+    case OperandShape::kLoadAcquire:
+    case OperandShape::kAddressSpace: use = {src, dst}; break;
+    case OperandShape::kMayJump: break;
     case OperandShape::kStoreConstant: use = {dst, 0}; break;
     case OperandShape::kStoreRegister:
+    case OperandShape::kStoreRelease:
     case OperandShape::kAtomic: use = {both, 0}; break;
     case OperandShape::kAtomicFetch: use = {both, src}; break;
     case OperandShape::kAtomicCompare: use = {static_cast<u16>(both | 1), 1}; break;

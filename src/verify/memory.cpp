@@ -20,15 +20,33 @@ std::string bytes_text(std::int64_t low, std::int64_t high) {
 
 }  // namespace
 
+// Atomics must not tear: their address is a multiple of their width, and what they work on is ordinary memory.
+bool Walk::has_atomics(unsigned base) {
+  const Kind kind = reg(base).kind;
+  if (kind == Kind::kContext || kind == Kind::kFlowKeys ||
+      (!on_memory_ && (kind == Kind::kPacket || kind == Kind::kPacketMeta)))
+    return refuse(Rule::kAlignment, "an atomic on the packet or the context",
+                  "memory whose address is a multiple of its width", {base},
+                  "atomics work on the stack, map values and records");
+  return true;
+}
+
+// A load that acquires, a store that releases: as others, where atomics may be.
+bool Walk::ordered(const ebpf::OpcodeInfo& row) {
+  const unsigned base = row.shape == OperandShape::kLoadAcquire ? slot().src : slot().dst;
+  return readable(base) && has_atomics(base) && memory(row);
+}
+
 bool Walk::memory(const ebpf::OpcodeInfo& row) {
   const ebpf::Instruction& it = slot();
-  const bool loads = row.shape == OperandShape::kLoad;
+  const bool loads = row.shape == OperandShape::kLoad || row.shape == OperandShape::kLoadAcquire;
   const unsigned base = loads ? it.src : it.dst;
   if (!readable(base)) return false;
   Access access{.base = static_cast<std::uint8_t>(base), .offset = it.offset, .size = row.width};
   access.reads = loads;
   access.writes = !loads;
   access.is_signed = row.sign.front() == 's';
+  access.atomic = row.shape == OperandShape::kLoadAcquire || row.shape == OperandShape::kStoreRelease;
   if (loads) {
     Value loaded = Value::of(Range::of_bytes(row.width, access.is_signed));
     if (!this->access(access, &loaded, nullptr)) return false;
@@ -54,12 +72,7 @@ bool Walk::atomic(const ebpf::OpcodeInfo& row) {
   if (reg(it.src).is_pointer() || (compares && reg(0).is_pointer()))
     return refuse(Rule::kPointerArithmetic, "an atomic with a pointer as operand", "a number",
                   {unsigned{it.src}, compares ? 0u : unsigned{it.src}}, "");
-  const Kind kind = reg(it.dst).kind;
-  if (kind == Kind::kContext || kind == Kind::kFlowKeys ||
-      (!on_memory_ && (kind == Kind::kPacket || kind == Kind::kPacketMeta)))
-    return refuse(Rule::kAlignment, "an atomic on the packet or the context",
-                  "memory whose address is a multiple of its width", {it.dst},
-                  "atomics work on the stack, map values and records");
+  if (!has_atomics(it.dst)) return false;
   Access access{.base = it.dst, .offset = it.offset, .size = row.width, .reads = true, .writes = true, .atomic = true};
   const Value unknown = Value::of(Range::of_bytes(row.width));
   Value loaded = unknown;

@@ -43,7 +43,8 @@ Refusal structure_refusal(const ebpf::Program& program, const Error& error) {
 
 // A division by the constant 0 or a shift beyond the width, which mean something in user space alone.
 std::optional<Refusal> constant_refusal(const ebpf::Program& program) {
-  const std::vector<Error> errors = ebpf::violations(program, {.register_calls = true, .kernel_constants = true});
+  const std::vector<Error> errors =
+      ebpf::violations(program, {.register_calls = true, .kernel_instructions = true, .kernel_constants = true});
   if (errors.empty()) return std::nullopt;
   Refusal refusal = structure_refusal(program, errors.front());
   refusal.required = "a constant that the kernel takes";

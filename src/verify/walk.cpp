@@ -176,6 +176,15 @@ bool Walk::step() {
       if (!memory(row)) return false;
       ++at_;
       return true;
+    case OperandShape::kLoadAcquire:
+    case OperandShape::kStoreRelease:
+      if (!ordered(row)) return false;
+      ++at_;
+      return true;
+    case OperandShape::kMayJump:
+    case OperandShape::kAddressSpace:
+      return refuse(Rule::kStructure, fmt::format("{} means something in kernels alone", row.sign),
+                    "an instruction that has a meaning here", {}, "load the program into the kernel");
     case OperandShape::kAtomic:
     case OperandShape::kAtomicFetch:
     case OperandShape::kAtomicCompare:

@@ -70,6 +70,8 @@ class Restorer {
   void run() {
     for (std::size_t i = 0; i < program_.size(); ++i) {
       ebpf::Instruction& slot = program_.instructions[i];
+      if (slot.dst < ebpf::kRegisters && slot == ebpf::make(0xbc, slot.dst, slot.dst, 0, 1))
+        remarks_[i] = "added by the verifier: the upper half is 0";
       const ebpf::OpcodeInfo* const row = ebpf::find(slot);
       if (row == nullptr) continue;
       if (row->shape == ebpf::OperandShape::kCallHelper) call(slot, i);
@@ -78,7 +80,10 @@ class Restorer {
       ++i;
     }
   }
+  // The symbol that is called, where it is no helper.
   const std::unordered_map<std::size_t, std::string>& notes() const { return notes_; }
+  // What else is to be said of an instruction.
+  const std::unordered_map<std::size_t, std::string>& remarks() const { return remarks_; }
 
  private:
   void call(ebpf::Instruction& slot, std::size_t at) {
@@ -112,6 +117,7 @@ class Restorer {
   std::vector<std::uint32_t> ids_;
   std::optional<Symbols> symbols_;
   std::unordered_map<std::size_t, std::string> notes_;
+  std::unordered_map<std::size_t, std::string> remarks_;
 };
 
 // A listing with source lines above the instructions that they became, and notes behind.
@@ -135,8 +141,10 @@ std::string with_lines(const ebpf::Program& program, const Restorer& restorer) {
       shown = next->line;
       out += fmt::format("; {} @ {}:{}\n", next->text.substr(from), next->file, next->line);
     }
-    const auto note = restorer.notes().find(at);
-    out += note == restorer.notes().end() ? line + "\n" : fmt::format("{}  ; {}\n", line, note->second);
+    out += line;
+    for (const auto* notes : {&restorer.notes(), &restorer.remarks()})
+      if (const auto note = notes->find(at); note != notes->end()) out += "  ; " + note->second;
+    out += "\n";
   }
   return out;
 }
@@ -151,6 +159,7 @@ int dump_json(const kernel::Program& loaded, const ebpf::Program& program, const
     if (const ebpf::MapReference* const reference = program.map_reference(i))
       row["map"] = program.maps[reference->map].name;
     if (const auto note = restorer.notes().find(i); note != restorer.notes().end()) row["symbol"] = note->second;
+    if (const auto note = restorer.remarks().find(i); note != restorer.remarks().end()) row["note"] = note->second;
     for (; next != program.lines.end() && next->instruction <= i; ++next)
       if (next->instruction == i) row["source"] = {{"file", next->file}, {"line", next->line}, {"text", next->text}};
     instructions.push_back(std::move(row));

@@ -11,6 +11,7 @@
 #include "map_entry.h"
 #include "prog_verbs.h"
 #include "quantity.h"
+#include "run_action.h"
 #include "terminal.h"
 
 namespace weir::tool {
@@ -31,15 +32,6 @@ struct Options {
   bool json = false;
 };
 
-std::string meaning(ebpf::ProgramType type, std::uint32_t value) {
-  constexpr std::string_view kXdp[] = {"aborted", "drop", "pass", "tx", "redirect"};
-  constexpr std::string_view kTc[] = {"ok", "reclassify", "shot", "pipe", "stolen", "queued", "repeat", "redirect"};
-  if (type == ebpf::ProgramType::kXdp && value < std::size(kXdp)) return fmt::format(" ({})", kXdp[value]);
-  if (type != ebpf::ProgramType::kSchedCls && type != ebpf::ProgramType::kSchedAct) return "";
-  if (value == UINT32_MAX) return " (next)";
-  return value < std::size(kTc) ? fmt::format(" ({})", kTc[value]) : "";
-}
-
 class Runner {
  public:
   Runner(const Options& options, const kernel::Program& program, ebpf::ProgramType type)
@@ -49,9 +41,11 @@ class Runner {
   Status one(ByteSpan input, ByteSpan context, std::uint64_t number) {
     Result<kernel::TestResult> ran = program_.test_run({.input = input, .context = context, .repeat = options_.repeat});
     if (!ran) return fail(explain(std::move(ran).error(), input, number));
+    const std::string_view name = action_name(type_, ran->value);
     const bool changed = !std::equal(input.begin(), input.end(), ran->output.begin(), ran->output.end());
     if (options_.json) {
       Json row = {{"result", ran->value}};
+      if (!name.empty()) row["action"] = name;
       if (number > 0) row["packet"] = number;
       if (options_.repeat > 1) row["nanoseconds"] = ran->nanoseconds;
       if (options_.packets) row["output"] = hex_bytes(ran->output);
@@ -59,8 +53,8 @@ class Runner {
       runs_.push_back(std::move(row));
       return {};
     }
-    std::string line = fmt::format("{}0x{:x}{}", number > 0 ? fmt::format("{}: ", number) : "", ran->value,
-                                   meaning(type_, ran->value));
+    std::string line = fmt::format("{}0x{:x}", number > 0 ? fmt::format("{}: ", number) : "", ran->value);
+    if (!name.empty()) line += fmt::format(" ({})", action_word(name));
     if (options_.repeat > 1) line += fmt::format("  {} ns", ran->nanoseconds);
     if (changed && !input.empty()) line += fmt::format("  packet changed: {} bytes", ran->output.size());
     line += "\n";

@@ -41,8 +41,8 @@ std::string source_name(const RunOptions& options) { return options.file == "-" 
 
 class KernelRunner {
  public:
-  KernelRunner(const RunOptions& options, LoadedPrograms loaded, ProgramType type, See see)
-      : options_(options), loaded_(std::move(loaded)), type_(type), results_(options, see) {}
+  KernelRunner(const RunOptions& options, LoadedPrograms loaded, ProgramType type)
+      : options_(options), loaded_(std::move(loaded)), type_(type), results_(options, type) {}
 
   int memory(const Bytes& bytes) { return finish(one(bytes, 0)); }
 
@@ -150,9 +150,7 @@ int run_in_kernel(const RunOptions& options, const ExtendedInput& input, const e
                                    [&](const LoadedPrograms::Program& one) { return one.name == program.name; });
   if (chosen != loaded->programs.end()) std::iter_swap(loaded->programs.begin(), chosen);
   if (const Status added = add_tail_calls(options, input, *loaded); !added) return report(added.error());
-  RunOptions seen = options;
-  if (*type == ProgramType::kXdp) seen.context = "xdp";
-  KernelRunner runner(options, std::move(*loaded), *type, what_it_sees(seen, program));
+  KernelRunner runner(options, std::move(*loaded), *type);
   return options.capture.empty() ? runner.memory(memory) : runner.capture();
 }
 

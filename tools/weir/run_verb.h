@@ -49,7 +49,8 @@ Result<TailCall> read_tail_call(const ExtendedInput& input, const std::string& t
 // only one piece of memory.
 class RunResults {
  public:
-  RunResults(const RunOptions& options, See see) : options_(options), see_(see) {}
+  // `type`: what gives results their names.
+  RunResults(const RunOptions& options, ebpf::ProgramType type) : options_(options), type_(type) {}
 
   // Returns the exit status that printing gave.
   int add(std::uint64_t number, std::uint64_t value, std::uint64_t steps);
@@ -60,7 +61,7 @@ class RunResults {
 
  private:
   const RunOptions& options_;
-  See see_;
+  ebpf::ProgramType type_;
   nlohmann::json rows_ = nlohmann::json::array();
 };
 

@@ -24,6 +24,7 @@
 #include "presets.h"
 #include "program_json.h"
 #include "quantity.h"
+#include "run_action.h"
 #include "run_verb.h"
 #include "terminal.h"
 #include "verdict_output.h"
@@ -54,15 +55,16 @@ Result<TailCall> read_tail_call(const ExtendedInput& input, const std::string& t
 }
 
 int RunResults::add(std::uint64_t number, std::uint64_t value, std::uint64_t steps) {
+  const std::string_view name = action_name(type_, value);
   if (options_.json) {
     nlohmann::json row = {{"result", value}};
+    if (!name.empty()) row["action"] = name;
     if (number > 0) row["packet"] = number;
     if (steps > 0) row["instructions"] = steps;
     rows_.push_back(std::move(row));
     return kYes;
   }
-  constexpr std::string_view kActions[] = {"aborted", "drop", "pass", "tx", "redirect"};
-  const std::string meaning = see_ == See::kXdp && value < 5 ? fmt::format(" ({})", kActions[value]) : "";
+  const std::string meaning = name.empty() ? "" : fmt::format(" ({})", action_word(name));
   return print(fmt::format("{}0x{:x}{}\n", number > 0 ? fmt::format("{}: ", number) : "", value, meaning));
 }
 
@@ -126,10 +128,19 @@ nlohmann::json fault_as_json(const engine::Outcome& outcome, const std::string& 
   return out;
 }
 
+// The kind that a program is taken for.
+ebpf::ProgramType type_seen(const ebpf::Program& program, See see) {
+  if (see == See::kXdp) return ebpf::ProgramType::kXdp;
+  return see == See::kSocket ? program.type : ebpf::ProgramType::kUnspec;
+}
+
 class Runner {
  public:
   Runner(const Options& options, engine::ExtendedEnginePointer engine, See see)
-      : options_(options), engine_(std::move(engine)), see_(see), results_(options, see) {}
+      : options_(options),
+        engine_(std::move(engine)),
+        see_(see),
+        results_(options, type_seen(engine_->program(), see)) {}
 
   int memory(std::vector<std::uint8_t>& bytes) {
     if (see_ != See::kMemory && bytes.empty())

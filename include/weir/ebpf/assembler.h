@@ -75,6 +75,10 @@ class Assembler {
   Assembler& atomic_add32(Register dst, Register src, std::int16_t offset);
   Assembler& atomic_add64(Register dst, Register src, std::int16_t offset);
   Assembler& atomic(AtomicOperation operation, Width width, Register dst, Register src, std::int16_t offset);
+  Assembler& load_acquire(Width width, Register dst, Register src, std::int16_t offset);
+  Assembler& store_release(Width width, Register dst, Register src, std::int16_t offset);
+  // An address of an arena, from address space `from` to `to`; only kernels have arenas.
+  Assembler& address_space_cast(Register dst, Register src, std::uint16_t to, std::uint16_t from);
 
   // 64-bit constants, two slots.
   Assembler& load_imm64(Register dst, std::uint64_t immediate);
@@ -90,6 +94,7 @@ class Assembler {
   // Jumps and calls.
   Assembler& jump(const Target& target);
   Assembler& jump_long(const Target& target);
+  Assembler& may_goto(const Target& target);  // jumps when the kernel's count of rounds has run out
   Assembler& jump_imm(Condition condition, Register dst, std::int32_t immediate, const Target& target);
   Assembler& jump_reg(Condition condition, Register dst, Register src, const Target& target);
   Assembler& jump32_imm(Condition condition, Register dst, std::int32_t immediate, const Target& target);

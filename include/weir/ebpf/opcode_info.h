@@ -48,6 +48,10 @@ enum class OperandShape : std::uint8_t {  // kernel's syntax; fields used beside
   kAtomic,                                // lock *(u64 *)(r1 + 4) += r2          dst src offset
   kAtomicFetch,                           // r2 = atomic_fetch_add((u64 *)(r1 + 4), r2)
   kAtomicCompare,                         // r0 = cmpxchg_64(r1 + 4, r0, r2)
+  kLoadAcquire,                           // r1 = load_acquire((u32 *)(r2 + 4))   dst src offset
+  kStoreRelease,                          // store_release((u32 *)(r1 + 4), r2)   dst src offset
+  kMayJump,                               // may_goto +5                          offset
+  kAddressSpace,                          // r1 = addr_space_cast(r2, 0, 1)       dst src immediate
 };
 
 struct OpcodeInfo {
@@ -79,7 +83,12 @@ Instruction make(Operation operation);
 
 // What tells branches, and where they go.
 constexpr bool is_branch(OperandShape shape) {
-  return shape == OperandShape::kBranchConstant || shape == OperandShape::kBranchRegister;
+  return shape == OperandShape::kBranchConstant || shape == OperandShape::kBranchRegister ||
+         shape == OperandShape::kMayJump;
+}
+// What means something in kernels alone: a loop that ends by the kernel's own count, addresses of an arena.
+constexpr bool is_for_kernels(OperandShape shape) {
+  return shape == OperandShape::kMayJump || shape == OperandShape::kAddressSpace;
 }
 constexpr bool is_wide(OperandShape shape) {
   return shape == OperandShape::kWideConstant || shape == OperandShape::kWideMap ||

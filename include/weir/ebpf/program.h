@@ -77,10 +77,11 @@ struct Program {
 };
 
 struct CheckOptions {
-  bool register_calls = false;    // callx is legal; the kernel refuses it
-  bool packet_loads = true;       // ldabs and ldind are legal
-  bool kernel_constants = false;  // refuse constant divisors 0 and shifts beyond the width, as the kernel does; else
-                                  // they mean what RFC 9669 says: division gives 0, shifts are masked
+  bool register_calls = false;       // callx is legal; the kernel refuses it
+  bool kernel_instructions = false;  // may_goto and addr_space_cast are legal; nothing here runs them
+  bool packet_loads = true;          // ldabs and ldind are legal
+  bool kernel_constants = false;     // refuse constant divisors 0 and shifts beyond the width, as the kernel does; else
+                                     // they mean what RFC 9669 says: division gives 0, shifts are masked
 };
 
 // The structure of a program is sound: each slot is an instruction that exists, or the second half of one; registers

@@ -10,6 +10,7 @@
 #include <weir/ebpf/assembler.h>
 #include <weir/ebpf/opcode_info.h>
 #include <weir/ebpf/program.h>
+#include <weir/runtime/helpers.h>
 
 namespace weir::tests {
 
@@ -557,6 +558,11 @@ class VerifiedPrograms {
     a_.exit();
   }
 
+  // A helper that only kernels have: accepted for their types of programs, and no program with it can be run here.
+  static bool calls_what_is_not_here(const ebpf::Instruction& it) {
+    return it.code == 0x85 && it.src == 0 && runtime::Helpers::standard().find(it.immediate) == nullptr;
+  }
+
   // Now and then, a field of one instruction becomes something else.
   void mutate(ebpf::Program& program) {
     for (int tries = below(3) == 0 ? 1 + static_cast<int>(below(2)) : 0; tries > 0; --tries) {
@@ -573,7 +579,7 @@ class VerifiedPrograms {
           break;
         default: it.code = ebpf::opcodes()[below(static_cast<std::uint32_t>(ebpf::opcodes().size()))].code;
       }
-      if (!ebpf::check(program)) program.instructions[at] = before;
+      if (!ebpf::check(program) || calls_what_is_not_here(it)) program.instructions[at] = before;
     }
   }
 

@@ -33,7 +33,9 @@ enum class Mode : std::uint8_t {
   kAbsolute = 0x20,
   kIndirect = 0x40,
   kMemory = 0x60,
-  kMemorySigned = 0x80,
+  kMemorySigned = 0x80,  // v4
+  kLength = 0x80,        // classic only: the packet's length; extended code has given the number to signed loads
+  kHeaderLength = 0xa0,  // classic only: 4 * ([k] & 0xf)
   kAtomic = 0xc0,
 };
 enum class SourceOperand : std::uint8_t { kConstant = 0x00, kRegister = 0x08 };  // K and X

@@ -147,6 +147,25 @@ TEST(VerifiedNative, OtherConstantsVoidTheProof) {
   EXPECT_EQ(engine->run(run).fault, engine::Fault::kOutside);
 }
 
+// What the thread's stack held before is not the program's business.
+TEST(VerifiedNative, BytesThatWereNeverWrittenAreZero) {
+  const auto program =
+      ebpf::check(ebpf::assemble("r0 = *(u64 *)(r10 - 8)\nr1 = *(u64 *)(r10 - 200)\nr0 |= r1\nexit\n").value()).value();
+  const auto report = verify::examine(program, {.unwritten_stack = true});
+  ASSERT_TRUE(report.verified);
+  EXPECT_TRUE(report.verified->reads_unwritten_stack());
+  EXPECT_EQ(report.statistics.stack, 200u);
+  const auto engine = engine::load_extended(*report.verified).value();
+  for (int i = 0; i < 3; ++i) {
+    volatile std::uint8_t before[4096];
+    for (volatile std::uint8_t& byte : before) byte = 0xa5;
+    runtime::Invocation run;
+    const engine::Outcome outcome = engine->run(run);
+    EXPECT_TRUE(outcome);
+    EXPECT_EQ(outcome.value, 0u);
+  }
+}
+
 TEST(VerifiedNative, OtherPremisesAreRefused) {
   const auto program = ebpf::check(ebpf::assemble("r0 = *(u64 *)(r1 + 8)\nexit").value()).value();
   const auto verified = verify::verify(program, {.premise = {.memory_least = 16}});

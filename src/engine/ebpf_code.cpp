@@ -403,7 +403,8 @@ Result<ExtendedEnginePointer> load_extended(const ebpf::Checked& program, const 
 Result<ExtendedEnginePointer> load_extended(const ebpf::Verified& program, const ExtendedOptions& options) {
   WEIR_TRY(const std::shared_ptr<Code> code, prepare(program.checked(), options));
   code->proven = code->helpers == &runtime::Helpers::standard() && options.unwind_helper < 0 &&
-                 sight_of(program.premise().type) != Sight::kOther && are_as_defined(*code);
+                 !program.reads_unwritten_stack() && sight_of(program.premise().type) != Sight::kOther &&
+                 are_as_defined(*code);
   code->premise = program.premise();
   code->sight = sight_of(program.premise().type);
   return load(std::move(code));

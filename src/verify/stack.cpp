@@ -68,12 +68,18 @@ std::optional<std::int64_t> Walk::unwritten_byte(unsigned frame, std::int64_t lo
 }
 
 bool Walk::read_stack(const Access& access, unsigned frame, std::int64_t low, std::int64_t high, Value* loaded) {
-  if (const auto byte = unwritten_byte(frame, low, high); byte && !options_.unwritten_stack)
-    return refuse(Rule::kUninitialised, fmt::format("byte r10{:+} of the stack is read but was never written", *byte),
+  const auto unwritten = unwritten_byte(frame, low, high);
+  if (unwritten && options_.unwritten_stack) {
+    reads_unwritten_stack_ = true;
+    statistics_.stack = std::max(statistics_.stack, (slot_of(low) + 1) * 8);
+  } else if (unwritten) {
+    return refuse(Rule::kUninitialised,
+                  fmt::format("byte r10{:+} of the stack is read but was never written", *unwritten),
                   fmt::format("bytes r10{:+} to r10{:+} written", low, high - 1), {access.base},
                   on_memory_ ? "write it on every path that leads here"
                              : "write it on every path that leads here (kernels let loaders with all rights read it: "
                                "--unwritten-stack)");
+  }
   for (std::int64_t at = low & ~std::int64_t{7}; at < high; at += 8) mark_read(frame, slot_of(at));
   if (loaded == nullptr) return true;
   *loaded = Value::of(Range::of_bytes(access.size, access.is_signed));

@@ -16,7 +16,9 @@
 namespace weir::verify {
 
 struct Proof {
-  static ebpf::Verified make(const ebpf::Checked& program, const ebpf::Premise& premise) { return {program, premise}; }
+  static ebpf::Verified make(const ebpf::Checked& program, const ebpf::Premise& premise, bool reads_unwritten_stack) {
+    return {program, premise, reads_unwritten_stack};
+  }
 };
 
 namespace {
@@ -86,7 +88,7 @@ Report examine(const ebpf::Checked& checked, const Options& options) {
   Walk walk(program, options, std::move(flow));
   const bool accepted = walk.run();
   report.statistics = walk.statistics();
-  if (accepted) report.verified = Proof::make(checked, options.premise);
+  if (accepted) report.verified = Proof::make(checked, options.premise, walk.reads_unwritten_stack());
   else report.refusal = std::move(walk.refusal());
   return report;
 }

@@ -67,6 +67,7 @@ class Walk {
   bool run();
   Refusal& refusal() { return *refusal_; }
   const Statistics& statistics() const { return statistics_; }
+  bool reads_unwritten_stack() const { return reads_unwritten_stack_; }
 
  private:
   friend class Comparison;
@@ -234,6 +235,7 @@ class Walk {
 
   std::optional<Refusal> refusal_;
   Statistics statistics_;
+  bool reads_unwritten_stack_ = false;
 };
 
 }  // namespace weir::verify

@@ -245,7 +245,14 @@ def places(test):
     test.run("prog", "attach", program, "xdp", "v1", status=3)  # another type
     test.run("prog", "attach", program, "xdp", "v2", status=3)
     test.run("prog", "attach", program, "xpd", "v1", status=2)
-    test.run("prog", "detach", program, "tc_egress", "v1", "--priority", "9")
+    other = f"{PINS}/other"  # may not take the filter of the first
+    test.run("prog", "load", test.object("udp", "tc"), other)
+    test.run("prog", "detach", other, "tc_egress", "v1", status=3)
+    test.run("prog", "detach", other, "tc_egress", "v1", "--priority", "9", status=3)
+    test.run("prog", "detach", program, "tc_egress", "v1", "--priority", "8", status=3)
+    assert test.json("prog", "show", program)["attached"] == wanted
+    test.forget(other)
+    test.run("prog", "detach", program, "tc_egress", "v1")  # the only one, whatever its priority
     test.run("prog", "detach", program, "tcx_ingress", "v1")
     assert test.json("prog", "show", program)["attached"] == []
     test.forget(f"{PINS}/link", program, counts)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <net/if.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 #include <optional>
@@ -14,6 +15,7 @@
 #include <weir/base/file.h>
 #include <weir/base/suggest.h>
 #include <weir/kernel/net_attach.h>
+#include <weir/kernel/placement.h>
 
 #include "prog_verbs.h"
 #include "terminal.h"
@@ -30,6 +32,7 @@ struct Options {
   std::string pin;
   FileLoadOptions file;
   std::uint16_t priority = 1;
+  bool priority_given = false;
   bool replace = false;
   bool multi = false;
   bool json = false;
@@ -157,16 +160,43 @@ int attach(const Options& options) {
   return pinned ? done_with(program, options) : report(pinned.error());
 }
 
+// The program's own filter: that of the given priority, or the only one.
+Status detach_filter(const kernel::Program& program, const Place& place, const Options& options) {
+  WEIR_TRY(const std::uint32_t index, interface_index(options.target));
+  const std::string_view kind = place.direction == kernel::Direction::kIngress ? "tc_ingress" : "tc_egress";
+  WEIR_TRY(const std::vector<kernel::Placement> all, kernel::placements());
+  std::vector<kernel::Placement> own;
+  std::string others;
+  for (const kernel::Placement& one : all) {
+    if (one.interface_index != index || one.kind != kind) continue;
+    if (one.program == program.id()) own.push_back(one);
+    else others += fmt::format("{}{} at priority {}", others.empty() ? "" : ", ", one.program, one.priority);
+  }
+  if (own.empty() && !others.empty())
+    return fail(Error{.message = fmt::format("another program is at '{}': {}", options.target, others)});
+  if (own.empty())
+    return fail(Error{.message = fmt::format("the program is not at {} {}", options.kind, options.target)});
+  auto found = std::find_if(own.begin(), own.end(), [&](const auto& one) { return one.priority == options.priority; });
+  if (found == own.end() && options.priority_given)
+    return fail(
+        Error{.message = fmt::format("the program is at priority {}, not {}", own[0].priority, options.priority)});
+  if (found == own.end() && own.size() > 1)
+    return fail(
+        Error{.code = ErrorCode::kUsage,
+              .message = fmt::format("the program is at priority {} and at {}", own[0].priority, own[1].priority),
+              .hint = "--priority says which"});
+  if (found == own.end()) found = own.begin();
+  return kernel::detach_tc(index, place.direction,
+                           {.priority = static_cast<std::uint16_t>(found->priority), .handle = found->handle});
+}
+
 Status detach_from(const Place& place, const Options& options) {
   if (place.way == Way::kTracepoint || place.way == Way::kRawTracepoint)
     return fail(usage("a tracepoint's program goes with its link", "remove the link's pin"));
-  if (place.way == Way::kTc) {
-    WEIR_TRY(const std::uint32_t index, interface_index(options.target));
-    return kernel::detach_tc(index, place.direction, {.priority = options.priority});
-  }
   std::string text;
   WEIR_TRY(const LoadedPrograms found, find_or_load(options.program, {}, text));
   const kernel::Program& program = found.programs.front().program;
+  if (place.way == Way::kTc) return detach_filter(program, place, options);
   if (place.way == Way::kCgroup) {
     WEIR_TRY(const FileDescriptor group, open_group(options.target));
     return program.detach_cgroup(group.get(), place.type);
@@ -207,7 +237,10 @@ void add_prog_attach(CLI::App& prog, int& status) {
         ->required();
     verb->add_option("--priority", options->priority, "tc_*: the filter's priority")->capture_default_str();
     verb->add_flag("--json", options->json, "print JSON");
-    verb->callback([options, &status, run] { status = run(*options); });
+    verb->callback([options, &status, run, verb] {
+      options->priority_given = verb->count("--priority") != 0;
+      status = run(*options);
+    });
     return verb;
   };
   CLI::App* verb = add("attach", "put a program to work", attach);

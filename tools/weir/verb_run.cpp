@@ -357,7 +357,8 @@ void add_run(CLI::App& app, int& status) {
   verb->add_option("--budget", options->budget, "instructions that one run may take; 0: as many as it likes")
       ->capture_default_str();
   verb->add_option("--tail-call", options->tail_calls,
-                   "put a program of the object into a program array: ARRAY:INDEX=PROGRAM");
+                   "put a program of the object into a program array: ARRAY:INDEX=PROGRAM")
+      ->allow_extra_args(false);
   verb->add_flag("--verify", options->verify, "verify the program first; what is proven is not checked again");
   verb->add_flag("--maps", options->maps, "print the maps afterwards");
   verb->add_flag("--json", options->json, "print JSON");

@@ -33,12 +33,17 @@ class Verified {
   const Checked& checked() const { return checked_; }
   const Program& program() const { return checked_.program(); }
   const Premise& premise() const { return premise_; }
+  // Bytes of the stack that were never written are read, as verify::Options::unwritten_stack allows. Engines then clear
+  // the stack and check the program as any other.
+  bool reads_unwritten_stack() const { return reads_unwritten_stack_; }
 
  private:
   friend struct verify::Proof;
-  Verified(Checked checked, Premise premise) : checked_(std::move(checked)), premise_(premise) {}
+  Verified(Checked checked, Premise premise, bool reads_unwritten_stack)
+      : checked_(std::move(checked)), premise_(premise), reads_unwritten_stack_(reads_unwritten_stack) {}
   Checked checked_;
   Premise premise_;
+  bool reads_unwritten_stack_;
 };
 
 }  // namespace weir::ebpf

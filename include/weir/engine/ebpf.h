@@ -56,7 +56,8 @@ Error describe(const Outcome& outcome);
 
 struct ExtendedOptions {
   ExtendedKind kind = ExtendedKind::kAutomatic;
-  std::uint64_t budget = 1'000'000'000;               // instructions of one run; 0: as many as it likes
+  // Instructions of one run; 0: as many as it likes. Machine code counts where it jumps back and calls.
+  std::uint64_t budget = 1'000'000'000;
   const runtime::Helpers* helpers = nullptr;          // null: the standard ones; must outlive the engine
   std::vector<std::shared_ptr<runtime::Map>> maps{};  // those of the program, in its order; empty: made new
   runtime::MapOptions map_options{};

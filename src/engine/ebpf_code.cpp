@@ -151,6 +151,9 @@ Result<std::shared_ptr<Code>> prepare(const ebpf::Checked& checked, const Extend
   code->steps.resize(slots.size());
   for (std::size_t i = 0; i < slots.size(); ++i) {
     const ebpf::OpcodeInfo* row = ebpf::find(slots[i]);
+    if (row->shape == ebpf::OperandShape::kCallHelper)
+      if (const auto number = static_cast<std::uint32_t>(slots[i].immediate); number < code->helpers_called.size())
+        code->helpers_called[number] = code->helpers->find(slots[i].immediate);
     if (ebpf::is_for_kernels(row->shape))
       return fail(Error{.code = ErrorCode::kUnsupported,
                         .message = fmt::format("{} means something in kernels alone", row->sign),

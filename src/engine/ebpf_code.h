@@ -55,10 +55,17 @@ struct Code {
   std::vector<std::shared_ptr<runtime::Map>> maps;
   ExtendedOptions options;
   const runtime::Helpers* helpers = nullptr;
+  std::array<const runtime::HelperEntry*, 256> helpers_called{};  // those that the program calls by such a number
   bool proven = false;      // the program is verified: no access and no argument of its calls can be bad
   ebpf::Premise premise{};  // of the proof
   Sight sight = Sight::kOther;
   std::vector<std::uint32_t> callbacks;  // the slots of functions whose addresses the program takes, in order
+
+  const runtime::HelperEntry* helper(std::int32_t number) const {
+    const auto at = static_cast<std::uint32_t>(number);
+    if (at < helpers_called.size() && helpers_called[at] != nullptr) return helpers_called[at];
+    return helpers->find(number);
+  }
 
   // Whether a run is one that the proof is about.
   bool premise_holds(const runtime::Invocation& run) const {

@@ -30,7 +30,7 @@ bool Interpretation::call(const Step& step, std::uint32_t& at) {
 }
 
 bool Interpretation::helper(std::int32_t number, std::uint32_t& at, bool& ended) {
-  const runtime::HelperEntry* entry = code_->helpers->find(number);
+  const runtime::HelperEntry* entry = code_->helper(number);
   if (entry != nullptr && entry->function == nullptr) {  // those that run code of the program
     if (number == static_cast<std::int32_t>(ebpf::Helper::kTailCall)) return tail_call(at);
     if (number == static_cast<std::int32_t>(ebpf::Helper::kLoop) ||

@@ -10,35 +10,36 @@
 
 namespace weir::ebpf {
 
-void TextParser::assign_acquired(RegisterWord dst) {
+// The word, then ((u32 *)(r2 + 4)
+std::optional<TextParser::OrderedPlace> TextParser::ordered_place() {
   next();
-  if (!expect("(")) return;
+  if (!expect("(")) return std::nullopt;
   const Span span = peek(1).span;
   const auto type = pointer_type();
   const auto width = type ? width_of(*type, span, false) : std::nullopt;
-  if (!width) return;
+  if (!width) return std::nullopt;
   const auto memory = kernel_memory();
-  if (!memory || !expect(")")) return;
-  if (dst.half && *width == Width::kDouble)
+  if (!memory) return std::nullopt;
+  return OrderedPlace{*width, *memory};
+}
+
+void TextParser::assign_acquired(RegisterWord dst) {
+  const auto place = ordered_place();
+  if (!place || !expect(")")) return;
+  if (dst.half && place->width == Width::kDouble)
     return complain("this load needs a 64-bit register", words_[statement_start_].span, "write 'r' for 'w'");
-  assembler_.load_acquire(*width, dst.reg, memory->base, memory->offset);
+  assembler_.load_acquire(place->width, dst.reg, place->memory.base, place->memory.offset);
 }
 
 void TextParser::store_release() {
-  next();
-  if (!expect("(")) return;
-  const Span span = peek(1).span;
-  const auto type = pointer_type();
-  const auto width = type ? width_of(*type, span, false) : std::nullopt;
-  if (!width) return;
-  const auto memory = kernel_memory();
-  if (!memory || !expect(",")) return;
+  const auto place = ordered_place();
+  if (!place || !expect(",")) return;
   const Span register_span = peek().span;
   const auto src = any_register();
   if (!src || !expect(")")) return;
-  if (src->half && *width == Width::kDouble)
+  if (src->half && place->width == Width::kDouble)
     return complain("a store of 8 bytes needs a 64-bit register", register_span, "write 'r' for 'w'");
-  assembler_.store_release(*width, memory->base, src->reg, memory->offset);
+  assembler_.store_release(place->width, place->memory.base, src->reg, place->memory.offset);
 }
 
 void TextParser::may_goto() {

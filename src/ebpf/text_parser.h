@@ -106,6 +106,11 @@ class TextParser {
   // assemble_ordered.cpp
   void assign_acquired(RegisterWord dst);
   void store_release();
+  struct OrderedPlace {
+    Width width;
+    MemoryOperand memory;
+  };
+  std::optional<OrderedPlace> ordered_place();
   void may_goto();
   void cast_address(RegisterWord dst);
   std::optional<std::uint16_t> address_space();

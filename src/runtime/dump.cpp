@@ -51,11 +51,11 @@ void each_entry(Map& map, const std::function<void(const std::vector<std::uint8_
   }
 }
 
-std::string text_of(Map& map, bool consume) {
+std::string text_of(Map& map) {
   const ebpf::MapDefinition& definition = map.definition();
-  auto* ring = dynamic_cast<RingBuffer*>(&map);
+  const bool ring = definition.type == ebpf::MapType::kRingbuf;
   std::string out = fmt::format("map {} ({}, {} {})\n", definition.name, ebpf::name_of(definition.type), map.size(),
-                                ring != nullptr ? "bytes" : "entries");
+                                ring ? "bytes" : "entries");
   const bool array = definition.type == ebpf::MapType::kArray;
   std::uint32_t zeros = 0;
   std::uint32_t shown = 0;
@@ -72,8 +72,6 @@ std::string text_of(Map& map, bool consume) {
   each_entry(map, show, UINT32_MAX);
   if (shown > kMost) out += fmt::format("  ({} more)\n", shown - kMost);
   if (zeros > 0) out += fmt::format("  ({} more, all zeros)\n", zeros);
-  if (ring != nullptr && consume)
-    ring->consume([&](ByteSpan record) { out += fmt::format("  {}\n", hex_text(record.data(), record.size())); });
   return out;
 }
 

@@ -31,12 +31,6 @@ bool Walk::has_atomics(unsigned base) {
   return true;
 }
 
-// A load that acquires, a store that releases: as others, where atomics may be.
-bool Walk::ordered(const ebpf::OpcodeInfo& row) {
-  const unsigned base = row.shape == OperandShape::kLoadAcquire ? slot().src : slot().dst;
-  return readable(base) && has_atomics(base) && memory(row);
-}
-
 bool Walk::memory(const ebpf::OpcodeInfo& row) {
   const ebpf::Instruction& it = slot();
   const bool loads = row.shape == OperandShape::kLoad || row.shape == OperandShape::kLoadAcquire;
@@ -47,6 +41,7 @@ bool Walk::memory(const ebpf::OpcodeInfo& row) {
   access.writes = !loads;
   access.is_signed = row.sign.front() == 's';
   access.atomic = row.shape == OperandShape::kLoadAcquire || row.shape == OperandShape::kStoreRelease;
+  if (access.atomic && !has_atomics(base)) return false;
   if (loads) {
     Value loaded = Value::of(Range::of_bytes(row.width, access.is_signed));
     if (!this->access(access, &loaded, nullptr)) return false;

@@ -173,12 +173,9 @@ bool Walk::step() {
     case OperandShape::kLoad:
     case OperandShape::kStoreConstant:
     case OperandShape::kStoreRegister:
-      if (!memory(row)) return false;
-      ++at_;
-      return true;
     case OperandShape::kLoadAcquire:
     case OperandShape::kStoreRelease:
-      if (!ordered(row)) return false;
+      if (!memory(row)) return false;
       ++at_;
       return true;
     case OperandShape::kMayJump:

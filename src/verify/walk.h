@@ -103,7 +103,6 @@ class Walk {
   // memory.cpp
   bool memory(const ebpf::OpcodeInfo& row);
   bool atomic(const ebpf::OpcodeInfo& row);
-  bool ordered(const ebpf::OpcodeInfo& row);
   bool has_atomics(unsigned base);
   // Whether the access is allowed; what a read gives in `loaded`. `stored` is what a write leaves (null: anything).
   bool access(const Access& access, Value* loaded, const Value* stored);

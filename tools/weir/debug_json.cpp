@@ -230,8 +230,7 @@ std::string extended_reply(debug::ExtendedConsole& console, std::string_view lin
   }
   if (reply.command == "maps" && !reply.failed) {
     const std::string text = trimmed(line);
-    out["maps"] =
-        maps_as_json(session.maps(), false, trimmed(text.substr(std::min(text.find_first_of(" \t"), text.size()))));
+    out["maps"] = maps_as_json(session.maps(), trimmed(text.substr(std::min(text.find_first_of(" \t"), text.size()))));
   }
   out["state"] = extended_state(session, before);
   return json_line(out);

@@ -174,8 +174,7 @@ Status detach_filter(const kernel::Program& program, const Place& place, const O
   }
   if (own.empty() && !others.empty())
     return fail(Error{.message = fmt::format("another program is at '{}': {}", options.target, others)});
-  if (own.empty())
-    return fail(Error{.message = fmt::format("the program is not at {} {}", options.kind, options.target)});
+  if (own.empty()) return fail(Error{.system_error = ENOENT});  // detach() says it
   auto found = std::find_if(own.begin(), own.end(), [&](const auto& one) { return one.priority == options.priority; });
   if (found == own.end() && options.priority_given)
     return fail(

@@ -12,8 +12,7 @@ nlohmann::json line_as_json(const ebpf::SourceLine& line) {
   return out;
 }
 
-nlohmann::json maps_as_json(const std::vector<std::shared_ptr<runtime::Map>>& maps, bool consume,
-                            std::string_view name) {
+nlohmann::json maps_as_json(const std::vector<std::shared_ptr<runtime::Map>>& maps, std::string_view name) {
   nlohmann::json out = nlohmann::json::array();
   for (const auto& map : maps) {
     if (!name.empty() && map->definition().name != name) continue;
@@ -23,13 +22,7 @@ nlohmann::json maps_as_json(const std::vector<std::shared_ptr<runtime::Map>>& ma
           {{"key", runtime::hex_text(key.data(), key.size())}, {"value", runtime::hex_text(value, map->value_size())}});
     });
     nlohmann::json row = {{"name", map->definition().name}, {"type", ebpf::name_of(map->definition().type)}};
-    if (auto* ring = dynamic_cast<runtime::RingBuffer*>(map.get())) {
-      if (consume)
-        ring->consume([&](ByteSpan record) {
-          entries.push_back({{"record", runtime::hex_text(record.data(), record.size())}});
-        });
-      else row["bytes"] = ring->available();
-    }
+    if (const auto* ring = dynamic_cast<const runtime::RingBuffer*>(map.get())) row["bytes"] = ring->available();
     row["entries"] = std::move(entries);
     out.push_back(std::move(row));
   }

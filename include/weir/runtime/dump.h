@@ -24,7 +24,7 @@ void each_entry(Map& map, const std::function<void(const std::vector<std::uint8_
                 std::uint32_t most = 100'000);
 
 // A line for the map and one for each entry, 100,000 at most; further ones are counted, and so are entries of arrays
-// that are all zeros. Records of ring buffers are taken out when `consume` says so, else only counted.
-std::string text_of(Map& map, bool consume = false);
+// that are all zeros. Nothing is taken out: the bytes of ring buffers are only counted.
+std::string text_of(Map& map);
 
 }  // namespace weir::runtime

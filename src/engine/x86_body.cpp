@@ -246,11 +246,17 @@ void X86Body::emit_guard(NodeId id) {
   }
   if (node.op == Op::kLoad) {
     prepare(node.a);
-    operand_to(node.a, x86::ecx);
     if (std::uint64_t{values_.largest(node.a)} + node.k + node.size <= 0x7fffffff) {
-      a_.add(x86::ecx, static_cast<std::int32_t>(node.k + node.size));
+      const auto behind = static_cast<std::int32_t>(node.k + node.size);
+      if (in_register(node.a)) {
+        a_.lea(x86::ecx, x86::ptr(home_register(node.a).r64(), behind));
+      } else {
+        operand_to(node.a, x86::ecx);
+        a_.add(x86::ecx, behind);
+      }
       a_.cmp(x86::ecx, x86::r15d);
     } else {  // base + k wraps at 32 bits, and the end of what is loaded does not
+      operand_to(node.a, x86::ecx);
       if (node.k != 0) a_.add(x86::ecx, node.k);
       a_.add(x86::rcx, node.size);
       a_.cmp(x86::rcx, x86::r15);

@@ -3,11 +3,37 @@
 // Set tests have no branches: which member a packet's value is, or none, is what branch predictors cannot know.
 #include "engine/x86_body.h"
 
+#include <bit>
+
 namespace weir::engine {
 
 using flow::Condition;
 namespace x86 = asmjit::x86;
 using x86::CondCode;
+
+namespace {
+
+std::uint32_t all_bits(std::uint8_t size) { return size == 4 ? 0xffffffffu : (1u << (8 * size)) - 1; }
+
+// What of a load a test looks at, as it lies in memory: often fewer bytes than the load has.
+struct InMemory {
+  std::int32_t offset = 0;  // behind the load's own place
+  std::uint8_t size = 0;
+  std::uint32_t mask = 0;
+  std::uint32_t value = 0;
+};
+
+InMemory in_memory(const RawTest& raw, std::uint8_t size) {
+  const std::uint32_t mask = swap_bytes(raw.mask, size);
+  const std::uint32_t value = swap_bytes(raw.value, size);
+  if (mask == 0) return {0, size, mask, value};
+  const int first = std::countr_zero(mask) / 8;
+  const int count = (31 - std::countl_zero(mask)) / 8 - first + 1;
+  if (count > 2) return {0, size, mask, value};
+  return {first, static_cast<std::uint8_t>(count), mask >> 8 * first, value >> 8 * first};
+}
+
+}  // namespace
 
 CondCode X86Body::test(const PlanBlock& block) {
   if (block.kind == flow::ExitKind::kSet) {
@@ -56,33 +82,34 @@ CondCode X86Body::test(const PlanBlock& block) {
 
 CondCode X86Body::raw(const RawTest& raw) {
   const Node& load = plan_[raw.load];
-  const std::uint32_t all = load.size == 4 ? 0xffffffffu : (1u << (8 * load.size)) - 1;
-  const auto mask = static_cast<std::int32_t>(swap_bytes(raw.mask, load.size));
-  const auto value = static_cast<std::int32_t>(swap_bytes(raw.value, load.size));
   if (homes_[raw.load].where != Home::kNone) {
     operand_to(raw.load, x86::eax);
     if (raw.any_bit) {
       a_.test(x86::eax, static_cast<std::int32_t>(raw.mask));
       return CondCode::kNE;
     }
-    if (raw.mask != all) a_.and_(x86::eax, static_cast<std::int32_t>(raw.mask));
+    if (raw.mask != all_bits(load.size)) a_.and_(x86::eax, static_cast<std::int32_t>(raw.mask));
     a_.cmp(x86::eax, static_cast<std::int32_t>(raw.value));
     return CondCode::kE;
   }
   if (load.a != kNothing) prepare(load.a);
+  const InMemory looked_at = in_memory(raw, load.size);
   x86::Mem from = packet_at(raw.load, x86::ecx);
-  from.setSize(load.size);
-  if (!raw.any_bit && raw.mask != all) {
-    load_raw(from, load.size, x86::eax);
+  from.addOffset(looked_at.offset);
+  from.setSize(looked_at.size);
+  const auto mask = static_cast<std::int32_t>(looked_at.mask);
+  if (raw.any_bit || (looked_at.value == 0 && looked_at.mask != all_bits(looked_at.size))) {
+    a_.test(from, mask);
+    return raw.any_bit ? CondCode::kNE : CondCode::kE;
+  }
+  const auto value = static_cast<std::int32_t>(looked_at.value);
+  if (looked_at.mask == all_bits(looked_at.size)) {
+    a_.cmp(from, value);
+  } else {
+    load_raw(from, looked_at.size, x86::eax);
     a_.and_(x86::eax, mask);
     a_.cmp(x86::eax, value);
-    return CondCode::kE;
   }
-  if (raw.any_bit) {
-    a_.test(from, mask);
-    return CondCode::kNE;
-  }
-  a_.cmp(from, value);
   return CondCode::kE;
 }
 

@@ -62,11 +62,11 @@ void X86Body::prepare(NodeId root) {
   }
   std::sort(wanted_.begin(), wanted_.end());
   for (const NodeId id : wanted_) {
-    compute(id, x86::eax);
     take_home(id);
     if (in_register(id)) {
-      a_.mov(home_register(id), x86::eax);
+      compute(id, home_register(id));
     } else {
+      compute(id, x86::eax);
       a_.mov(home_word(id), x86::eax);
     }
   }
@@ -253,7 +253,8 @@ void X86Body::call_extension(const Node& node, Gp to) {
   a_.call(x86::rax);
   if (to.id() != x86::eax.id()) a_.mov(to, x86::eax);
   for (std::uint32_t i = 0; i < std::size(kHomes); ++i)
-    a_.mov(kHomes[i], x86::dword_ptr(x86::rsp, X86Frame::kSaved + 4 * static_cast<std::int32_t>(i)));
+    if (kHomes[i].id() != to.id())
+      a_.mov(kHomes[i], x86::dword_ptr(x86::rsp, X86Frame::kSaved + 4 * static_cast<std::int32_t>(i)));
 }
 
 }  // namespace weir::engine

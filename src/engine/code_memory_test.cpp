@@ -89,6 +89,19 @@ TEST(CodeMemory, IsExecutableOrWritable) {
   EXPECT_NE(rights_of(start), "r-x");
 }
 
+// More than the chunk whose pages lie apart has, and with rights of their own each.
+TEST(CodeMemory, HoldsManyAtOnce) {
+  std::vector<Filled> held;
+  for (unsigned i = 0; i < 100; ++i) held.push_back(make(1 + i * 97 % 9000, static_cast<unsigned char>(1 + i)));
+  for (const Filled& one : held) {
+    EXPECT_TRUE(is_intact(one));
+    EXPECT_EQ(rights_of(one.memory.start()), "r-x");
+  }
+  for (std::size_t i = 0; i < held.size(); i += 3) held[i] = make(100, 0x5a);
+  for (const Filled& one : held) EXPECT_TRUE(is_intact(one));
+  EXPECT_FALSE(anything_writable_and_executable());
+}
+
 TEST(CodeMemory, NothingOfOlderCodeStays) {
   const void* before = nullptr;
   {

@@ -39,8 +39,7 @@ X86Body::X86Body(x86::Assembler& assembler, const Plan& plan, std::span<const Se
       first_free_word_(plan.phi_count) {
   if (options.base_in_rdi) free_registers_ &= ~2u;
   // Homes for life: region code wants the others.
-  constexpr std::uint32_t kPhisInRegisters = 1;
-  if (plan.phi_count <= kPhisInRegisters)
+  if (plan.phi_count <= (options.base_in_rdi ? 1 : 2))
     for (NodeId id = 0; id < plan.nodes.size(); ++id)
       if (plan[id].op == Op::kParameter) {
         homes_[id] = {Home::kRegister, plan[id].k};
@@ -181,10 +180,10 @@ void X86Body::emit_edge(const PlanEdge& edge, PlanBlockId next) {
   for (std::uint32_t i = edge.assignments.begin; i < edge.assignments.end; ++i) {
     const Assignment& assignment = plan_.assignments[i];
     prepare(assignment.value);
-    evaluate(assignment.value, x86::eax);
     if (in_register(assignment.phi)) {
-      a_.mov(home_register(assignment.phi), x86::eax);
+      evaluate(assignment.value, home_register(assignment.phi));
     } else {
+      evaluate(assignment.value, x86::eax);
       a_.mov(frame_word(plan_[assignment.phi].k), x86::eax);
     }
   }

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include <weir/base/suggest.h>
+#include <weir/engine/ebpf.h>
 #include <weir/runtime/dump.h>
 
 #include "debug/commands.h"
@@ -242,7 +243,9 @@ struct ExtendedCommands {
   static Reply maps(ExtendedConsole& console, std::string_view arguments) {
     std::string out;
     for (const auto& map : console.session().maps())
-      if (arguments.empty() || map->definition().name == arguments) out += runtime::text_of(*map);
+      if (arguments.empty() || map->definition().name == arguments)
+        out += runtime::text_of(
+            *map, [&](const auto& held) { return engine::name_of_held(*map, held, console.session().maps()); });
     if (out.empty()) return refuse({.message = "there is no such map"});
     return say(out);
   }

@@ -388,6 +388,14 @@ Status set_tail_call(runtime::Map& array, std::uint32_t index, ExtendedEnginePoi
   return {};
 }
 
+std::string name_of_held(const runtime::Map& map, const std::shared_ptr<const void>& held,
+                         std::span<const std::shared_ptr<runtime::Map>> maps) {
+  if (map.definition().type == ebpf::MapType::kProgArray)
+    return std::static_pointer_cast<const ExtendedEngine>(held)->program().name;
+  const auto found = std::find_if(maps.begin(), maps.end(), [&](const auto& each) { return each == held; });
+  return found != maps.end() ? (*found)->definition().name : "";
+}
+
 namespace {
 Result<ExtendedEnginePointer> load(std::shared_ptr<const Code> code) {
   const ExtendedKind kind = code->options.kind;

@@ -1,4 +1,4 @@
-// Maps as text. Exports hex_text, bytes_of_number, each_entry, text_of.
+// Maps as text. Exports hex_text, bytes_of_number, each_entry, each_reference, each_value, text_of.
 #include <weir/runtime/dump.h>
 
 #include <algorithm>
@@ -51,28 +51,83 @@ void each_entry(Map& map, const std::function<void(const std::vector<std::uint8_
   }
 }
 
-std::string text_of(Map& map) {
-  const ebpf::MapDefinition& definition = map.definition();
-  const bool ring = definition.type == ebpf::MapType::kRingbuf;
-  std::string out = fmt::format("map {} ({}, {} {})\n", definition.name, ebpf::name_of(definition.type), map.size(),
-                                ring ? "bytes" : "entries");
-  const bool array = definition.type == ebpf::MapType::kArray;
+void each_reference(
+    const ReferenceMap& map,
+    const std::function<void(const std::vector<std::uint8_t>& key, const std::shared_ptr<const void>& held)>& use) {
+  std::vector<std::uint8_t> key(map.key_size());
+  std::vector<std::uint8_t> next(map.key_size());
+  for (int more = map.next_key(nullptr, next.data()); more == 0; more = map.next_key(key.data(), next.data())) {
+    key = next;
+    if (const std::shared_ptr<const void> held = map.reference(key.data())) use(key, held);
+  }
+}
+
+void each_value(Map& map, const std::function<void(ByteSpan value)>& use) {
+  std::vector<std::vector<std::uint8_t>> values;
+  for (std::vector<std::uint8_t> value(map.value_size()); map.pop(value.data()) == 0;) values.push_back(value);
+  for (const auto& value : values) use(value);
+  if (map.definition().type == ebpf::MapType::kStack) std::reverse(values.begin(), values.end());
+  for (const auto& value : values) map.push(value.data(), 0);
+}
+
+namespace {
+
+using NameOfHeld = std::function<std::string(const std::shared_ptr<const void>&)>;
+
+// The lines of a map's entries: as many as may be shown, and how many more there are.
+class Lines {
+ public:
+  void add(const std::string& line) {
+    if (++count_ <= kMost) text_ += "  " + line + "\n";
+  }
+  std::string finish() const { return count_ > kMost ? text_ + fmt::format("  ({} more)\n", count_ - kMost) : text_; }
+  std::uint64_t count() const { return count_; }
+
+ private:
+  static constexpr std::uint64_t kMost = 100'000;
+  std::string text_;
+  std::uint64_t count_ = 0;
+};
+
+std::string text_of_references(const ReferenceMap& map, const NameOfHeld& name_of_held, Lines& lines) {
+  const char* const what = map.definition().type == ebpf::MapType::kProgArray ? "program" : "map";
+  each_reference(map, [&](const std::vector<std::uint8_t>& key, const std::shared_ptr<const void>& held) {
+    lines.add(fmt::format("{}: {} {}", hex_text(key.data(), key.size()), what, name_of_held(held)));
+  });
+  return fmt::format("{} entries", lines.count());
+}
+
+// Adds the entries; gives their amount.
+std::string text_of_entries(Map& map, const NameOfHeld& name_of_held, Lines& lines) {
+  using T = ebpf::MapType;
+  const T type = map.definition().type;
+  if (const auto* ring = dynamic_cast<const RingBuffer*>(&map)) return fmt::format("{} bytes", ring->available());
+  if (const auto* references = dynamic_cast<const ReferenceMap*>(&map))
+    return text_of_references(*references, name_of_held, lines);
+  if (type == T::kBloomFilter || needs_kernel(type)) return "entries not readable";
+  if (type == T::kQueue || type == T::kStack) {
+    each_value(map, [&](ByteSpan value) { lines.add(hex_text(value.data(), value.size())); });
+    return fmt::format("{} entries", lines.count());
+  }
   std::uint32_t zeros = 0;
-  std::uint32_t shown = 0;
-  constexpr std::uint32_t kMost = 100'000;
   const auto show = [&](const std::vector<std::uint8_t>& key, const void* value) {
     const auto* bytes = static_cast<const std::uint8_t*>(value);
-    if (array && std::all_of(bytes, bytes + map.value_size(), [](std::uint8_t byte) { return byte == 0; })) {
+    if (type == T::kArray && std::all_of(bytes, bytes + map.value_size(), [](std::uint8_t byte) { return byte == 0; }))
       ++zeros;
-      return;
-    }
-    if (++shown > kMost) return;
-    out += fmt::format("  {}: {}\n", hex_text(key.data(), key.size()), hex_text(value, map.value_size()));
+    else lines.add(fmt::format("{}: {}", hex_text(key.data(), key.size()), hex_text(value, map.value_size())));
   };
   each_entry(map, show, UINT32_MAX);
-  if (shown > kMost) out += fmt::format("  ({} more)\n", shown - kMost);
-  if (zeros > 0) out += fmt::format("  ({} more, all zeros)\n", zeros);
-  return out;
+  if (zeros > 0) lines.add(fmt::format("({} more, all zeros)", zeros));
+  return fmt::format("{} entries", map.size());
+}
+
+}  // namespace
+
+std::string text_of(Map& map, const NameOfHeld& name_of_held) {
+  Lines lines;
+  const std::string amount = text_of_entries(map, name_of_held, lines);
+  const ebpf::MapDefinition& definition = map.definition();
+  return fmt::format("map {} ({}, {})\n{}", definition.name, ebpf::name_of(definition.type), amount, lines.finish());
 }
 
 }  // namespace weir::runtime

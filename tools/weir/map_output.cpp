@@ -77,20 +77,12 @@ std::uint32_t word_of(ByteSpan bytes) {
 }
 
 // Slots of maps of maps and of programs, in user space.
-void list_references(runtime::ReferenceMap& map, const std::vector<std::shared_ptr<runtime::Map>>& all, Rows& rows) {
-  std::vector<std::uint8_t> key(map.key_size());
-  std::vector<std::uint8_t> next(map.key_size());
-  for (int more = map.next_key(nullptr, next.data()); more == 0; more = map.next_key(key.data(), next.data())) {
-    key = next;
-    const std::shared_ptr<const void> held = map.reference(key.data());
-    if (held == nullptr) continue;
-    if (map.definition().type == T::kProgArray) {
-      rows.reference(key, "program", std::static_pointer_cast<const engine::ExtendedEngine>(held)->program().name);
-      continue;
-    }
-    const auto found = std::find_if(all.begin(), all.end(), [&](const auto& each) { return each == held; });
-    rows.reference(key, "map", found != all.end() ? (*found)->definition().name : "");
-  }
+void list_references(const runtime::ReferenceMap& map, const std::vector<std::shared_ptr<runtime::Map>>& all,
+                     Rows& rows) {
+  runtime::each_reference(map, [&](const std::vector<std::uint8_t>& key, const std::shared_ptr<const void>& held) {
+    rows.reference(key, map.definition().type == T::kProgArray ? "program" : "map",
+                   engine::name_of_held(map, held, all));
+  });
 }
 
 }  // namespace
@@ -104,8 +96,7 @@ void MapOutput::add(runtime::Map& map, const std::vector<std::shared_ptr<runtime
   } else if (auto* const references = dynamic_cast<runtime::ReferenceMap*>(&map)) {
     list_references(*references, all, rows);
   } else if (is_queue(type)) {
-    std::vector<std::uint8_t> value(map.value_size());
-    while (map.pop(value.data()) == 0) rows.value(value);
+    runtime::each_value(map, [&](ByteSpan value) { rows.value(value); });
   } else if (type == T::kBloomFilter || runtime::needs_kernel(type)) {
     rows.unreadable();
   } else {

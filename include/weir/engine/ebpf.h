@@ -15,6 +15,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -120,5 +122,9 @@ Result<ExtendedEnginePointer> load_extended(const ebpf::Verified& program, const
 // Puts a loaded program into a program array, for tail calls. The array keeps it; where the program uses that array,
 // the two keep each other until the array is cleared (runtime::ReferenceMap::clear).
 Status set_tail_call(runtime::Map& array, std::uint32_t index, ExtendedEnginePointer program);
+// What a slot of a map of programs or of maps holds, by name; `maps`: all of a program. Empty for a map that is none of
+// them.
+std::string name_of_held(const runtime::Map& map, const std::shared_ptr<const void>& held,
+                         std::span<const std::shared_ptr<runtime::Map>> maps);
 
 }  // namespace weir::engine

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,8 +24,17 @@ Result<std::vector<std::uint8_t>> bytes_of_number(std::string_view text, std::si
 void each_entry(Map& map, const std::function<void(const std::vector<std::uint8_t>& key, const void* value)>& use,
                 std::uint32_t most = 100'000);
 
+// Calls `use` with each key of a map of maps or of programs that has something in its place, and with that.
+void each_reference(
+    const ReferenceMap& map,
+    const std::function<void(const std::vector<std::uint8_t>& key, const std::shared_ptr<const void>& held)>& use);
+
+// Calls `use` with the values of a queue or a stack, in the order in which they can be taken; all of them stay.
+void each_value(Map& map, const std::function<void(ByteSpan value)>& use);
+
 // A line for the map and one for each entry, 100,000 at most; further ones are counted, and so are entries of arrays
-// that are all zeros. Nothing is taken out: the bytes of ring buffers are only counted.
-std::string text_of(Map& map);
+// that are all zeros. Nothing is taken out: the bytes of ring buffers are only counted. name_of_held: of what maps of
+// maps and of programs hold (engine::name_of_held).
+std::string text_of(Map& map, const std::function<std::string(const std::shared_ptr<const void>&)>& name_of_held);
 
 }  // namespace weir::runtime

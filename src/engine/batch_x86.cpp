@@ -99,6 +99,7 @@ class Function {
     c_.jb(done);
     c_.cmp(index, last);
     c_.ja(done);
+    lanes_.keep_constants();
     c_.bind(loop);
     const auto of_group = [&](const x86::Gp& start) { return x86::ptr(start, index, 2); };
     const LaneGroup group{

@@ -298,7 +298,7 @@ x86::Vec LaneBody::load_at_varying_address(const Node& node, const Mask& mask) {
   const Vec excess = lanes_.with(Inst::kIdVpmaxud, start, lanes_.constant(before));
   c_.vpsubd(excess, excess, start);  // bytes of the four that come after the field
   c_.vpaddd(start, start, excess);
-  c_.vpsubd(start, start, lanes_.constant(before));
+  lanes_.emit(Inst::kIdVpsubd, start, start, lanes_.constant(before));
   c_.vpaddd(start, start, group_.offsets);
   const Vec four = extract(gather_from_packets(start, 0, mask), 0, 4);
   c_.vpslld(excess, excess, 3);

@@ -16,15 +16,25 @@ enum Predicate : std::uint8_t { kBelowOrEqual = 2, kNotBelow = 5, kAbove = 6 };
 
 x86::Reg Lanes::mask() { return wide_ ? Mask(c_.newKw()) : Mask(c_.newYmm()); }
 
+// Processors wait for what kxorw and kxnorw read even where the result does not depend on it: the mask of the gather
+// before, until that is done. k0 is never written, since asmjit gives it to nobody.
 x86::Reg Lanes::no_lanes() {
   const Mask out = mask();
-  c_.emit(wide_ ? Inst::kIdKxorw : Inst::kIdVpxor, out, out, out);
+  if (wide_) {
+    c_.kxorw(out.as<x86::KReg>(), x86::k0, x86::k0);
+  } else {
+    c_.emit(Inst::kIdVpxor, out, out, out);
+  }
   return out;
 }
 
 x86::Reg Lanes::all_lanes() {
   const Mask out = mask();
-  c_.emit(wide_ ? Inst::kIdKxnorw : Inst::kIdVpcmpeqd, out, out, out);
+  if (wide_) {
+    c_.kxnorw(out.as<x86::KReg>(), x86::k0, x86::k0);
+  } else {
+    c_.emit(Inst::kIdVpcmpeqd, out, out, out);
+  }
   return out;
 }
 
@@ -100,7 +110,7 @@ Lanes::Test Lanes::compare(Condition condition, const Vec& a, const Operand& b) 
       return {out};
     case Condition::kBitsSet:
       c_.emit(Inst::kIdVpand, lanes, a, b);
-      c_.vpcmpeqd(lanes, lanes, constant(0));
+      c_.emit(Inst::kIdVpcmpeqd, lanes, lanes, constant(0));
       return {out, true};
   }
   return {out};

@@ -8,6 +8,12 @@ namespace weir::engine {
 namespace x86 = asmjit::x86;
 namespace Inst = x86::Inst;
 
+namespace {
+
+constexpr std::size_t kMostKept = 14;  // of 32 registers
+
+}  // namespace
+
 x86::Vec Lanes::vector() { return wide_ ? Vec(c_.newZmm()) : Vec(c_.newYmm()); }
 
 x86::Vec Lanes::zero() {
@@ -22,7 +28,7 @@ x86::Vec Lanes::filled(std::uint32_t value) {
   if (wide_) {
     c_.vpbroadcastd(out, constant_at({value}));
   } else {
-    c_.vmovdqa(out, constant(value));
+    c_.emit(Inst::kIdVmovdqa, out, constant(value));
   }
   return out;
 }
@@ -137,7 +143,7 @@ x86::Vec Lanes::divide(const Vec& a, const Vec& b) {
       c_.vinserti128(out, out, four, 1);
     }
   }
-  c_.vpxor(out, out, constant(kSign));
+  emit(Inst::kIdVpxor, out, out, constant(kSign));
   return out;
 }
 
@@ -164,18 +170,40 @@ x86::Mem Lanes::constant_at(const std::vector<std::uint32_t>& words) {
   return x86::ptr(constants_label_, static_cast<std::int32_t>(4 * at), static_cast<std::uint32_t>(4 * words.size()));
 }
 
-x86::Mem Lanes::constant(std::uint32_t value) {
-  return broadcast(constant_at(std::vector<std::uint32_t>(wide_ ? 1 : 8, value)));
+void Lanes::keep_constants() {
+  if (wide_) kept_after_ = c_.cursor();
 }
 
-x86::Mem Lanes::bytes(const std::uint8_t (&sixteen)[16]) {
+// Operands in memory cost as much as a gathered word does, of what bounds gathers: the ports that load.
+asmjit::Operand Lanes::kept_or(const std::vector<std::uint32_t>& words) {
+  for (const Kept& one : kept_)
+    if (one.words == words) return one.in;
+  const Mem place = constant_at(words);
+  if (kept_after_ == nullptr || kept_.size() == kMostKept) return words.size() == 1 ? broadcast(place) : place;
+  const Vec in = vector();
+  asmjit::BaseNode* const here = c_.setCursor(kept_after_);
+  if (words.size() == 1) {
+    c_.vpbroadcastd(in, place);
+  } else {
+    c_.vmovdqu32(in, place);
+  }
+  kept_after_ = c_.setCursor(here);
+  kept_.push_back({words, in});
+  return in;
+}
+
+asmjit::Operand Lanes::constant(std::uint32_t value) {
+  return kept_or(std::vector<std::uint32_t>(wide_ ? 1 : 8, value));
+}
+
+asmjit::Operand Lanes::bytes(const std::uint8_t (&sixteen)[16]) {
   std::vector<std::uint32_t> words;
   for (std::size_t i = 0; i < count(); ++i) {
     const std::uint8_t* four = sixteen + 4 * (i % 4);
     words.push_back(four[0] | std::uint32_t{four[1]} << 8 | std::uint32_t{four[2]} << 16 |
                     std::uint32_t{four[3]} << 24);
   }
-  return constant_at(words);
+  return kept_or(words);
 }
 
 void Lanes::embed_constants() {

@@ -68,13 +68,20 @@ class Lanes {
   Test bit(const Vec& a, std::uint32_t number);
   asmjit::x86::Gp bits(const Test& test);  // one bit a lane; those above are not defined
 
-  // lanes.cpp: constants, in memory behind the code.
-  Mem constant(std::uint32_t value);
-  Mem bytes(const std::uint8_t (&sixteen)[16]);  // for vpshufb: the same in all quarters
+  // lanes.cpp: constants, in memory behind the code. From keep_constants() on, the first ones that are asked for stay
+  // in registers where there are enough of these: they are loaded where it was called.
+  void keep_constants();
+  Operand constant(std::uint32_t value);
+  Operand bytes(const std::uint8_t (&sixteen)[16]);  // for vpshufb: the same in all quarters
   asmjit::Label constants() const { return constants_label_; }
   void embed_constants();
 
  private:
+  struct Kept {
+    std::vector<std::uint32_t> words;
+    Vec in;
+  };
+  Operand kept_or(const std::vector<std::uint32_t>& words);
   Mem constant_at(const std::vector<std::uint32_t>& words);
   Mem broadcast(Mem from) const;
 
@@ -82,6 +89,8 @@ class Lanes {
   const bool wide_;
   asmjit::Label constants_label_;
   std::vector<std::uint32_t> constants_;
+  std::vector<Kept> kept_;
+  asmjit::BaseNode* kept_after_ = nullptr;
 };
 
 }  // namespace weir::engine

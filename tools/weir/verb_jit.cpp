@@ -36,6 +36,7 @@ struct Options {
   std::string image;
   std::string processor;
   std::string engine = "kernel";
+  std::vector<std::string> features;
   LanguageFlags language;
   TargetFlags target;
   std::optional<std::uint32_t> id;
@@ -127,11 +128,33 @@ std::string origin_text(const cbpf::Program& program, std::uint32_t index) {
   return text;
 }
 
+// The processor that the code is for: it need not be this one, since nothing runs.
+Result<engine::CpuFeatures> features_of(const Options& options) {
+  const engine::CpuFeatures& own = engine::cpu_features();
+  if (options.features.empty()) return own;
+  engine::CpuFeatures out{.x86_64 = own.x86_64, .aarch64 = own.aarch64};
+  const std::pair<std::string_view, bool*> known[] = {
+      {"avx2", &out.avx2}, {"avx512", &out.avx512}, {"gather", &out.fast_gather}};
+  for (const std::string& name : options.features) {
+    const auto* const found =
+        std::find_if(std::begin(known), std::end(known), [&](const auto& one) { return one.first == name; });
+    if (found == std::end(known))
+      return fail(Error{.code = ErrorCode::kUsage,
+                        .message = fmt::format("there is no feature '{}'", name),
+                        .hint = "features: avx2, avx512, gather"});
+    *found->second = true;
+  }
+  return out;
+}
+
 // What weir itself makes of a program.
 int show_engine(const cbpf::Checked& program, const Options& options) {
-  const Result<engine::Kind> kind = engine::read_kind(options.engine);
+  const Result<engine::CpuFeatures> features = features_of(options);
+  if (!features) return report(features.error());
+  const Result<engine::Kind> kind = engine::read_kind(options.engine, *features);
   if (!kind) return report(kind.error());
-  const Result<std::unique_ptr<engine::Engine>> engine = engine::load(program, {.kind = *kind, .marks = true});
+  const Result<std::unique_ptr<engine::Engine>> engine =
+      engine::load(program, {.kind = *kind, .features = *features, .marks = true});
   if (!engine) return report(engine.error());
   const engine::CodeListing code = (*engine)->code();
   if (code.bytes.empty())
@@ -175,6 +198,8 @@ int run(const Options& options) {
   if (const Status readable = debug::can_disassemble(*processor); !readable) return report(readable.error());
   if (options.engine != "kernel" && options.words.empty() && options.program.empty())
     return report({.code = ErrorCode::kUsage, .message = "--engine goes with an expression or --program"});
+  if (!options.features.empty() && options.engine == "kernel")
+    return report({.code = ErrorCode::kUsage, .message = "--features goes with --engine"});
   if (!options.log.empty()) return show_log(options, *processor);
   if (!options.image.empty()) return show_image(options, *processor);
   if (!options.processor.empty())
@@ -242,6 +267,9 @@ void add_jit(CLI::App& app, int& status) {
   verb->add_option(
       "--engine", options->engine,
       "who makes the machine code: kernel (default), scalar, avx2, avx512 or auto, as weir filter has them");
+  verb->add_option("--features", options->features,
+                   "what the processor has that --engine makes code for: avx2, avx512, gather (default: as this one)")
+      ->delimiter(',');
   verb->add_option("--id", options->id, "a program that the kernel holds, by its number");
   verb->add_option("--log", options->log, "dumps in a log of the kernel: a file, '-', or 'kernel' for its own log");
   verb->add_option("--image", options->image, "machine code in this file");

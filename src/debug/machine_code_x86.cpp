@@ -206,6 +206,12 @@ class Writer {
   std::string comment_;
 };
 
+// The name as objdump has it: Zydis appends the size of what is in memory, which objdump tells of conversions only.
+std::string vector_name(const Decoded& decoded, std::string_view zydis) {
+  const std::string_view name = ZydisMnemonicGetString(decoded.instruction.mnemonic);
+  return std::string(name.substr(0, 4) == "vcvt" || name.substr(0, 8) == "vfpclass" ? zydis : name);
+}
+
 // Zydis' text with objdump's spacing.
 std::string vector_text(const Decoded& decoded, std::uint64_t address) {
   ZydisFormatter formatter;
@@ -218,7 +224,7 @@ std::string vector_text(const Decoded& decoded, std::uint64_t address) {
   char buffer[256];
   if (!ZYAN_SUCCESS(ZydisFormatterFormatInstruction(&formatter, &decoded.instruction, decoded.operands,
                                                     decoded.instruction.operand_count_visible, buffer, sizeof buffer,
-                                                    address, nullptr)))
+                                                    ZYDIS_RUNTIME_ADDRESS_NONE, nullptr)))
     return "(bad)";
   std::string text(buffer);
   const std::size_t blank = text.find(' ');
@@ -226,7 +232,13 @@ std::string vector_text(const Decoded& decoded, std::uint64_t address) {
   std::string operands;
   for (std::size_t n = blank + 1; n < text.size(); ++n)
     if (!(text[n] == ' ' && (text[n - 1] == ',' || text[n + 1] == '{'))) operands += text[n];
-  return fmt::format("{:<6} {}", text.substr(0, blank), operands);
+  std::string comment;
+  for (unsigned n = 0; n < decoded.instruction.operand_count_visible; ++n)
+    if (const ZydisDecodedOperand& one = decoded.operands[n];
+        one.type == ZYDIS_OPERAND_TYPE_MEMORY && one.mem.base == ZYDIS_REGISTER_RIP)
+      comment = fmt::format("        # {:#x}", address + decoded.instruction.length +
+                                                   static_cast<std::uint64_t>(std::int64_t{one.mem.disp.value}));
+  return fmt::format("{:<6} {}{}", vector_name(decoded, text.substr(0, blank)), operands, comment);
 }
 
 }  // namespace

@@ -126,6 +126,8 @@ class Function {
     c_.bind(done);
     c_.ret(index);
     c_.endFunc();
+    end_ = c_.newLabel();
+    c_.bind(end_);
     lanes_.embed_constants();
     marks_ = body.marks();
   }
@@ -169,7 +171,7 @@ class Function {
       return fail("machine code cannot be placed");
     WEIR_CHECK(code_.memory.seal());
     const auto offset = [this](const asmjit::Label& at) { return static_cast<std::uint32_t>(holder_.labelOffset(at)); };
-    code_.size = offset(lanes_.constants());
+    code_.size = offset(end_);
     code_.lanes = lanes_.count();
     for (const LaneBody::Mark& mark : marks_)
       code_.marks.push_back({offset(mark.at), mark.instructions.begin, mark.instructions.end});
@@ -186,6 +188,7 @@ class Function {
   asmjit::CodeHolder holder_;
   x86::Compiler c_;
   Lanes lanes_;
+  asmjit::Label end_;  // of the code
 };
 
 packet::Columns part_of(packet::Columns columns, std::size_t begin, std::size_t count) {

@@ -269,7 +269,8 @@ void add_jit(CLI::App& app, int& status) {
       "who makes the machine code: kernel (default), scalar, avx2, avx512 or auto, as weir filter has them");
   verb->add_option("--features", options->features,
                    "what the processor has that --engine makes code for: avx2, avx512, gather (default: as this one)")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->allow_extra_args(false);
   verb->add_option("--id", options->id, "a program that the kernel holds, by its number");
   verb->add_option("--log", options->log, "dumps in a log of the kernel: a file, '-', or 'kernel' for its own log");
   verb->add_option("--image", options->image, "machine code in this file");

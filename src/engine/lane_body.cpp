@@ -71,7 +71,7 @@ x86::Vec LaneBody::emit(const LaneGroup& group) {
   }
   if (!plan_.shared.empty()) {
     open_homes(0);
-    const Mask all = lanes_.all_lanes();
+    const Mask all = lanes_.all_lanes(group_.offsets);
     for (const NodeId id : plan_.shared) value(id, all);
   }
   emit_tree(0);
@@ -101,7 +101,7 @@ std::uint32_t LaneBody::subtree_gathers(PlanBlockId root) const {
 // The masks that a block needs before its code: its own where control enters, and those that several edges add to of
 // the blocks that it dominates.
 void LaneBody::open_masks(PlanBlockId id) {
-  if (arrivals_[id] == 0) all_ = masks_[id] = lanes_.all_lanes();
+  if (arrivals_[id] == 0) all_ = masks_[id] = lanes_.all_lanes(group_.offsets);
   for (PlanBlockId child = first_child_[id]; child != kNothing; child = sibling_[child])
     if (arrivals_[child] >= 2) masks_[child] = lanes_.no_lanes();
 }

@@ -17,7 +17,8 @@ enum Predicate : std::uint8_t { kBelowOrEqual = 2, kNotBelow = 5, kAbove = 6 };
 x86::Reg Lanes::mask() { return wide_ ? Mask(c_.newKw()) : Mask(c_.newYmm()); }
 
 // Processors wait for what kxorw and kxnorw read even where the result does not depend on it: the mask of the gather
-// before, until that is done. k0 is never written, since asmjit gives it to nobody.
+// before, until that is done. k0 is never written, since asmjit gives it to nobody. With AVX2 a vector is compared with
+// itself, for processors that wait there too.
 x86::Reg Lanes::no_lanes() {
   const Mask out = mask();
   if (wide_) {
@@ -28,12 +29,12 @@ x86::Reg Lanes::no_lanes() {
   return out;
 }
 
-x86::Reg Lanes::all_lanes() {
+x86::Reg Lanes::all_lanes(const Vec& at_hand) {
   const Mask out = mask();
   if (wide_) {
     c_.kxnorw(out.as<x86::KReg>(), x86::k0, x86::k0);
   } else {
-    c_.emit(Inst::kIdVpcmpeqd, out, out, out);
+    c_.emit(Inst::kIdVpcmpeqd, out, at_hand, at_hand);
   }
   return out;
 }

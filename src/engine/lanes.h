@@ -54,7 +54,7 @@ class Lanes {
   // lane_masks.cpp: masks.
   Mask mask();
   Mask no_lanes();
-  Mask all_lanes();
+  Mask all_lanes(const Vec& at_hand);  // at_hand: any vector that is not what a gather gives
   void copy_mask(const Mask& into, const Mask& mask);
   void keep(const Mask& into, const Test& test);               // where the test holds
   Mask both(const Test& test, bool wanted, const Mask& mask);  // where the test says what is wanted, of mask

@@ -2,10 +2,11 @@
 //
 // Zydis decodes; the text of integer instructions is made here, because Zydis' own AT&T form differs from objdump's in
 // the names of conditions and conversions, in suffixes, and in how numbers look. Vector instructions, whose operands
-// objdump and Zydis write alike, take Zydis' text when they are encoded with EVEX. The rules were found by comparing
-// with objdump 2.40.
+// objdump and Zydis write alike but for roundings, take Zydis' text when they are encoded with EVEX. The rules were
+// found by comparing with objdump 2.40.
 #include "debug/machine_code_x86.h"
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 
@@ -206,10 +207,24 @@ class Writer {
   std::string comment_;
 };
 
-// The name as objdump has it: Zydis appends the size of what is in memory, which objdump tells of conversions only.
-std::string vector_name(const Decoded& decoded, std::string_view zydis) {
+// The name as objdump has it: Zydis appends the size of what is in memory, which objdump tells only of conversions to a
+// register that does not tell it. A comparison's name says what it asks.
+std::string vector_name(const Decoded& decoded, std::string_view zydis, std::string& operands) {
   const std::string_view name = ZydisMnemonicGetString(decoded.instruction.mnemonic);
-  return std::string(name.substr(0, 4) == "vcvt" || name.substr(0, 8) == "vfpclass" ? zydis : name);
+  constexpr std::string_view kAsked[] = {"eq", "lt", "le", "", "neq", "nlt", "nle", ""};
+  const std::size_t comma = operands.find(',');
+  if (name.substr(0, 5) == "vpcmp" && operands.substr(0, 3) == "$0x" && comma == 4) {
+    const std::string_view asked = operands[3] < '8' ? kAsked[operands[3] - '0'] : "";
+    if (!asked.empty()) {
+      operands.erase(0, comma + 1);
+      return fmt::format("vpcmp{}{}", asked, name.substr(5));
+    }
+  }
+  constexpr std::string_view kNarrowing[] = {"vcvtpd2ps",   "vcvtpd2dq", "vcvttpd2dq", "vcvtpd2udq",
+                                             "vcvttpd2udq", "vcvtqq2ps", "vcvtuqq2ps"};
+  const bool tells = (zydis.back() == 'x' || zydis.back() == 'y') &&
+                     std::find(std::begin(kNarrowing), std::end(kNarrowing), name) != std::end(kNarrowing);
+  return std::string(tells ? zydis : name);
 }
 
 // Zydis' text with objdump's spacing.
@@ -219,7 +234,6 @@ std::string vector_text(const Decoded& decoded, std::uint64_t address) {
   ZydisFormatterSetProperty(&formatter, ZYDIS_FORMATTER_PROP_HEX_UPPERCASE, 0);
   ZydisFormatterSetProperty(&formatter, ZYDIS_FORMATTER_PROP_DISP_PADDING, ZYDIS_PADDING_DISABLED);
   ZydisFormatterSetProperty(&formatter, ZYDIS_FORMATTER_PROP_IMM_PADDING, ZYDIS_PADDING_DISABLED);
-  ZydisFormatterSetProperty(&formatter, ZYDIS_FORMATTER_PROP_ADDR_PADDING_ABSOLUTE, ZYDIS_PADDING_DISABLED);
   ZydisFormatterSetProperty(&formatter, ZYDIS_FORMATTER_PROP_IMM_SIGNEDNESS, ZYDIS_SIGNEDNESS_UNSIGNED);
   char buffer[256];
   if (!ZYAN_SUCCESS(ZydisFormatterFormatInstruction(&formatter, &decoded.instruction, decoded.operands,
@@ -238,7 +252,8 @@ std::string vector_text(const Decoded& decoded, std::uint64_t address) {
         one.type == ZYDIS_OPERAND_TYPE_MEMORY && one.mem.base == ZYDIS_REGISTER_RIP)
       comment = fmt::format("        # {:#x}", address + decoded.instruction.length +
                                                    static_cast<std::uint64_t>(std::int64_t{one.mem.disp.value}));
-  return fmt::format("{:<6} {}{}", vector_name(decoded, text.substr(0, blank)), operands, comment);
+  const std::string name = vector_name(decoded, text.substr(0, blank), operands);
+  return fmt::format("{:<6} {}{}", name, operands, comment);
 }
 
 }  // namespace

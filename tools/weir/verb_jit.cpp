@@ -144,6 +144,7 @@ Result<engine::CpuFeatures> features_of(const Options& options) {
                         .hint = "features: avx2, avx512, gather"});
     *found->second = true;
   }
+  out.avx2 = out.avx2 || out.avx512;
   return out;
 }
 
@@ -152,6 +153,11 @@ int show_engine(const cbpf::Checked& program, const Options& options) {
   const Result<engine::CpuFeatures> features = features_of(options);
   if (!features) return report(features.error());
   const Result<engine::Kind> kind = engine::read_kind(options.engine, *features);
+  const engine::CpuFeatures all{.x86_64 = true, .avx2 = true, .avx512 = true, .fast_gather = true, .aarch64 = true};
+  if (!kind && !options.features.empty() && engine::read_kind(options.engine, all))
+    return report({.code = ErrorCode::kUsage,
+                   .message = fmt::format("the engine '{}' needs more than --features says", options.engine),
+                   .hint = "avx2 needs avx2, and avx512 needs avx512"});
   if (!kind) return report(kind.error());
   const Result<std::unique_ptr<engine::Engine>> engine =
       engine::load(program, {.kind = *kind, .features = *features, .marks = true});

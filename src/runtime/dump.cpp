@@ -80,13 +80,20 @@ class Lines {
   void add(const std::string& line) {
     if (++count_ <= kMost) text_ += "  " + line + "\n";
   }
-  std::string finish() const { return count_ > kMost ? text_ + fmt::format("  ({} more)\n", count_ - kMost) : text_; }
+  void zeros(std::uint64_t count) { zeros_ = count; }  // entries that are not listed
+  std::string finish() const {
+    std::string out = text_;
+    if (count_ > kMost) out += fmt::format("  ({} more)\n", count_ - kMost);
+    if (zeros_ > 0) out += fmt::format("  ({} more, all zeros)\n", zeros_);
+    return out;
+  }
   std::uint64_t count() const { return count_; }
 
  private:
   static constexpr std::uint64_t kMost = 100'000;
   std::string text_;
   std::uint64_t count_ = 0;
+  std::uint64_t zeros_ = 0;
 };
 
 std::string text_of_references(const ReferenceMap& map, const NameOfHeld& name_of_held, Lines& lines) {
@@ -117,7 +124,7 @@ std::string text_of_entries(Map& map, const NameOfHeld& name_of_held, Lines& lin
     else lines.add(fmt::format("{}: {}", hex_text(key.data(), key.size()), hex_text(value, map.value_size())));
   };
   each_entry(map, show, UINT32_MAX);
-  if (zeros > 0) lines.add(fmt::format("({} more, all zeros)", zeros));
+  lines.zeros(zeros);
   return fmt::format("{} entries", map.size());
 }
 

@@ -26,6 +26,7 @@ import sys
 import tempfile
 import threading
 import time
+import tty
 
 HERE = pathlib.Path(__file__).resolve().parent
 BIOS = "/usr/share/bochs/BIOS-bochs-latest"
@@ -153,14 +154,31 @@ def drain(terminal):
         pass
 
 
+def drain_screen(machine):
+    """Bochs writes its screen to a terminal of its own, and stops when nobody reads that."""
+    while machine.poll() is None:
+        for at in glob.glob(f"/proc/{machine.pid}/fd/*"):
+            try:
+                if os.readlink(at) != "/dev/ptmx":
+                    continue
+                number = re.search(r"tty-index:\s*(\d+)", pathlib.Path(at.replace("/fd/", "/fdinfo/")).read_text())
+                terminal = os.open(f"/dev/pts/{number[1]}", os.O_RDONLY | os.O_NOCTTY)
+                tty.setraw(terminal)
+                return drain(terminal)
+            except OSError:
+                pass
+        time.sleep(0.1)
+
+
 def run_machine(options, folder):
     """Prints what comes out of the serial port, until the machine is off."""
-    ours, theirs = pty.openpty()  # Bochs draws its screen somewhere
+    ours, theirs = pty.openpty()
     machine = subprocess.Popen(["bochs-bin", "-q", "-f", str(folder / "machine"), "-rc", str(folder / "commands")],
                                stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm"},
                                start_new_session=True)
     os.close(theirs)
     threading.Thread(target=drain, args=(ours,), daemon=True).start()
+    threading.Thread(target=drain_screen, args=(machine,), daemon=True).start()
     serial = folder / "serial"
     text = ""
     end = time.monotonic() + options.timeout

@@ -7,6 +7,7 @@
 #include <random>
 #include <string>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <weir/cbpf/text.h>
@@ -104,6 +105,76 @@ TEST(Engine, AgreesWithTheReferenceOnRandomPrograms) {
     ASSERT_NO_FATAL_FAILURE(compare_all(*program, memory.columns()));
   }
   EXPECT_GT(checked, tests::rounds(8000) / 6);
+}
+
+// Masked comparisons of loads: every run of bytes that a mask may leave, whole or in part.
+TEST(Engine, AgreesOnMaskedComparisons) {
+  std::mt19937 random(11);
+  PagedPackets memory;
+  struct Load {
+    const char* text;
+    std::uint32_t size;
+  };
+  constexpr Load kLoads[] = {{"ldb [3]", 1}, {"ldh [5]", 2}, {"ld [6]", 4}, {"ldh [x + 1]", 2}, {"ld [x + 2]", 4}};
+  for (int i = 0; i < tests::rounds(600); ++i) {
+    const Load& load = kLoads[random() % std::size(kLoads)];
+    const std::uint32_t first = random() % load.size;
+    const std::uint32_t count = 1 + random() % (load.size - first);
+    const std::uint32_t whole = count == 4 ? 0xffffffff : ((1u << 8 * count) - 1) << 8 * first;
+    const std::uint32_t mask = random() % 3 == 0 ? whole : whole & static_cast<std::uint32_t>(random());
+    const std::uint32_t wanted = random() % 3 == 0 ? 0 : static_cast<std::uint32_t>(random()) & mask;
+    const std::string test = random() % 3 == 0 ? fmt::format("jset #{:#x}, yes, no\n", mask)
+                                               : fmt::format("and #{:#x}\njeq #{:#x}, yes, no\n", mask, wanted);
+    // Kept, where the load is used again.
+    const std::string again = random() % 3 == 0 ? "yes: ldb [0]\njeq #1, all, no\nall: ret a\n" : "yes: ret #7\n";
+    const auto made = cbpf::read("ldx 4*([0]&0xf)\n" + std::string(load.text) + "\n" + test + again + "no: ret #0\n");
+    ASSERT_TRUE(made) << made.error().message;
+    const auto program = cbpf::check(*made, {.target = cbpf::Target::kUser});
+    ASSERT_TRUE(program);
+    for (std::uint32_t p = 0; p < PagedPackets::kCount; ++p) {
+      const std::uint32_t size = random() % 4 == 0 ? random() % 16 : 64 + random() % 8;
+      std::uint8_t* const bytes = memory.place(p, size, random() % 2 == 0);
+      const std::uint32_t value =
+          random() % 2 == 0 ? wanted | (static_cast<std::uint32_t>(random()) & ~mask) : random();
+      for (std::uint32_t b = 0; b < size; ++b) bytes[b] = static_cast<std::uint8_t>(random() % 3);
+      const bool varies = std::string_view(load.text).find('x') != std::string_view::npos;
+      const std::uint32_t at = varies           ? 4 * (size == 0 ? 0 : bytes[0] & 15u) + (load.size == 2 ? 1 : 2)
+                               : load.size == 1 ? 3
+                               : load.size == 2 ? 5
+                                                : 6;
+      for (std::uint32_t b = 0; b < load.size && at + b < size; ++b)
+        bytes[at + b] = static_cast<std::uint8_t>(value >> 8 * (load.size - 1 - b));
+      memory.describe(p, size, nullptr);
+    }
+    ASSERT_NO_FATAL_FAILURE(compare_all(*program, memory.columns()));
+  }
+}
+
+// What an extension gives stays in a register while another is called.
+TEST(Engine, AgreesOnKeptExtensions) {
+  std::mt19937 random(12);
+  PagedPackets memory;
+  for (const char* text :
+       {"ld poff\ntax\nldh [x + 1]\njeq #0x0101, a, b\na: ld poff\nadd x\nret a\nb: ldb [x + 0]\nret a\n",
+        "ldb [0]\njeq #1, a, b\na: ld poff\nst M[0]\nja c\nb: ldb [1]\nst M[0]\nc: ld #1\nldx #2\nld nla\ntax\n"
+        "ld M[0]\nadd x\nst M[1]\nldb [x + 1]\nldx M[1]\nadd x\nldx M[0]\nadd x\nret a\n",
+        "ldb [0]\njeq #1, a, b\na: ld poff\nst M[0]\nld #4\nst M[1]\nja c\nb: ldb [1]\nst M[0]\nld poff\nst M[1]\n"
+        "c: ldx M[1]\nldb [x + 3]\nldx M[0]\nadd x\nldx M[1]\nadd x\nst M[2]\nld poff\nldx M[2]\nadd x\nret a\n"}) {
+    const auto made = cbpf::read(text);
+    ASSERT_TRUE(made) << made.error().message << "\n" << text;
+    const auto program = cbpf::check(*made, {.target = cbpf::Target::kUser});
+    ASSERT_TRUE(program) << text;
+    for (int round = 0; round < 20; ++round) {
+      for (std::uint32_t p = 0; p < PagedPackets::kCount; ++p) {
+        const std::uint32_t size = random() % 80;
+        std::uint8_t* const bytes = memory.place(p, size, random() % 2 == 0);
+        for (std::uint32_t b = 0; b < size; ++b) bytes[b] = static_cast<std::uint8_t>(random() % 3);
+        if (size > 23 && random() % 2 == 0) bytes[12] = 8, bytes[13] = 0, bytes[14] = 0x45, bytes[23] = 17;
+        memory.describe(p, size, nullptr);
+      }
+      ASSERT_NO_FATAL_FAILURE(compare_all(*program, memory.columns()));
+    }
+  }
 }
 
 // Packets steered down every branch of the program, and then cut.

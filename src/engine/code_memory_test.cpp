@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 namespace weir::engine {
 namespace {
@@ -100,6 +101,24 @@ TEST(CodeMemory, HoldsManyAtOnce) {
   for (std::size_t i = 0; i < held.size(); i += 3) held[i] = make(100, 0x5a);
   for (const Filled& one : held) EXPECT_TRUE(is_intact(one));
   EXPECT_FALSE(anything_writable_and_executable());
+}
+
+// Code of one page has a page behind it that nobody may touch, unless there is much of it at once; what is given back
+// is taken again, and can be written.
+TEST(CodeMemory, PagesLieApart) {
+  const auto size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const void* before = nullptr;
+  for (int i = 0; i < 3; ++i) {
+    const Filled one = make(100, 0x90);
+    const auto* const start = static_cast<const char*>(one.memory.start());
+    EXPECT_EQ(rights_of(start), "r-x");
+    EXPECT_EQ(rights_of(start + size), "---");
+    if (i > 0) {
+      EXPECT_EQ(start, before);
+    }
+    before = start;
+  }
+  EXPECT_EQ(rights_of(before), "rw-");
 }
 
 TEST(CodeMemory, NothingOfOlderCodeStays) {

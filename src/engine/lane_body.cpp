@@ -21,7 +21,7 @@ constexpr std::uint32_t kGathersWorthABranch = 2;
 }  // namespace
 
 bool LaneBody::takes(const Plan& plan) {
-  // Constants are operands in memory, and those of chains that became sets are used no more.
+  // Constants need no instructions of their own, and those of chains that became sets are used no more.
   const auto computed =
       std::count_if(plan.nodes.begin(), plan.nodes.end(), [](const Node& node) { return node.op != Op::kConstant; });
   if (plan.blocks.size() > kMostBlocks || static_cast<std::size_t>(computed) > kMostNodes) return false;

@@ -19,8 +19,8 @@ Lanes::Test LaneBody::contains(const SetTable& set, const Vec& value, const Mask
     return set.first == 0 ? value : lanes_.with(Inst::kIdVpsubd, value, lanes_.constant(set.first));
   };
   switch (set.kind) {
-    case SetKind::kNever: return {lanes_.all_lanes(value), true};
-    case SetKind::kAlways: return {lanes_.all_lanes(value)};
+    case SetKind::kNever: return {lanes_.all_lanes(group_.offsets), true};
+    case SetKind::kAlways: return {lanes_.all_lanes(group_.offsets)};
     case SetKind::kRange: return lanes_.below_or_equal(from_first(), lanes_.constant(set.span));
     case SetKind::kWord: return contains_word(set, from_first());
     case SetKind::kFew: return contains_few(set, value);
@@ -34,7 +34,7 @@ Lanes::Test LaneBody::contains(const SetTable& set, const Vec& value, const Mask
     }
     case SetKind::kSearch: return search(set, value, mask);
   }
-  return {lanes_.all_lanes(value), true};
+  return {lanes_.all_lanes(group_.offsets), true};
 }
 
 // A shift by 32 or more gives 0.

@@ -2,6 +2,7 @@
 #include "engine/lanes.h"
 
 #include <algorithm>
+#include <cassert>
 
 namespace weir::engine {
 
@@ -171,6 +172,7 @@ x86::Mem Lanes::constant_at(const std::vector<std::uint32_t>& words) {
 }
 
 void Lanes::keep_constants() {
+  assert(kept_.empty());
   if (wide_) kept_after_ = c_.cursor();
 }
 

@@ -4,7 +4,7 @@
 // this is the one place that knows what is not:
 //   masks        a vector of words that are all ones or zero, or one of the registers k1 to k7
 //   comparisons  equal and signed greater only, so that others are made of minima and some come out inverted; or any
-//   constants    a copy for each lane in memory, or one that the instruction broadcasts
+//   constants    a copy for each lane in memory; or one that the instruction broadcasts, and the first in registers
 //   gathers      clear the vector that is their mask, or the register
 // asmjit's compiler gives registers and spills them, masks included. Operations write new registers but for those whose
 // first argument is called `into`.
@@ -69,11 +69,10 @@ class Lanes {
   asmjit::x86::Gp bits(const Test& test);  // one bit a lane; those above are not defined
 
   // lanes.cpp: constants, in memory behind the code. From keep_constants() on, the first ones that are asked for stay
-  // in registers where there are enough of these: they are loaded where it was called.
+  // in registers where there are enough of these: they are loaded where it was called. Once for a function.
   void keep_constants();
   Operand constant(std::uint32_t value);
   Operand bytes(const std::uint8_t (&sixteen)[16]);  // for vpshufb: the same in all quarters
-  asmjit::Label constants() const { return constants_label_; }
   void embed_constants();
 
  private:

@@ -23,10 +23,12 @@ struct InMemory {
   std::uint32_t value = 0;
 };
 
-InMemory in_memory(const RawTest& raw, std::uint8_t size) {
+InMemory in_memory(const RawTest& raw, const Node& load) {
+  constexpr std::uint32_t kFarthest = 0x7fffff00;  // what is added still fits a displacement
+  const std::uint8_t size = load.size;
   const std::uint32_t mask = swap_bytes(raw.mask, size);
   const std::uint32_t value = swap_bytes(raw.value, size);
-  if (mask == 0) return {0, size, mask, value};
+  if (mask == 0 || load.k > kFarthest) return {0, size, mask, value};
   const int first = std::countr_zero(mask) / 8;
   const int count = (31 - std::countl_zero(mask)) / 8 - first + 1;
   if (count > 2) return {0, size, mask, value};
@@ -93,7 +95,7 @@ CondCode X86Body::raw(const RawTest& raw) {
     return CondCode::kE;
   }
   if (load.a != kNothing) prepare(load.a);
-  const InMemory looked_at = in_memory(raw, load.size);
+  const InMemory looked_at = in_memory(raw, load);
   x86::Mem from = packet_at(raw.load, x86::ecx);
   from.addOffset(looked_at.offset);
   from.setSize(looked_at.size);

@@ -15,6 +15,7 @@ import subprocess
 import sys
 
 LINE = re.compile(r"(?:^|  )([0-9a-f]+):  (\S.*)$")
+JUMP = re.compile(r"(j\w+) +0x([0-9a-f]+)")
 
 
 def filters():
@@ -32,19 +33,30 @@ def filters():
     }
 
 
-def loop_of(listing):
-    """The instructions of the last loop: from a backward jump's target to that jump, without jumps forward."""
+def loop_of(listing, register):
+    """The instructions of the last loop: from a backward jump's target to that jump. What a jump passes over is left out
+    where it is always taken, so that verdicts are stored once; of other jumps none is."""
     code = [(int(found[1], 16), found[2]) for found in map(LINE.search, listing.splitlines()) if found]
     begin = end = None
     for at, text in code:
-        jump = re.match(r"j\w+ +0x([0-9a-f]+)", text)
-        if jump and int(jump[1], 16) < at:
-            begin, end = int(jump[1], 16), at
+        jump = JUMP.match(text)
+        if jump and int(jump[2], 16) < at:
+            begin, end = int(jump[2], 16), at
     if begin is None:
         sys.exit("model.py: there is no loop in the code")
-    inside = [text for at, text in code if begin <= at <= end]
-    inside = [text for text in inside if not text.startswith("jmp")]
-    return ["loop:"] + [re.sub(r"^(j\w+ +)0x[0-9a-f]+", r"\1loop", text) for text in inside]
+    inside = []
+    skipped_to = begin
+    for at, text in code:
+        if not skipped_to <= at <= end:
+            continue
+        jump = JUMP.match(text)
+        if jump and jump[1] == "jmp":
+            skipped_to = int(jump[2], 16)
+        else:
+            inside.append(f"{jump[1]} loop" if jump else text)
+    if not any(register in text for text in inside):
+        sys.exit("model.py: the program does not run in lanes")
+    return ["loop:"] + inside
 
 
 def main():
@@ -63,7 +75,7 @@ def main():
         )
         if shown.returncode != 0:
             sys.exit(shown.stderr)
-        block = loop_of(shown.stdout)
+        block = loop_of(shown.stdout, "zmm" if packets == 16 else "ymm")
         try:
             model = subprocess.run(
                 ["llvm-mca", f"-mcpu={asked.cpu}", "-mtriple=x86_64", "-iterations=100"],

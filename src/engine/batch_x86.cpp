@@ -45,7 +45,11 @@ class Function {
  public:
   // joined: how many programs the plan was joined of; 0: it is one.
   Function(const Plan& plan, std::uint32_t joined, std::uint32_t length, const BatchOptions& options)
-      : plan_(plan), joined_(joined), length_(length), options_(options), lanes_(attach(), options.wide) {}
+      : plan_(plan),
+        joined_(joined),
+        length_(length),
+        options_(options),
+        lanes_(attach(), options.wide, options.fast_gather) {}
 
   Result<GroupsCode> make() {
     for (const std::vector<flow::Range>& set : plan_.sets) code_.tables.push_back(make_set_table(set));

@@ -158,8 +158,8 @@ void LaneBody::open_window(std::uint32_t number) {
   Window& window = windows_[number];
   if (window.bytes.isValid()) return;
   if (window.row != kNothing) return load_row(window.row);
-  window.bytes = lanes_.gather(group_.base, group_.offsets, 0, static_cast<std::int32_t>(window.start),
-                               lanes_.all_lanes(group_.offsets));
+  window.bytes =
+      gather_from_packets(group_.offsets, static_cast<std::int32_t>(window.start), lanes_.all_lanes(group_.offsets));
   taken_windows_.push_back(number);
 }
 

@@ -69,7 +69,9 @@ Lanes::Test LaneBody::contains_bitmap(const SetTable& set, const Vec& at, const 
   const Vec bit = lanes_.with(Inst::kIdVpand, at, lanes_.constant(31));
   const x86::Gp table = c_.newUInt64();
   c_.mov(table, reinterpret_cast<std::uint64_t>(set.words.data()));
-  return lanes_.bit(lanes_.with(Inst::kIdVpsrlvd, lanes_.gather(table, word, 2, 0, inside), bit), 0);
+  const Test found = lanes_.bit(lanes_.with(Inst::kIdVpsrlvd, lanes_.look_up(table, word, 0, inside), bit), 0);
+  lanes_.keep(found.lanes, {inside});
+  return found;
 }
 
 Lanes::Test LaneBody::probe(const SetTable& set, const Vec& key, std::uint32_t side, const Mask& mask) {
@@ -77,7 +79,7 @@ Lanes::Test LaneBody::probe(const SetTable& set, const Vec& key, std::uint32_t s
   c_.vpsrld(slot, slot, set.hash_shift);
   const x86::Gp table = c_.newUInt64();
   c_.mov(table, reinterpret_cast<std::uint64_t>(set.words.data() + side * set.second_table));
-  return lanes_.compare(Condition::kEqual, lanes_.gather(table, slot, 2, 0, mask), key);
+  return lanes_.compare(Condition::kEqual, lanes_.look_up(table, slot, 0, mask), key);
 }
 
 // Lanes where the number of words that are at most `value` is odd.
@@ -86,7 +88,7 @@ Lanes::Test LaneBody::search(const SetTable& set, const Vec& value, const Mask& 
   c_.mov(table, reinterpret_cast<std::uint64_t>(set.words.data()));
   const Vec at = lanes_.zero();
   for (auto step = static_cast<std::uint32_t>((set.words.size() + 1) / 2); step != 0; step /= 2) {
-    const Vec word = lanes_.gather(table, at, 2, static_cast<std::int32_t>(4 * (step - 1)), mask);
+    const Vec word = lanes_.look_up(table, at, static_cast<std::int32_t>(4 * (step - 1)), mask);
     lanes_.add_where(at, lanes_.constant(step), lanes_.below_or_equal(word, value));
   }
   Test odd = lanes_.bit(at, 0);

@@ -62,6 +62,45 @@ x86::Vec Lanes::with(Id op, const Operand& a, const Operand& b) {
   return out;
 }
 
+// All lanes, by eight loads.
+x86::Vec Lanes::pick(const x86::Gp& table, const Vec& index, std::int32_t displacement) {
+  const Vec out = vector();
+  const x86::Xmm upper_index = c_.newXmm();
+  const x86::Xmm upper = c_.newXmm();
+  c_.vextracti128(upper_index, index, 1);
+  for (std::uint32_t half = 0; half < 2; ++half) {
+    const x86::Xmm from = half == 0 ? index.xmm() : upper_index;
+    const x86::Xmm to = half == 0 ? out.xmm() : upper;
+    for (std::uint32_t lane = 0; lane < 4; lane += 2) {
+      const x86::Gp first = c_.newUInt64();
+      const x86::Gp second = c_.newUInt64();
+      if (lane == 0) {
+        c_.vmovq(second, from);
+      } else {
+        c_.vpextrq(second, from, 1);
+      }
+      c_.mov(first.r32(), second.r32());
+      c_.shr(second, 32);
+      const Mem word = x86::dword_ptr(table, first, 2, displacement);
+      if (lane == 0) {
+        c_.vmovd(to, word);
+      } else {
+        c_.vpinsrd(to, to, word, lane);
+      }
+      c_.vpinsrd(to, to, x86::dword_ptr(table, second, 2, displacement), lane + 1);
+    }
+  }
+  c_.vinserti128(out, out, upper, 1);
+  return out;
+}
+
+// Where gathers are slow, eight loads take two thirds of their time from a table in the first cache. From packets,
+// which are further away, they gain nothing.
+x86::Vec Lanes::look_up(const x86::Gp& table, const Vec& index, std::int32_t displacement, const Mask& mask) {
+  if (wide_ || fast_gather_) return gather(table, index, 2, displacement, mask);
+  return pick(table, with(Inst::kIdVpand, index, mask), displacement);
+}
+
 x86::Vec Lanes::gather(const x86::Gp& base, const Vec& index, std::uint32_t scale_log, std::int32_t displacement,
                        const Mask& mask) {
   const Vec out = zero();

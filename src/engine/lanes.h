@@ -31,7 +31,9 @@ class Lanes {
     bool inverted = false;
   };
 
-  Lanes(asmjit::x86::Compiler& compiler, bool wide) : c_(compiler), wide_(wide), constants_label_(c_.newLabel()) {}
+  // fast_gather: see CpuFeatures.
+  Lanes(asmjit::x86::Compiler& compiler, bool wide, bool fast_gather)
+      : c_(compiler), wide_(wide), fast_gather_(fast_gather), constants_label_(c_.newLabel()) {}
 
   bool wide() const { return wide_; }
   std::uint32_t count() const { return wide_ ? 16 : 8; }
@@ -45,7 +47,9 @@ class Lanes {
   void emit(Id op, const Vec& into, const Operand& a, const Operand& b);  // op: as AVX2 calls it
   Vec with(Id op, const Operand& a, const Operand& b);
   Vec gather(const asmjit::x86::Gp& base, const Vec& index, std::uint32_t scale_log, std::int32_t displacement,
-             const Mask& mask);                                                // 0 elsewhere
+             const Mask& mask);  // 0 elsewhere
+  // Words of a table; anything where the mask is not set. At index 0 is a word, too.
+  Vec look_up(const asmjit::x86::Gp& table, const Vec& index, std::int32_t displacement, const Mask& mask);
   void load_quarter(const Vec& into, const Mem& from, std::uint32_t quarter);  // sixteen bytes; the lowest one first
   Vec divide(const Vec& a, const Vec& b);  // unsigned; lanes that divide by zero give anything
   void blend(const Vec& into, const Operand& value, const Mask& mask);
@@ -76,6 +80,7 @@ class Lanes {
   void embed_constants();
 
  private:
+  Vec pick(const asmjit::x86::Gp& table, const Vec& index, std::int32_t displacement);
   struct Kept {
     std::vector<std::uint32_t> words;
     Vec in;
@@ -86,6 +91,7 @@ class Lanes {
 
   asmjit::x86::Compiler& c_;
   const bool wide_;
+  const bool fast_gather_;
   asmjit::Label constants_label_;
   std::vector<std::uint32_t> constants_;
   std::vector<Kept> kept_;

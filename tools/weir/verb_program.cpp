@@ -114,7 +114,7 @@ void add_program_verbs(CLI::App& app, int& status) {
   {
     const auto options = std::make_shared<Options>();
     options->to = "bytecode";
-    CLI::App* verb = app.add_subcommand("asm", "assemble a classic program");
+    CLI::App* verb = app.add_subcommand("asm", "assemble a program, classic or (-x) extended");
     verb->add_option("file", options->file, "assembler text ('-': standard input)")->capture_default_str();
     add_format_option(*verb, options->to);
     add_target_option(*verb, options->target);
@@ -125,7 +125,7 @@ void add_program_verbs(CLI::App& app, int& status) {
   {
     const auto options = std::make_shared<Options>();
     options->to = "asm";
-    CLI::App* verb = app.add_subcommand("disasm", "disassemble a classic program given in any form");
+    CLI::App* verb = app.add_subcommand("disasm", "disassemble a program given in any form, classic or extended");
     verb->add_option("file", options->file, "the program, in any form ('-': standard input)")->capture_default_str();
     add_from_option(*verb, options->from);
     add_format_option(*verb, options->to);

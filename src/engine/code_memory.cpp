@@ -1,12 +1,11 @@
 // Pages for machine code. Exports CodeMemory.
 //
 // A chunk is one mapping of kPages pages. What is free of it is writable; a page that was executable is made writable
-// again when it is given back, before anybody else gets it. One empty chunk is kept beside that one, others are
-// unmapped.
+// again when it is given back, before anybody else gets it. One empty chunk is kept, others are unmapped.
 //
-// In the first chunk for code of one page, a page that nobody may touch lies behind each: the system keeps each then in
-// an area of its own, and changing its rights takes half the time of cutting it out of an area and joining it again. A
-// process has a limited number of areas, so that other chunks have no such pages.
+// In the first chunk for code of one page, which stays, a page that nobody may touch lies behind each: the system keeps
+// each then in an area of its own, and changing its rights takes half the time of cutting it out of an area and joining
+// it again. A process has a limited number of areas, so that other chunks have no such pages.
 #include "engine/code_memory.h"
 
 #include <sys/mman.h>

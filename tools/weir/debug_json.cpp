@@ -16,6 +16,7 @@
 #include <weir/runtime/dump.h>
 
 #include "json_text.h"
+#include "map_output.h"
 #include "program_json.h"
 
 namespace weir::tool {
@@ -230,7 +231,11 @@ std::string extended_reply(debug::ExtendedConsole& console, std::string_view lin
   }
   if (reply.command == "maps" && !reply.failed) {
     const std::string text = trimmed(line);
-    out["maps"] = maps_as_json(session.maps(), trimmed(text.substr(std::min(text.find_first_of(" \t"), text.size()))));
+    const std::string name = trimmed(text.substr(std::min(text.find_first_of(" \t"), text.size())));
+    MapOutput maps;
+    for (const auto& map : session.maps())
+      if (name.empty() || map->definition().name == name) maps.add(*map, session.maps(), true);
+    out["maps"] = maps.json();
   }
   out["state"] = extended_state(session, before);
   return json_line(out);

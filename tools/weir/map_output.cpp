@@ -39,7 +39,7 @@ class Rows {
     other({{"record", hex_bytes(bytes)}}, bytes.empty() ? "(no bytes)" : hex_bytes(bytes));
   }
   // Of ring buffers: bytes that are not read yet, with headers.
-  void bytes(std::uint64_t count) { bytes_ = count; }
+  void bytes(std::uint64_t count, bool kept = false) { bytes_ = count, kept_ = kept; }
   void unreadable() { unreadable_ = true; }
 
   void finish(const std::string& name, Json& json, std::string& text) const {
@@ -51,6 +51,7 @@ class Rows {
     if (zeros_ > 0) text += fmt::format("  ({} more, all zeros)\n", zeros_);
     Json row = {{"name", name}, {"type", ebpf::name_of(type_)}, {"entries", unreadable_ ? Json() : Json(entries_)}};
     if (count_ > entries_.size() && !unreadable_) row["more"] = count_ - entries_.size();
+    if (kept_) row["bytes"] = *bytes_;
     json.push_back(std::move(row));
   }
 
@@ -67,6 +68,7 @@ class Rows {
   std::uint64_t shown_ = 0;
   std::uint64_t zeros_ = 0;
   std::optional<std::uint64_t> bytes_{};
+  bool kept_ = false;  // in the buffer
   bool unreadable_ = false;
 };
 
@@ -87,12 +89,12 @@ void list_references(const runtime::ReferenceMap& map, const std::vector<std::sh
 
 }  // namespace
 
-void MapOutput::add(runtime::Map& map, const std::vector<std::shared_ptr<runtime::Map>>& all) {
+void MapOutput::add(runtime::Map& map, const std::vector<std::shared_ptr<runtime::Map>>& all, bool keep_records) {
   const T type = map.definition().type;
   Rows rows(type);
   if (auto* const ring = dynamic_cast<runtime::RingBuffer*>(&map)) {
-    rows.bytes(ring->available());
-    ring->consume([&](ByteSpan record) { rows.record(record); });
+    rows.bytes(ring->available(), keep_records);
+    if (!keep_records) ring->consume([&](ByteSpan record) { rows.record(record); });
   } else if (auto* const references = dynamic_cast<runtime::ReferenceMap*>(&map)) {
     list_references(*references, all, rows);
   } else if (is_queue(type)) {

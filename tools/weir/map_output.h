@@ -1,7 +1,9 @@
-// Maps after a run, as `weir run --maps` shows them, whether they lie in user space or in the running kernel.
+// Maps after a run, as `weir run --maps` shows them, whether they lie in user space or in the running kernel; and those
+// of a debugger, as JSON.
 //
-// What can be read is listed, 100,000 entries a map at most; all are counted. Queues, stacks and ring buffers are
-// emptied by it: the maps go with the run. Where the kernel (or a bloom filter) gives no way to read, it says so.
+// What can be read is listed, 100,000 entries a map at most; all are counted. Ring buffers, and the kernel's queues and
+// stacks, are emptied by it: the maps go with the run. Where the kernel (or a bloom filter) gives no way to read, it
+// says so.
 #pragma once
 
 #include <memory>
@@ -18,8 +20,9 @@ namespace weir::tool {
 
 class MapOutput {
  public:
-  // One of the `all` maps of a program.
-  void add(runtime::Map& map, const std::vector<std::shared_ptr<runtime::Map>>& all);
+  // One of the `all` maps of a program. keep_records: nothing is taken out of a ring buffer, and "bytes" says how many
+  // wait.
+  void add(runtime::Map& map, const std::vector<std::shared_ptr<runtime::Map>>& all, bool keep_records = false);
   void add(LoadedPrograms::Map& map, const LoadedPrograms& all);
 
   const nlohmann::json& json() const { return json_; }

@@ -45,7 +45,8 @@ void A64Body::emit(const A64Packet& packet) {
     phi = c_.newUInt32();
     c_.mov(phi, 0);
   }
-  const std::vector<PlanBlockId> dominator = dominators(plan_);
+  Scratch scratch;
+  const ScratchVector<PlanBlockId> dominator = dominators(plan_, scratch);
   const auto count = static_cast<PlanBlockId>(plan_.blocks.size());
   std::vector<PlanBlockId> first_child(count, kNothing);
   std::vector<PlanBlockId> sibling(count, kNothing);

@@ -385,7 +385,7 @@ std::unique_ptr<Joined> join(std::span<const Engine* const> engines) {
 }
 
 Result<std::unique_ptr<Engine>> make_batch_x86(Plan plan, const BatchOptions& options) {
-  WEIR_TRY(std::unique_ptr<Engine> scalar, make_scalar_x86(plan));
+  WEIR_TRY(std::unique_ptr<Engine> scalar, make_scalar_x86(plan, options.marks));
   Plan original = plan;
   GroupsCode groups;
   const std::uint32_t length = group_length(plan);

@@ -121,12 +121,13 @@ class LaneBody {
   const Plan& plan_;
   std::span<const SetTable> tables_;
   const std::uint32_t known_length_;
+  Scratch scratch_;
   PlanValues values_;
   LaneGroup group_{};
   bool keep_marks_ = false;
   std::vector<Mark> marks_;
 
-  std::vector<PlanBlockId> dominator_;
+  ScratchVector<PlanBlockId> dominator_;
   std::vector<PlanBlockId> first_child_;
   std::vector<PlanBlockId> sibling_;
   std::vector<std::uint32_t> arrivals_;  // edges that lead to each block

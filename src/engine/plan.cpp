@@ -1,7 +1,7 @@
 // Tidying a plan. Exports tidy.
 #include "engine/plan.h"
 
-#include <algorithm>
+#include "base/scratch.h"
 
 namespace weir::engine {
 namespace {
@@ -31,12 +31,14 @@ void tidy(Plan& plan) {
         block.if_false.assignments.empty())
       block.kind = ExitKind::kJump;
   }
-  std::vector<PlanBlockId> number(count, kNothing);
+  Scratch scratch;
+  ScratchVector<PlanBlockId> number(count, kNothing, scratch);
   number[through(plan, 0)] = 0;
   PlanBlockId next = 0;
   for (PlanBlockId id = 0; id < count; ++id) {
     if (number[id] == kNothing) continue;
-    const PlanBlock& block = plan.blocks[next] = plan.blocks[id];
+    if (next != id) plan.blocks[next] = plan.blocks[id];
+    const PlanBlock& block = plan.blocks[next];
     number[id] = next++;
     if (block.kind == ExitKind::kVerdict) continue;
     number[block.if_true.target] = 0;  // reached; its number follows

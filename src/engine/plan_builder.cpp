@@ -11,6 +11,7 @@ namespace {
 using flow::Op;
 
 constexpr std::uint64_t kBeyondEveryPacket = 0x7fffffff;
+constexpr std::size_t kFirstTable = 128;  // places: a power of two
 
 std::uint32_t hash_of(const Node& node) {
   std::uint64_t h = (std::uint64_t{node.k} << 32 | node.a) * 0x9e3779b97f4a7c15u;
@@ -50,14 +51,22 @@ bool commutes(Op op) {
 
 }  // namespace
 
-PlanBuilder::PlanBuilder(std::vector<SlotMask> live_in)
-    : live_in_(std::move(live_in)), table_(64, 0), first_arrival_(live_in_.size(), kNothing) {
-  plan_.blocks.resize(live_in_.size());
-  plan_.nodes.reserve(32);
+PlanBuilder::PlanBuilder(std::span<const SlotMask> live_in, Scratch& scratch)
+    : live_in_(live_in),
+      table_(kFirstTable, 0, scratch),
+      arrivals_(scratch),
+      first_arrival_(live_in.size(), kNothing, scratch),
+      arrival_values_(scratch),
+      pending_(scratch) {
+  plan_.blocks.resize(live_in.size());
+  plan_.nodes.reserve(kFirstTable / 2);
+  plan_.guards.reserve(live_in.size());
+  arrivals_.reserve(2 * live_in.size());
+  arrival_values_.reserve(2 * live_in.size());
 }
 
 void PlanBuilder::grow_table() {
-  std::vector<std::uint32_t> bigger(table_.size() * 4, 0);
+  ScratchVector<std::uint32_t> bigger(table_.size() * 4, 0, table_.get_allocator());
   for (std::uint32_t id = 0; id < plan_.nodes.size(); ++id) {
     std::size_t at = hash_of(plan_.nodes[id]) & (bigger.size() - 1);
     while (bigger[at] != 0) at = (at + 1) & (bigger.size() - 1);
@@ -268,6 +277,7 @@ void PlanBuilder::end_with_set(NodeId lhs, std::vector<flow::Range> set, PlanBlo
 }
 
 Plan PlanBuilder::finish() {
+  if (!pending_.empty()) plan_.assignments.reserve(pending_.size());
   std::stable_sort(pending_.begin(), pending_.end(), [](const PendingAssignment& a, const PendingAssignment& b) {
     return a.from != b.from ? a.from < b.from : a.true_edge < b.true_edge;
   });

@@ -7,10 +7,12 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include <weir/cbpf/program.h>
 
+#include "base/scratch.h"
 #include "engine/plan.h"
 
 namespace weir::engine {
@@ -21,7 +23,7 @@ using SlotMask = std::uint64_t;
 class PlanBuilder {
  public:
   // live_in[b]: the slots that block b or one after it reads before it writes them. Block 0 is the entry.
-  explicit PlanBuilder(std::vector<SlotMask> live_in);
+  PlanBuilder(std::span<const SlotMask> live_in, Scratch& scratch);
 
   // Nodes.
   NodeId constant(std::uint32_t k) { return node({.op = flow::Op::kConstant, .k = k}); }
@@ -60,17 +62,17 @@ class PlanBuilder {
   void close();
 
   Plan plan_;
-  std::vector<SlotMask> live_in_;
-  std::vector<std::uint32_t> table_;  // hash-consing: open addressing, node + 1
-  std::vector<Arrival> arrivals_;
-  std::vector<std::uint32_t> first_arrival_;
-  std::vector<NodeId> arrival_values_;
+  std::span<const SlotMask> live_in_;
+  ScratchVector<std::uint32_t> table_;  // hash-consing: open addressing, node + 1
+  ScratchVector<Arrival> arrivals_;
+  ScratchVector<std::uint32_t> first_arrival_;
+  ScratchVector<NodeId> arrival_values_;
   struct PendingAssignment {
     PlanBlockId from;
     bool true_edge;
     Assignment assignment;
   };
-  std::vector<PendingAssignment> pending_;
+  ScratchVector<PendingAssignment> pending_;
   NodeId slots_[kMaximumPlanSlots];
   PlanBlockId now_ = 0;
   std::uint32_t draws_ = 0;

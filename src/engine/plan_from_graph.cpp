@@ -23,7 +23,9 @@ class FromGraph {
   std::optional<Plan> run() {
     for (PlanBlockId i = 0; i < order_.size(); ++i) number_[order_[i]] = i;
     if (!number_slots() || !outside_is_verdict_0()) return std::nullopt;
-    PlanBuilder builder(live_in());
+    const std::vector<SlotMask> live = live_in();
+    Scratch scratch;
+    PlanBuilder builder(live, scratch);
     nodes_.assign(graph_.values.size(), kNothing);
     for (PlanBlockId i = 0; i < order_.size(); ++i)
       if (builder.begin(i)) run_block(builder, graph_.blocks[order_[i]]);

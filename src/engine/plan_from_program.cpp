@@ -24,11 +24,13 @@ constexpr bool is_return(const Instruction& i) { return class_of(i) == 0x06; }
 
 class FromProgram {
  public:
-  explicit FromProgram(const cbpf::Program& program) : program_(program), block_at_(program.size(), kNothing) {}
+  explicit FromProgram(const cbpf::Program& program)
+      : program_(program), block_at_(program.size(), kNothing, scratch_), starts_(scratch_) {}
 
   Plan run() {
     cut();
-    PlanBuilder builder(live_in());
+    const ScratchVector<SlotMask> live = live_in();
+    PlanBuilder builder(live, scratch_);
     for (PlanBlockId block = 0; block < starts_.size(); ++block)
       if (builder.begin(block)) run_block(builder, block);
     return builder.finish();
@@ -37,7 +39,7 @@ class FromProgram {
  private:
   void cut() {
     const std::size_t size = program_.size();
-    std::vector<bool> leader(size + 1, false);
+    ScratchVector<bool> leader(size + 1, false, scratch_);
     leader[0] = true;
     for (std::size_t i = 0; i < size; ++i) {
       const Instruction& instruction = program_[i];
@@ -51,6 +53,7 @@ class FromProgram {
         leader[i + 1u + instruction.jf] = true;
       }
     }
+    starts_.reserve(size);
     for (std::uint32_t i = 0; i < size; ++i) {
       if (!leader[i]) continue;
       block_at_[i] = static_cast<PlanBlockId>(starts_.size());
@@ -80,8 +83,8 @@ class FromProgram {
                                            opcode == Opcode::kLdByteAbsolute);
   }
 
-  std::vector<SlotMask> live_in() const {
-    std::vector<SlotMask> live(starts_.size(), 0);
+  ScratchVector<SlotMask> live_in() {
+    ScratchVector<SlotMask> live(starts_.size(), 0, scratch_);
     for (PlanBlockId block = static_cast<PlanBlockId>(starts_.size()); block-- > 0;) {
       const std::uint32_t end = end_of(block);
       SlotMask now = 0;
@@ -202,8 +205,9 @@ class FromProgram {
   }
 
   const cbpf::Program& program_;
-  std::vector<PlanBlockId> block_at_;  // of the instruction that starts it
-  std::vector<std::uint32_t> starts_;
+  Scratch scratch_;
+  ScratchVector<PlanBlockId> block_at_;  // of the instruction that starts it
+  ScratchVector<std::uint32_t> starts_;
 };
 
 }  // namespace

@@ -17,7 +17,7 @@ constexpr std::size_t kMostChoices = 4;
 constexpr std::size_t kMostGathered = 64;        // guards
 constexpr std::uint32_t kFarthestGathered = 64;  // bytes
 
-bool guarded_above(const Plan& plan, const std::vector<PlanBlockId>& dominator, PlanBlockId block, NodeId id) {
+bool guarded_above(const Plan& plan, const ScratchVector<PlanBlockId>& dominator, PlanBlockId block, NodeId id) {
   for (std::uint32_t i = 0; i < kDominatorsLookedAt && block != 0; ++i) {
     block = dominator[block];
     const Slice& guards = plan.blocks[block].guards;
@@ -56,8 +56,8 @@ std::vector<std::uint32_t> address_choices(const Plan& plan, const Node& load) {
   return out;
 }
 
-std::vector<PlanBlockId> dominators(const Plan& plan) {
-  std::vector<PlanBlockId> dominator(plan.blocks.size(), kNothing);
+ScratchVector<PlanBlockId> dominators(const Plan& plan, Scratch& scratch) {
+  ScratchVector<PlanBlockId> dominator(plan.blocks.size(), kNothing, scratch);
   dominator[0] = 0;
   const auto reach = [&](PlanBlockId from, PlanBlockId to) {
     if (dominator[to] == kNothing) {
@@ -91,24 +91,27 @@ void gather_guards(Plan& plan) {
     PlanBlockId block;
     std::uint32_t index;  // of plan.guards
   };
+  const auto varies = [&](const Node& node) { return node.op == flow::Op::kLoad && node.a != kNothing; };
+  if (std::count_if(plan.guards.begin(), plan.guards.end(), [&](NodeId id) { return varies(plan[id]); }) < 2) return;
   if (!may_begin_anew(plan)) return;
-  const PlanValues values(plan);
-  std::vector<Place> places;
+  Scratch scratch;
+  const ScratchVector<std::uint32_t> largest = largest_values(plan, scratch);
+  ScratchVector<Place> places(scratch);
+  places.reserve(plan.guards.size());
   for (PlanBlockId id = 0; id < plan.blocks.size(); ++id)
     for (std::uint32_t i = plan.blocks[id].guards.begin; i < plan.blocks[id].guards.end; ++i) {
       const Node& node = plan[plan.guards[i]];
-      if (node.op != flow::Op::kLoad || node.a == kNothing) continue;
-      if (std::uint64_t{values.largest(node.a)} + node.k + node.size > 0x7fffffff) continue;
+      if (!varies(node) || std::uint64_t{largest[node.a]} + node.k + node.size > 0x7fffffff) continue;
       places.push_back({id, i});
     }
   if (places.size() < 2 || places.size() > kMostGathered) return;
-  const std::vector<PlanBlockId> dominator = dominators(plan);
+  const ScratchVector<PlanBlockId> dominator = dominators(plan, scratch);
   const auto dominates = [&](PlanBlockId above, PlanBlockId below) {
     while (below > above) below = dominator[below];
     return below == above;
   };
   const auto end = [&](NodeId id) { return plan[id].k + plan[id].size; };
-  std::vector<bool> dropped(plan.guards.size(), false);
+  ScratchVector<bool> dropped(plan.guards.size(), false, scratch);
   for (std::size_t i = 0; i < places.size(); ++i) {
     if (dropped[places[i].index]) continue;
     NodeId& first = plan.guards[places[i].index];
@@ -121,7 +124,8 @@ void gather_guards(Plan& plan) {
       dropped[places[j].index] = true;
     }
   }
-  std::vector<NodeId> kept;
+  ScratchVector<NodeId> kept(scratch);
+  kept.reserve(plan.guards.size());
   for (PlanBlock& block : plan.blocks) {
     const Slice before = block.guards;
     block.guards.begin = static_cast<std::uint32_t>(kept.size());
@@ -129,16 +133,18 @@ void gather_guards(Plan& plan) {
       if (!dropped[i]) kept.push_back(plan.guards[i]);
     block.guards.end = static_cast<std::uint32_t>(kept.size());
   }
-  plan.guards = std::move(kept);
+  plan.guards.assign(kept.begin(), kept.end());
 }
 
 void drop_implied_guards(Plan& plan, std::uint32_t length) {
-  const std::vector<PlanBlockId> dominator = dominators(plan);
-  std::vector<std::uint64_t> known(plan.blocks.size(), ~std::uint64_t{0});
+  if (plan.guards.empty()) return;
+  Scratch scratch;
+  const ScratchVector<PlanBlockId> dominator = dominators(plan, scratch);
+  ScratchVector<std::uint64_t> known(plan.blocks.size(), ~std::uint64_t{0}, scratch);
   known[0] = length;
-  std::vector<NodeId> kept;
+  ScratchVector<NodeId> kept(scratch);
   kept.reserve(plan.guards.size());
-  std::vector<Slice> slices(plan.blocks.size());
+  ScratchVector<Slice> slices(plan.blocks.size(), Slice{}, scratch);
   for (PlanBlockId id = 0; id < plan.blocks.size(); ++id) {
     const PlanBlock& block = plan.blocks[id];
     std::uint64_t now = known[id];
@@ -161,7 +167,7 @@ void drop_implied_guards(Plan& plan, std::uint32_t length) {
     pass_on(block.if_true);
     if (block.kind != flow::ExitKind::kJump) pass_on(block.if_false);
   }
-  plan.guards = std::move(kept);
+  plan.guards.assign(kept.begin(), kept.end());
   for (PlanBlockId id = 0; id < plan.blocks.size(); ++id) plan.blocks[id].guards = slices[id];
 }
 

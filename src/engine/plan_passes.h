@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "base/scratch.h"
 #include "engine/plan.h"
 
 namespace weir::engine {
@@ -32,7 +33,7 @@ bool may_begin_anew(const Plan& plan);  // no numbers are drawn
 void find_sets(Plan& plan);
 
 // The immediate dominator of each block; the entry's is itself. Block 0 dominates all entries of joined plans.
-std::vector<PlanBlockId> dominators(const Plan& plan);
+ScratchVector<PlanBlockId> dominators(const Plan& plan, Scratch& scratch);
 
 // Several plans as one for code in lanes, after the passes above: bit i of its verdict says whether plan i accepts, so
 // there may be 32. length: what all packets have at least. Only plans whose verdicts are constants can be joined.

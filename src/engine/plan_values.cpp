@@ -1,4 +1,4 @@
-// Uses and bounds of nodes. Exports PlanValues and raw_test.
+// Uses and bounds of nodes. Exports PlanValues, largest_values and raw_test.
 #include "engine/plan_values.h"
 
 #include <algorithm>
@@ -40,17 +40,19 @@ RawTest raw_test(const Plan& plan, const PlanBlock& block) {
   return test;
 }
 
-PlanValues::PlanValues(const Plan& plan) : uses_(plan.nodes.size(), 0), kept_(plan.nodes.size(), false) {
-  bound(plan);
-  count_uses(plan);
+PlanValues::PlanValues(const Plan& plan, Scratch& scratch)
+    : uses_(plan.nodes.size(), 0, scratch),
+      kept_(plan.nodes.size(), 0, scratch),
+      largest_(largest_values(plan, scratch)) {
+  count_uses(plan, scratch);
 }
 
-void PlanValues::count_uses(const Plan& plan) {
+void PlanValues::count_uses(const Plan& plan, Scratch& scratch) {
   const auto use = [&](NodeId id) {
     if (id != kNothing && uses_[id] < 255) ++uses_[id];
   };
   const auto keep = [&](NodeId id) {
-    if (id != kNothing && !never_kept(plan[id].op)) kept_[id] = true;
+    if (id != kNothing && !never_kept(plan[id].op)) kept_[id] = 1;
   };
   for (const PlanBlock& block : plan.blocks) {
     if (block.kind == flow::ExitKind::kJump) continue;
@@ -77,8 +79,8 @@ void PlanValues::count_uses(const Plan& plan) {
   // Operands, of nodes that are used: from the last node to the first, since users come after their operands.
   for (NodeId id = static_cast<NodeId>(plan.nodes.size()); id-- > 0;) {
     const Node& node = plan[id];
-    if (uses_[id] == 0 && !kept_[id]) continue;
-    if (uses_[id] > 1 && !never_kept(node.op)) kept_[id] = true;
+    if (uses_[id] == 0 && kept_[id] == 0) continue;
+    if (uses_[id] > 1 && !never_kept(node.op)) kept_[id] = 1;
     if (node.op == Op::kLoad || node.op == Op::kExtension) {
       use(first_operand(node));
       keep(first_operand(node));
@@ -93,43 +95,44 @@ void PlanValues::count_uses(const Plan& plan) {
   for (const NodeId id : plan.guards) {
     keep(plan[id].op == Op::kLoad ? plan[id].a : second_operand(plan[id]));
   }
-  std::vector<std::uint8_t> depth(plan.nodes.size(), 0);
+  ScratchVector<std::uint8_t> depth(plan.nodes.size(), 0, scratch);
   for (NodeId id = 0; id < plan.nodes.size(); ++id) {
     const Node& node = plan[id];
-    if (node.a == kNothing || kept_[id]) continue;
-    depth[id] = static_cast<std::uint8_t>(kept_[node.a] ? 1 : depth[node.a] + 1);
-    if (depth[id] >= kDeepTree) kept_[id] = true;
+    if (node.a == kNothing || kept_[id] != 0) continue;
+    depth[id] = static_cast<std::uint8_t>(kept_[node.a] != 0 ? 1 : depth[node.a] + 1);
+    if (depth[id] >= kDeepTree) kept_[id] = 1;
   }
 }
 
-void PlanValues::bound(const Plan& plan) {
-  largest_.assign(plan.nodes.size(), 0xffffffff);
+ScratchVector<std::uint32_t> largest_values(const Plan& plan, Scratch& scratch) {
+  ScratchVector<std::uint32_t> largest(plan.nodes.size(), 0xffffffff, scratch);
   for (NodeId id = 0; id < plan.nodes.size(); ++id) {
     const Node& node = plan[id];
     const auto right = [&] { return plan[node.b].k; };
     switch (node.op) {
-      case Op::kConstant: largest_[id] = node.k; break;
+      case Op::kConstant: largest[id] = node.k; break;
       case Op::kParameter:
-        largest_[id] = 0;
+        largest[id] = 0;
         for (const Assignment& assignment : plan.assignments)
-          if (assignment.phi == id) largest_[id] = std::max(largest_[id], largest_[assignment.value]);
+          if (assignment.phi == id) largest[id] = std::max(largest[id], largest[assignment.value]);
         break;
-      case Op::kLoad: largest_[id] = node.size == 4 ? 0xffffffffu : (1u << (8 * node.size)) - 1; break;
-      case Op::kAnd: largest_[id] = std::min(largest_[node.a], largest_[node.b]); break;
+      case Op::kLoad: largest[id] = node.size == 4 ? 0xffffffffu : (1u << (8 * node.size)) - 1; break;
+      case Op::kAnd: largest[id] = std::min(largest[node.a], largest[node.b]); break;
       case Op::kShiftLeft:
-        if (plan.is_constant(node.b) && (std::uint64_t{largest_[node.a]} << right()) <= 0xffffffff)
-          largest_[id] = largest_[node.a] << right();
+        if (plan.is_constant(node.b) && (std::uint64_t{largest[node.a]} << right()) <= 0xffffffff)
+          largest[id] = largest[node.a] << right();
         break;
       case Op::kShiftRight:
-        if (plan.is_constant(node.b)) largest_[id] = largest_[node.a] >> right();
+        if (plan.is_constant(node.b)) largest[id] = largest[node.a] >> right();
         break;
       case Op::kAdd:
-        if (std::uint64_t{largest_[node.a]} + largest_[node.b] <= 0xffffffff)
-          largest_[id] = largest_[node.a] + largest_[node.b];
+        if (std::uint64_t{largest[node.a]} + largest[node.b] <= 0xffffffff)
+          largest[id] = largest[node.a] + largest[node.b];
         break;
       default: break;
     }
   }
+  return largest;
 }
 
 }  // namespace weir::engine

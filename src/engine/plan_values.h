@@ -1,4 +1,4 @@
-// Which nodes are worth keeping while a packet is filtered. Exports PlanValues.
+// Which nodes are worth keeping while a packet is filtered. Exports PlanValues and largest_values.
 //
 // A node is computed at its use, as a run of operations on one register whose right operands are constants or kept
 // nodes. Kept (given a home, a register or a word of the stack) is therefore: what is used more than once, what is a
@@ -10,24 +10,24 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/scratch.h"
 #include "engine/plan.h"
 
 namespace weir::engine {
 
 class PlanValues {
  public:
-  explicit PlanValues(const Plan& plan);
+  PlanValues(const Plan& plan, Scratch& scratch);
 
-  bool kept(NodeId id) const { return kept_[id]; }
+  bool kept(NodeId id) const { return kept_[id] != 0; }
   std::uint32_t largest(NodeId id) const { return largest_[id]; }  // an upper bound of the node's value
 
  private:
-  void count_uses(const Plan& plan);
-  void bound(const Plan& plan);
+  void count_uses(const Plan& plan, Scratch& scratch);
 
-  std::vector<std::uint8_t> uses_;  // saturating
-  std::vector<bool> kept_;
-  std::vector<std::uint32_t> largest_;
+  ScratchVector<std::uint8_t> uses_;  // saturating
+  ScratchVector<std::uint8_t> kept_;  // 0 or 1
+  ScratchVector<std::uint32_t> largest_;
 };
 
 // What must be computed for `root`, in order of numbers: operands come before their users. is_there(id): whether a node
@@ -49,6 +49,9 @@ std::vector<NodeId> missing_for(const Plan& plan, NodeId root, bool constants, c
   std::sort(wanted.begin(), wanted.end());
   return wanted;
 }
+
+// An upper bound of each node's value.
+ScratchVector<std::uint32_t> largest_values(const Plan& plan, Scratch& scratch);
 
 // A test that compares bytes of the packet with constants and needs no byte swap: (load & mask) == value, or
 // (load & mask) != 0. Mask and value are in host order, as in the plan.

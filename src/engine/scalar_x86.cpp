@@ -26,10 +26,78 @@ constexpr int kCopies = 4;  // of code without branches, one for each of as many
 
 constexpr std::uint32_t kMaximumWords = 700;  // keeps the frame within one page, so that no guard page is jumped over
 
+// The same in every function but for the size of the frame, and therefore assembled once.
+struct EndsOfFunction {
+  std::vector<std::uint8_t> enter;
+  std::vector<std::uint8_t> leave;
+  std::size_t enter_frame = 0;  // where the frame's size, four bytes, stands in each
+  std::size_t leave_frame = 0;
+};
+
+std::size_t assemble_enter(x86::Assembler& a) {
+  for (const x86::Gp& saved : kSavedRegisters) a.push(saved);
+  a.long_().sub(x86::rsp, 0x1000);
+  const std::size_t frame_at = a.offset() - 4;
+  const auto column = [](std::size_t offset) { return x86::qword_ptr(x86::rdi, static_cast<std::int32_t>(offset)); };
+  a.mov(x86::qword_ptr(x86::rsp, X86Frame::kColumns), x86::rdi);
+  a.mov(x86::rax, column(offsetof(packet::Columns, base)));
+  a.mov(x86::qword_ptr(x86::rsp, X86Frame::kBase), x86::rax);
+  a.mov(x86::r12, column(offsetof(packet::Columns, count)));
+  a.mov(x86::qword_ptr(x86::rsp, X86Frame::kCount), x86::r12);
+  a.mov(x86::rax, column(offsetof(packet::Columns, metadata)));
+  a.lea(x86::rcx, x86::ptr(x86::rax, x86::r12, 3));
+  a.test(x86::rax, x86::rax);
+  a.cmovnz(x86::rax, x86::rcx);
+  a.mov(x86::qword_ptr(x86::rsp, X86Frame::kMetadata), x86::rax);
+  a.mov(x86::r14, column(offsetof(packet::Columns, offsets)));
+  a.mov(x86::r13, column(offsetof(packet::Columns, lengths)));
+  a.mov(x86::rax, column(offsetof(packet::Columns, wire_lengths)));
+  a.test(x86::rax, x86::rax);
+  a.cmovz(x86::rax, x86::r13);
+  // Columns are reached from their ends, by an index that rises to 0.
+  const auto end_of = [](const x86::Gp& start) { return x86::ptr(start, x86::r12, 2); };
+  a.lea(x86::rax, end_of(x86::rax));
+  a.mov(x86::qword_ptr(x86::rsp, X86Frame::kWireLengths), x86::rax);
+  a.lea(x86::rbp, end_of(x86::rsi));
+  a.lea(x86::r13, end_of(x86::r13));
+  a.lea(x86::r14, end_of(x86::r14));
+  a.neg(x86::r12);
+  a.mov(x86::rdi, x86::qword_ptr(x86::rsp, X86Frame::kBase));
+  return frame_at;
+}
+
+std::size_t assemble_leave(x86::Assembler& a) {
+  a.long_().add(x86::rsp, 0x1000);
+  const std::size_t frame_at = a.offset() - 4;
+  for (std::size_t i = std::size(kSavedRegisters); i-- > 0;) a.pop(kSavedRegisters[i]);
+  a.ret();
+  return frame_at;
+}
+
+template <typename Assemble>
+std::size_t assemble_into(std::vector<std::uint8_t>& to, const Assemble& assemble) {
+  asmjit::CodeHolder holder;
+  holder.init(asmjit::Environment::host());
+  x86::Assembler assembler(&holder);
+  const std::size_t frame_at = assemble(assembler);
+  to.assign(assembler.bufferData(), assembler.bufferPtr());
+  return frame_at;
+}
+
+const EndsOfFunction& ends_of_function() {
+  static const EndsOfFunction ends = [] {
+    EndsOfFunction made;
+    made.enter_frame = assemble_into(made.enter, assemble_enter);
+    made.leave_frame = assemble_into(made.leave, assemble_leave);
+    return made;
+  }();
+  return ends;
+}
+
 class Function {
  public:
-  Function(Plan long_plan, Plan short_plan, std::uint32_t length)
-      : long_plan_(std::move(long_plan)), short_plan_(std::move(short_plan)), length_(length) {}
+  Function(Plan long_plan, Plan short_plan, std::uint32_t length, bool marks)
+      : long_plan_(std::move(long_plan)), short_plan_(std::move(short_plan)), length_(length), marks_(marks) {}
 
   Result<MachineCode> make() {
     for (const auto* plan : {&long_plan_, &short_plan_})
@@ -69,14 +137,13 @@ class Function {
       }
       const std::span<const SetTable> tables = std::span(code_.tables).subspan(long_plan_.sets.size());
       X86Body short_body(a_, short_plan_, tables, {reject, resume_, done, reject},
-                         {.base_in_rdi = lean, .seldom_run = true});
+                         {.base_in_rdi = lean, .seldom_run = true, .marks = marks()});
       short_body.emit();
       if (short_body.is_straight()) {
         a_.inc(x86::r12);
         a_.jnz(resume_);
         a_.jmp(done);
       }
-      add_marks(short_body);
       words = std::max(words, short_body.words_used());
     }
     set_frame(words);
@@ -101,11 +168,11 @@ class Function {
       a_.bind(copy.begin);
       begin_packet(lean, copy.shorter, number);
       const asmjit::Label outside = may_begin_anew(long_plan_) ? copy.shorter : copy.reject;
-      X86Body body(a_, long_plan_, tables, {copy.reject, copy.begin, done, outside},
-                   {.known_length = length_, .packet = number, .base_in_rdi = lean});
+      X86Body body(
+          a_, long_plan_, tables, {copy.reject, copy.begin, done, outside},
+          {.known_length = length_, .packet = number, .base_in_rdi = lean, .marks = number == 0 ? marks() : nullptr});
       body.emit();
       words = body.words_used();
-      if (number == 0) add_marks(body);
       if (body.is_straight()) continue;
       holder_.bindLabel(resume_, a_.currentSection()->id(), holder_.labelOffset(copy.begin));
       return words;
@@ -162,12 +229,11 @@ class Function {
     a_.jb(shorter);
   }
 
-  void add_marks(const X86Body& body) {
-    code_.marks.insert(code_.marks.end(), body.marks().begin(), body.marks().end());
-  }
+  std::vector<CodeMark>* marks() { return marks_ ? &code_.marks : nullptr; }
 
   // Blocks that only reject have this place in common.
   void mark_rejections() {
+    if (!marks_) return;
     for (const PlanBlock& block : long_plan_.blocks)
       if (!block.instructions.empty() && rejects(long_plan_, block))
         code_.marks.push_back(
@@ -175,42 +241,16 @@ class Function {
   }
 
   void enter() {
-    for (const x86::Gp& saved : kSavedRegisters) a_.push(saved);
-    a_.long_().sub(x86::rsp, 0x1000);  // the frame's size is known only at the end
-    frame_at_ = a_.offset() - 4;
-    const auto column = [](std::size_t offset) { return x86::qword_ptr(x86::rdi, static_cast<std::int32_t>(offset)); };
-    a_.mov(x86::qword_ptr(x86::rsp, X86Frame::kColumns), x86::rdi);
-    a_.mov(x86::rax, column(offsetof(packet::Columns, base)));
-    a_.mov(x86::qword_ptr(x86::rsp, X86Frame::kBase), x86::rax);
-    a_.mov(x86::r12, column(offsetof(packet::Columns, count)));
-    a_.mov(x86::qword_ptr(x86::rsp, X86Frame::kCount), x86::r12);
-    a_.mov(x86::rax, column(offsetof(packet::Columns, metadata)));
-    a_.lea(x86::rcx, x86::ptr(x86::rax, x86::r12, 3));
-    a_.test(x86::rax, x86::rax);
-    a_.cmovnz(x86::rax, x86::rcx);
-    a_.mov(x86::qword_ptr(x86::rsp, X86Frame::kMetadata), x86::rax);
-    a_.mov(x86::r14, column(offsetof(packet::Columns, offsets)));
-    a_.mov(x86::r13, column(offsetof(packet::Columns, lengths)));
-    a_.mov(x86::rax, column(offsetof(packet::Columns, wire_lengths)));
-    a_.test(x86::rax, x86::rax);
-    a_.cmovz(x86::rax, x86::r13);
-    // Columns are reached from their ends, by an index that rises to 0.
-    const auto end_of = [](const x86::Gp& start) { return x86::ptr(start, x86::r12, 2); };
-    a_.lea(x86::rax, end_of(x86::rax));
-    a_.mov(x86::qword_ptr(x86::rsp, X86Frame::kWireLengths), x86::rax);
-    a_.lea(x86::rbp, end_of(x86::rsi));
-    a_.lea(x86::r13, end_of(x86::r13));
-    a_.lea(x86::r14, end_of(x86::r14));
-    a_.neg(x86::r12);
-    a_.mov(x86::rdi, x86::qword_ptr(x86::rsp, X86Frame::kBase));
+    frame_at_ = a_.offset() + ends_of_function().enter_frame;
+    embed(ends_of_function().enter);
   }
 
   void leave() {
-    a_.long_().add(x86::rsp, 0x1000);
-    unframe_at_ = a_.offset() - 4;
-    for (std::size_t i = std::size(kSavedRegisters); i-- > 0;) a_.pop(kSavedRegisters[i]);
-    a_.ret();
+    unframe_at_ = a_.offset() + ends_of_function().leave_frame;
+    embed(ends_of_function().leave);
   }
+
+  void embed(const std::vector<std::uint8_t>& code) { a_.embed(code.data(), code.size()); }
 
   // Six pushes and the return address leave rsp 8 beyond a multiple of 16: the frame makes up for it.
   void set_frame(std::uint32_t words) {
@@ -240,6 +280,7 @@ class Function {
   const Plan long_plan_;
   const Plan short_plan_;
   const std::uint32_t length_;
+  const bool marks_;
   MachineCode code_;
   asmjit::Label resume_;  // the packet that r12 says
   asmjit::CodeHolder holder_;
@@ -250,13 +291,13 @@ class Function {
 
 }  // namespace
 
-Result<std::unique_ptr<Engine>> make_scalar_x86(Plan plan) {
+Result<std::unique_ptr<Engine>> make_scalar_x86(Plan plan, bool marks) {
   const std::uint32_t length = common_length(plan);
   Plan shorter = plan;
   drop_implied_guards(plan, length);
   gather_guards(plan);
   find_sets(plan);  // again: without guards, chains are longer
-  Function function(std::move(plan), std::move(shorter), length);
+  Function function(std::move(plan), std::move(shorter), length, marks);
   WEIR_TRY(MachineCode code, function.make());
   return make_machine_engine("scalar", std::move(code));
 }

@@ -11,6 +11,7 @@
 namespace weir::engine {
 
 // plan: its guards and sets are already found (drop_implied_guards with 0, find_sets).
-Result<std::unique_ptr<Engine>> make_scalar_x86(Plan plan);
+// marks: see LoadOptions.
+Result<std::unique_ptr<Engine>> make_scalar_x86(Plan plan, bool marks);
 
 }  // namespace weir::engine

@@ -29,14 +29,25 @@ X86Body::X86Body(x86::Assembler& assembler, const Plan& plan, std::span<const Se
       packet_(options.packet),
       seldom_run_(options.seldom_run),
       words_used_(plan.phi_count),
-      values_(plan),
-      labels_(plan.blocks.size()),
-      dominator_(dominators(plan)),
-      known_length_(plan.blocks.size(), ~std::uint64_t{0}),
-      needed_(plan.blocks.size(), false),
-      homes_(plan.nodes.size()),
+      marks_(options.marks),
+      values_(plan, scratch_),
+      labels_(plan.blocks.size(), scratch_),
+      dominator_(dominators(plan, scratch_)),
+      known_length_(plan.blocks.size(), ~std::uint64_t{0}, scratch_),
+      costs_(scratch_),
+      needed_(plan.blocks.size(), 0, scratch_),
+      homes_(plan.nodes.size(), scratch_),
+      scopes_(scratch_),
+      taken_(scratch_),
       free_registers_((1u << kHomeRegisters) - 1),
-      first_free_word_(plan.phi_count) {
+      first_free_word_(plan.phi_count),
+      region_guards_(scratch_),
+      wanted_(scratch_),
+      stack_(scratch_),
+      run_(scratch_) {
+  constexpr std::size_t kUsual = 16;
+  for (ScratchVector<NodeId>* each : {&taken_, &wanted_, &stack_, &run_}) each->reserve(kUsual);
+  scopes_.reserve(kUsual);
   if (options.base_in_rdi) free_registers_ &= ~2u;
   // Homes for life: region code wants the others.
   if (plan.phi_count <= (options.base_in_rdi ? 1 : 2))
@@ -63,29 +74,31 @@ X86Body::X86Body(x86::Assembler& assembler, const Plan& plan, std::span<const Se
 // Preorder of the dominator tree, a block's children in order of their numbers.
 void X86Body::emit() {
   const auto count = static_cast<PlanBlockId>(plan_.blocks.size());
-  std::vector<PlanBlockId> first_child(count, kNothing);
-  std::vector<PlanBlockId> sibling(count, kNothing);
+  ScratchVector<PlanBlockId> first_child(count, kNothing, scratch_);
+  ScratchVector<PlanBlockId> sibling(count, kNothing, scratch_);
   for (PlanBlockId id = count; id-- > 1;) {
     sibling[id] = first_child[dominator_[id]];
     first_child[dominator_[id]] = id;
   }
-  std::vector<PlanBlockId> order;
+  ScratchVector<PlanBlockId> order(scratch_);
   order.reserve(count);
-  std::vector<PlanBlockId> stack{0};
+  ScratchVector<PlanBlockId> stack(scratch_);
+  stack.reserve(count);
+  stack.push_back(0);
   while (!stack.empty()) {
     const PlanBlockId id = stack.back();
     stack.pop_back();
     order.push_back(id);
-    std::vector<PlanBlockId>::size_type mark = stack.size();
+    const std::size_t mark = stack.size();
     for (PlanBlockId child = first_child[id]; child != kNothing; child = sibling[child]) stack.push_back(child);
     std::reverse(stack.begin() + static_cast<std::ptrdiff_t>(mark), stack.end());
   }
   if (!seldom_run_) estimate_costs();
-  needed_[0] = true;
+  needed_[0] = 1;
   if (is_reject(0)) a_.jmp(exits_.reject);  // what stands behind the body may be anything
   for (std::size_t i = 0; i < order.size(); ++i) {
     const PlanBlockId id = order[i];
-    if (!needed_[id] || is_reject(id)) continue;
+    if (needed_[id] == 0 || is_reject(id)) continue;
     PlanBlockId next = kNothing;
     for (std::size_t j = i + 1; j < order.size() && next == kNothing; ++j)
       if (!is_reject(order[j])) next = order[j];
@@ -100,8 +113,8 @@ void X86Body::emit() {
 }
 
 void X86Body::mark(const PlanBlock& block) {
-  if (block.instructions.empty()) return;
-  marks_.push_back({static_cast<std::uint32_t>(a_.offset()), block.instructions.begin, block.instructions.end});
+  if (marks_ == nullptr || block.instructions.empty()) return;
+  marks_->push_back({static_cast<std::uint32_t>(a_.offset()), block.instructions.begin, block.instructions.end});
 }
 
 void X86Body::enter_scope(PlanBlockId id) {
@@ -122,7 +135,7 @@ bool X86Body::is_reject(PlanBlockId id) const { return rejects(plan_, plan_.bloc
 
 Label X86Body::label_of(PlanBlockId id) {
   if (is_reject(id)) return exits_.reject;
-  needed_[id] = true;
+  needed_[id] = 1;
   if (!labels_[id].isValid()) labels_[id] = a_.newLabel();
   return labels_[id];
 }

@@ -16,6 +16,7 @@
 
 #include <weir/engine/engine.h>
 
+#include "base/scratch.h"
 #include "engine/plan.h"
 #include "engine/plan_values.h"
 #include "engine/set_table.h"
@@ -44,10 +45,12 @@ struct X86Exits {
 class X86Body {
  public:
   struct Options {
-    std::uint32_t known_length = 0;  // what every packet that comes here has at least
-    int packet = 0;                  // counted from the one that r12 says; not 0 only for code without branches
-    bool base_in_rdi = false;        // rdi is no home
-    bool seldom_run = false;         // not worth the time that finding code without branches takes
+    std::uint32_t known_length = 0;          // what every packet that comes here has at least
+    int packet = 0;                          // counted from the one that r12 says; not 0 only for code without branches
+    bool base_in_rdi = false;                // rdi is no home
+    bool seldom_run = false;                 // not worth the time that finding code without branches takes
+    std::vector<CodeMark>* marks = nullptr;  // where the code of each block that was made from instructions begins is
+                                             // added here, in order of emission
   };
   // tables: one for each of the plan's sets.
   X86Body(asmjit::x86::Assembler& assembler, const Plan& plan, std::span<const SetTable> tables, X86Exits exits,
@@ -57,8 +60,6 @@ class X86Body {
   // Whether all of the plan became code without branches: then the code ends where the verdict is stored, and what
   // comes next is up to the caller.
   bool is_straight() const { return is_straight_; }
-  // Where the code of each block that was made from instructions begins, in order of emission.
-  const std::vector<CodeMark>& marks() const { return marks_; }
   std::uint32_t words_used() const { return words_used_; }  // of the frame
 
  private:
@@ -131,37 +132,38 @@ class X86Body {
   const int packet_;
   const bool seldom_run_;
   std::uint32_t words_used_;
-  std::vector<CodeMark> marks_;
+  std::vector<CodeMark>* const marks_;
+  Scratch scratch_;
   PlanValues values_;
-  std::vector<asmjit::Label> labels_;
-  std::vector<PlanBlockId> dominator_;
-  std::vector<std::uint64_t> known_length_;  // at each block's test, after its own guards
-  std::vector<float> costs_;                 // in cycles, of each block and what follows, by branches or by bits
-  std::vector<bool> needed_;                 // blocks to which a jump was emitted
+  ScratchVector<asmjit::Label> labels_;
+  ScratchVector<PlanBlockId> dominator_;
+  ScratchVector<std::uint64_t> known_length_;  // at each block's test, after its own guards
+  ScratchVector<float> costs_;                 // in cycles, of each block and what follows, by branches or by bits
+  ScratchVector<std::uint8_t> needed_;         // whether a jump to a block was emitted
 
   // Homes that are valid in the block being emitted. Blocks are emitted in preorder of the dominator tree, so scopes_
   // is the path from its root, and leaving a block frees what was taken in it.
-  std::vector<Home> homes_;
+  ScratchVector<Home> homes_;
   struct Scope {
     PlanBlockId block;
     std::size_t taken;  // taken_.size() when the scope was entered; the same of what was free
     std::uint32_t free_registers;
     std::uint32_t first_free_word;
   };
-  std::vector<Scope> scopes_;
-  std::vector<NodeId> taken_;
+  ScratchVector<Scope> scopes_;
+  ScratchVector<NodeId> taken_;
   std::uint32_t free_registers_ = 0;
   std::uint32_t first_free_word_ = 0;
 
   bool is_straight_ = false;
   bool in_region_ = false;
-  std::uint64_t region_length_ = 0;    // known at the head of the region
-  std::vector<NodeId> region_guards_;  // loads at addresses that vary, guarded inside of the region
+  std::uint64_t region_length_ = 0;      // known at the head of the region
+  ScratchVector<NodeId> region_guards_;  // loads at addresses that vary, guarded inside of the region
 
   // Of prepare() and compute(): kept, so that they need not be allocated anew.
-  std::vector<NodeId> wanted_;
-  std::vector<NodeId> stack_;
-  std::vector<NodeId> run_;
+  ScratchVector<NodeId> wanted_;
+  ScratchVector<NodeId> stack_;
+  ScratchVector<NodeId> run_;
 };
 
 }  // namespace weir::engine

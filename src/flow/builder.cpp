@@ -82,8 +82,10 @@ struct Builder::State {
 
 Builder::Builder(Sizes sizes) : state_(std::make_unique<State>()) {
   state_->decisions.expressions.reserve(std::min<std::size_t>(sizes.values / 2, 4096));
-  state_->decisions.ranges.reserve(sizes.blocks);
-  state_->decisions.all.reserve(sizes.blocks);
+  state_->decisions.ranges.reserve(2 * sizes.blocks);
+  constexpr std::size_t kMadeByPasses = 8;
+  state_->decisions.all.reserve(sizes.blocks + kMadeByPasses);
+  state_->decisions.lists.reserve(32);
   state_->values.reserve(sizes.values);
 }
 

@@ -36,31 +36,29 @@ void Decisions::count_ways_in() {
 }
 
 void order_decisions(Decisions& decisions) {
-  Walk walk;
-  walk.topological(decisions);
-  std::vector<DecisionId> name(decisions.all.size(), kNone);
-  std::vector<Decision> ordered;
-  ordered.reserve(walk.order.size());
-  for (const DecisionId id : walk.order) {
+  Scratch scratch;
+  const ScratchVector<DecisionId> order = topological_order(decisions, scratch);
+  ScratchVector<DecisionId> name(decisions.all.size(), kNone, scratch);
+  ScratchVector<Decision> ordered(scratch);
+  ordered.reserve(order.size());
+  for (const DecisionId id : order) {
     name[id] = static_cast<DecisionId>(ordered.size());
     ordered.push_back(decisions.all[id]);
   }
   for (Decision& decision : ordered)
     for (Way* way : {&decision.if_true, &decision.if_false})
       if (way->to != kNone) way->to = name[way->to];
-  decisions.all = std::move(ordered);
+  decisions.all.assign(ordered.begin(), ordered.end());
   if (decisions.entry != kNone) decisions.entry = name[decisions.entry];
   decisions.ordered = decisions.tidy = true;
 }
 
-void Walk::topological(const Decisions& decisions) {
-  // Scratch space that is kept: growing it afresh in every pass costs more than walking a small program.
-  static thread_local std::vector<std::uint8_t> state;
-  static thread_local std::vector<DecisionId> stack;
-  order.clear();
+ScratchVector<DecisionId> topological_order(const Decisions& decisions, Scratch& scratch) {
+  ScratchVector<DecisionId> order(scratch);
   order.reserve(decisions.all.size());
-  state.assign(decisions.all.size(), 0);
-  stack.clear();
+  ScratchVector<std::uint8_t> state(decisions.all.size(), 0, scratch);
+  ScratchVector<DecisionId> stack(scratch);
+  stack.reserve(decisions.all.size());
   const auto visit = [&](DecisionId id) {
     if (id == kNone || state[id] != 0) return;
     state[id] = 1;
@@ -77,6 +75,7 @@ void Walk::topological(const Decisions& decisions) {
     }
   }
   std::reverse(order.begin(), order.end());
+  return order;
 }
 
 namespace {

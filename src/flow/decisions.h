@@ -16,6 +16,7 @@
 
 #include <weir/flow/graph.h>
 
+#include "base/scratch.h"
 #include "flow/expressions.h"
 #include "flow/ranges.h"
 
@@ -77,10 +78,7 @@ struct Decisions {
 void order_decisions(Decisions& decisions);
 
 // Reachable decisions, each before those it leads to; the true side follows directly where both orders are possible.
-struct Walk {
-  std::vector<DecisionId> order;
-  void topological(const Decisions& decisions);
-};
+ScratchVector<DecisionId> topological_order(const Decisions& decisions, Scratch& scratch);
 
 // What a test of two expressions is when simplified.
 struct Test {

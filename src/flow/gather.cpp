@@ -11,8 +11,8 @@
 
 #include <weir/base/small_vector.h>
 
+#include "base/scratch.h"
 #include "flow/passes.h"
-#include "flow/scratch.h"
 
 namespace weir::flow {
 namespace {

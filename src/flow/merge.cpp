@@ -12,9 +12,10 @@
 // Candidates are found by hashing shapes: tests without their places, and the shapes of what they lead to. A pair is
 // merged where the instructions saved outnumber those that set the parameters.
 #include <algorithm>
+#include <array>
 
+#include "base/scratch.h"
 #include "flow/passes.h"
-#include "flow/scratch.h"
 
 namespace weir::flow {
 namespace {
@@ -411,20 +412,19 @@ class Merging {
       if (pair.if_false != kNone) made.if_false = {first + pair.if_false, {}};
       decisions_.all.push_back(made);
     }
-    std::vector<ExprId> parameters, for_a, for_b;
-    if (value_first) {
-      parameters.push_back(value);
-      for_a.push_back(decisions_.all[pairs_[0].a].lhs);
-      for_b.push_back(decisions_.all[pairs_[0].b].lhs);
-    }
-    if (place != kNone) {
-      parameters.push_back(place);
-      for_a.push_back(q.q_a);
-      for_b.push_back(q.q_b);
-    }
-    decisions_.all[first].parameters = decisions_.keep(parameters);
-    hand_over(pairs_[0].a, first, decisions_.keep(for_a), value_first);
-    hand_over(pairs_[0].b, first, decisions_.keep(for_b), value_first);
+    std::array<ExprId, 2> parameters, for_a, for_b;
+    std::size_t count = 0;
+    const auto add = [&](ExprId parameter, ExprId from_a, ExprId from_b) {
+      parameters[count] = parameter;
+      for_a[count] = from_a;
+      for_b[count++] = from_b;
+    };
+    if (value_first) add(value, decisions_.all[pairs_[0].a].lhs, decisions_.all[pairs_[0].b].lhs);
+    if (place != kNone) add(place, q.q_a, q.q_b);
+    const auto keep = [&](const std::array<ExprId, 2>& list) { return decisions_.keep(std::span(list).first(count)); };
+    decisions_.all[first].parameters = keep(parameters);
+    hand_over(pairs_[0].a, first, keep(for_a), value_first);
+    hand_over(pairs_[0].b, first, keep(for_b), value_first);
   }
 
   void hand_over(DecisionId id, DecisionId to, Slice arguments, bool keeps_demands) {

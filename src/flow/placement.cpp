@@ -74,7 +74,7 @@ void Placement::visit_expressions(const Decision& decision, Visit visit) {
   }
 }
 
-void Placement::place_parameters(const std::vector<DecisionId>& order, bool hopeful) {
+void Placement::place_parameters(bool hopeful) {
   home.assign(decisions_.expressions.size(), kNoHome);
   free_words = 0xffff;
   x_taken_.clear();
@@ -84,27 +84,23 @@ void Placement::place_parameters(const std::vector<DecisionId>& order, bool hope
     return;
   }
   seen_.assign(decisions_.expressions.size(), 0);
-  find_needs(order);
-  find_intervals(order);
-  std::vector<ExprId> parameters;
-  std::vector<DecisionId> owner;
-  for (const DecisionId id : order)
-    for (const ExprId parameter : decisions_.list(decisions_.all[id].parameters)) {
-      parameters.push_back(parameter);
-      owner.push_back(id);
-    }
-  for (std::size_t i = 0; i < parameters.size(); ++i) {
-    const ExprId p = parameters[i];
-    if (fits_a(owner[i], p)) home[p] = kInA;
-    else if (fits_x(p, parameters, hopeful)) home[p] = kInX;
+  find_needs();
+  find_intervals();
+  parameters_.clear();
+  for (DecisionId id = 0; id < decisions_.all.size(); ++id)
+    for (const ExprId parameter : decisions_.list(decisions_.all[id].parameters))
+      parameters_.push_back({parameter, id});
+  for (const auto& [p, owner] : parameters_) {
+    if (fits_a(owner, p)) home[p] = kInA;
+    else if (fits_x(p, hopeful)) home[p] = kInX;
     if (home[p] != kInX) continue;
-    if (x_taken_.empty()) x_taken_.assign(order.size(), false);
+    if (x_taken_.empty()) x_taken_.assign(decisions_.all.size(), false);
     std::fill(x_taken_.begin() + interval_[p].from, x_taken_.begin() + interval_[p].to + 1, true);
   }
-  for (const ExprId p : parameters) {
+  for (const auto& [p, owner] : parameters_) {
     if (home[p] != kNoHome || interval_[p].to == 0) continue;
     std::uint32_t taken = 0;
-    for (const ExprId q : parameters)
+    for (const auto& [q, owner_of_q] : parameters_)
       if (home[q] < cbpf::kScratchWords && interval_[q].from <= interval_[p].to && interval_[p].from <= interval_[q].to)
         taken |= 1u << home[q];
     std::uint32_t word = 0;
@@ -116,19 +112,18 @@ void Placement::place_parameters(const std::vector<DecisionId>& order, bool hope
 }
 
 // What X is used for in each decision, and whether its content matters from there on.
-void Placement::find_needs(const std::vector<DecisionId>& order) {
+void Placement::find_needs() {
   const Expressions& expressions = decisions_.expressions;
-  position_.assign(decisions_.all.size(), 0);
-  ways_in.assign(decisions_.all.size(), 0);
-  needs_x.assign(decisions_.all.size(), false);
-  uses_x_for_.assign(order.size(), kNone);
-  for (std::uint32_t at = 0; at < order.size(); ++at) position_[order[at]] = at;
-  for (std::uint32_t at = static_cast<std::uint32_t>(order.size()); at-- > 0;) {
-    const Decision& decision = decisions_.all[order[at]];
-    ExprId& uses = uses_x_for_[at];
+  const auto count = static_cast<DecisionId>(decisions_.all.size());
+  ways_in.assign(count, 0);
+  needs_x.assign(count, false);
+  uses_x_for_.assign(count, kNone);
+  for (DecisionId id = count; id-- > 0;) {
+    const Decision& decision = decisions_.all[id];
+    ExprId& uses = uses_x_for_[id];
     const auto use = [&](ExprId e) { uses = uses == kNone || uses == e ? e : kSeveral; };
-    visit_expressions(decision, [&](ExprId id) {
-      const Expr& e = expressions[id];
+    visit_expressions(decision, [&](ExprId each) {
+      const Expr& e = expressions[each];
       if (e.op == Op::kLoad && e.a != kNone) use(e.a);
       if ((e.op >= Op::kAdd || e.op == Op::kExtension) && e.b != kNone && !expressions.is_constant(e.b)) use(kSeveral);
     });
@@ -141,30 +136,29 @@ void Placement::find_needs(const std::vector<DecisionId>& order) {
       }
     // A jump that hands over one value made without X has no use for what X held, if that is all that X is needed for.
     const bool sets_anew = decision.kind == ExitKind::kJump && decision.if_true.arguments.count == 1 && uses == kNone;
-    needs_x[order[at]] = uses != kNone || (below && !sets_anew);
+    needs_x[id] = uses != kNone || (below && !sets_anew);
   }
 }
 
-void Placement::find_intervals(const std::vector<DecisionId>& order) {
+void Placement::find_intervals() {
   interval_.assign(decisions_.expressions.size(), {});
-  for (const DecisionId id : order) {
-    const std::uint32_t at = position_[id];
+  for (DecisionId id = 0; id < decisions_.all.size(); ++id) {
     visit_expressions(decisions_.all[id], [&](ExprId e) {
-      if (decisions_.expressions[e].op == Op::kParameter) interval_[e].to = std::max(interval_[e].to, at);
+      if (decisions_.expressions[e].op == Op::kParameter) interval_[e].to = std::max(interval_[e].to, id);
     });
     const Way& way = decisions_.all[id].if_true;
     if (way.arguments.empty()) continue;
     for (const ExprId parameter : decisions_.list(decisions_.all[way.to].parameters))
-      interval_[parameter].from = std::min(interval_[parameter].from, at);
+      interval_[parameter].from = std::min(interval_[parameter].from, id);
   }
 }
 
-bool Placement::fits_x(ExprId parameter, const std::vector<ExprId>& parameters, bool hopeful) const {
+bool Placement::fits_x(ExprId parameter, bool hopeful) const {
   const Interval& mine = interval_[parameter];
   if (mine.to == 0 || mine.from > mine.to) return false;
   for (std::uint32_t at = mine.from; at < mine.to + (hopeful ? 0 : 1); ++at)
     if (uses_x_for_[at] != kNone && uses_x_for_[at] != parameter) return false;
-  for (const ExprId other : parameters)
+  for (const auto& [other, owner] : parameters_)
     if (home[other] == kInX && interval_[other].from <= mine.to && mine.from <= interval_[other].to) return false;
   return true;
 }
@@ -174,20 +168,17 @@ bool Placement::fits_a(DecisionId id, ExprId parameter) const {
   const Decision& decision = decisions_.all[id];
   if (decision.lhs != parameter || !decision.is_branch() || decision.demands()) return false;
   if (decision.kind == ExitKind::kTest && !decisions_.expressions.is_constant(decision.rhs)) return false;
-  if (interval_[parameter].to != position_[id]) return false;
+  if (interval_[parameter].to != id) return false;
   return std::none_of(decisions_.list(decision.parameters).begin(), decisions_.list(decision.parameters).end(),
                       [&](ExprId other) { return home[other] == kInA; });
 }
 
-void Placement::find_last_uses(const std::vector<DecisionId>& order) {
+void Placement::find_last_uses() {
   last_use_.assign(decisions_.expressions.size(), 0);
   seen_.assign(decisions_.expressions.size(), 0);
   round_ = 0;
-  position_.assign(decisions_.all.size(), 0);
-  for (std::uint32_t at = 0; at < order.size(); ++at) {
-    position_[order[at]] = at;
-    visit_expressions(decisions_.all[order[at]], [&](ExprId e) { last_use_[e] = at; });
-  }
+  for (DecisionId id = 0; id < decisions_.all.size(); ++id)
+    visit_expressions(decisions_.all[id], [&](ExprId e) { last_use_[e] = id; });
 }
 
 bool Placement::give_word(ExprId e) {
@@ -207,7 +198,7 @@ void Placement::take_back(ExprId e) {
 }
 
 void Placement::mark_kept(DecisionId id, ScratchVector<bool>& keep) const {
-  for (const ExprId e : with_words_) keep[e] = last_use_[e] > position_[id];
+  for (const ExprId e : with_words_) keep[e] = last_use_[e] > id;
 }
 
 }  // namespace weir::flow

@@ -12,6 +12,7 @@ namespace weir::flow {
 // Ways that hand over values lead from jumps only afterwards: a branch's gets a jump of its own.
 void split_ways(Decisions& decisions);
 
+// Decisions are in the order of the code, as order_decisions() leaves them.
 class Placement {
  public:
   Placement(const Decisions& decisions, Scratch& scratch)
@@ -21,17 +22,21 @@ class Placement {
         decisions_(decisions),
         interval_(scratch),
         last_use_(scratch),
-        position_(scratch),
         seen_(scratch),
+        pending_(scratch),
         uses_x_for_(scratch),
-        x_taken_(scratch) {}
+        x_taken_(scratch),
+        parameters_(scratch),
+        with_words_(scratch) {
+    pending_.reserve(16);
+  }
 
   // Decides the homes of all parameters. A parameter for which there is none makes selection fail.
   // `hopeful`: X may be put to another use where a parameter in it is used last, which works or makes selection fail.
-  void place_parameters(const std::vector<DecisionId>& order, bool hopeful);
+  void place_parameters(bool hopeful);
   // Up to which decision each expression is used.
-  void find_last_uses(const std::vector<DecisionId>& order);
-  bool is_x_taken(DecisionId id) const { return !x_taken_.empty() && x_taken_[position_[id]]; }
+  void find_last_uses();
+  bool is_x_taken(DecisionId id) const { return !x_taken_.empty() && x_taken_[id]; }
   bool give_word(ExprId e);
   void take_back(ExprId e);
   // Marks which of the expressions with a scratch word are still used after the decision.
@@ -49,21 +54,25 @@ class Placement {
   };
   template <typename Visit>
   void visit_expressions(const Decision& decision, Visit visit);
-  void find_needs(const std::vector<DecisionId>& order);
-  void find_intervals(const std::vector<DecisionId>& order);
-  bool fits_x(ExprId parameter, const std::vector<ExprId>& parameters, bool hopeful) const;
+  void find_needs();
+  void find_intervals();
+  bool fits_x(ExprId parameter, bool hopeful) const;
   bool fits_a(DecisionId id, ExprId parameter) const;
 
   const Decisions& decisions_;
-  ScratchVector<Interval> interval_;       // by expression, of parameters
-  ScratchVector<std::uint32_t> last_use_;  // by expression: position
-  ScratchVector<std::uint32_t> position_;  // by decision
-  ScratchVector<std::uint32_t> seen_;      // by expression: scratch
-  std::vector<ExprId> pending_;            // scratch
+  ScratchVector<Interval> interval_;    // by expression, of parameters
+  ScratchVector<DecisionId> last_use_;  // by expression
+  ScratchVector<std::uint32_t> seen_;   // by expression: scratch
+  ScratchVector<ExprId> pending_;       // scratch
   std::uint32_t round_ = 0;
-  ScratchVector<ExprId> uses_x_for_;  // by position: the only expression that X must hold, kNone, or kSeveral
-  ScratchVector<bool> x_taken_;       // by position: by a parameter
-  std::vector<ExprId> with_words_;
+  ScratchVector<ExprId> uses_x_for_;  // by decision: the only expression that X must hold, kNone, or kSeveral
+  ScratchVector<bool> x_taken_;       // by decision: by a parameter
+  struct Owned {
+    ExprId parameter;
+    DecisionId owner;
+  };
+  ScratchVector<Owned> parameters_;
+  ScratchVector<ExprId> with_words_;
 };
 
 }  // namespace weir::flow

@@ -5,8 +5,8 @@
 // given are constants, and it serves for nothing but the places of loads, alone or with something added.
 #include <algorithm>
 
+#include "base/scratch.h"
 #include "flow/passes.h"
-#include "flow/scratch.h"
 
 namespace weir::flow {
 namespace {

@@ -8,8 +8,8 @@
 #include <weir/base/small_vector.h>
 #include <weir/cbpf/instruction.h>
 
+#include "base/scratch.h"
 #include "flow/decisions.h"
-#include "flow/scratch.h"
 
 namespace weir::flow {
 

@@ -11,7 +11,6 @@
 #include "flow/select.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "flow/backward_code.h"
 #include "flow/placement.h"
@@ -28,13 +27,11 @@ class Selection {
       : decisions_(decisions), placement_(decisions, scratch_), code_(decisions.expressions, scratch_) {}
 
   std::optional<Selected> run() {
-    order_.resize(decisions_.all.size());
-    std::iota(order_.begin(), order_.end(), 0);
     find_masked();
-    placement_.place_parameters(order_, true);
+    placement_.place_parameters(true);
     generate();
     if (code_.failed) {
-      placement_.place_parameters(order_, false);
+      placement_.place_parameters(false);
       generate();
     }
     if (code_.failed) return std::nullopt;
@@ -56,6 +53,7 @@ class Selection {
   void generate() {
     const std::size_t expressions = decisions_.expressions.size();
     code_.code.clear();
+    code_.code.reserve(3 * decisions_.all.size());
     code_.failed = false;
     code_.home = placement_.home;
     code_.keep.assign(expressions, false);
@@ -63,11 +61,11 @@ class Selection {
     code_.cost.assign(expressions, 0);
     code_.twice_in_node.resize(expressions, false);
     code_.free_words = placement_.free_words;
-    code_.most = 64 * order_.size() + 20000;
+    code_.most = 64 * decisions_.all.size() + 20000;
     pieces_.assign(decisions_.all.size(), {});
     entered_.assign(decisions_.all.size(), false);
     at_.resize(decisions_.all.size());
-    for (const DecisionId id : order_) {
+    for (DecisionId id = 0; id < decisions_.all.size(); ++id) {
       if (code_.failed) return;
       node(id);
     }
@@ -256,7 +254,7 @@ class Selection {
   void find_masked() {
     Expressions& expressions = decisions_.expressions;
     masked_.assign(decisions_.all.size(), kNone);
-    for (const DecisionId id : order_) {
+    for (DecisionId id = 0; id < decisions_.all.size(); ++id) {
       const Decision& decision = decisions_.all[id];
       if (decision.kind != ExitKind::kSet) continue;
       const std::uint32_t bits = low_bits(decision);
@@ -317,7 +315,7 @@ class Selection {
     std::sort(candidates.begin(), candidates.end(), [&](ExprId a, ExprId b) { return gain(a) > gain(b); });
     if (candidates.size() > 12) candidates.resize(12);
     std::size_t best = code_.code.size();
-    placement_.find_last_uses(order_);
+    placement_.find_last_uses();
     for (const ExprId e : candidates) {
       if (!placement_.give_word(e)) break;
       generate();
@@ -331,18 +329,18 @@ class Selection {
 
   cbpf::Program lay_out() {
     BackwardCode out;
-    out.reserve(code_.code.size() + 2 * order_.size());
+    out.reserve(code_.code.size() + 2 * decisions_.all.size());
     ScratchVector<FromEnd> starts(decisions_.all.size(), 0, scratch_);
-    for (auto id = order_.rbegin(); id != order_.rend(); ++id) {
-      const Decision& decision = decisions_.all[*id];
-      const Piece& piece = pieces_[*id];
+    for (auto id = static_cast<DecisionId>(decisions_.all.size()); id-- > 0;) {
+      const Decision& decision = decisions_.all[id];
+      const Piece& piece = pieces_[id];
       if (piece.skipped || (decision.kind == ExitKind::kJump && piece.count == 0)) {
-        starts[*id] = starts[decision.if_true.to];
+        starts[id] = starts[decision.if_true.to];
         continue;
       }
       const std::uint32_t count = push_exit(out, decision, piece, starts);
       for (std::uint32_t i = count; i-- > 0;) out.push(code_.code[piece.first + i]);
-      starts[*id] = out.here();
+      starts[id] = out.here();
     }
     return out.finish();
   }
@@ -398,7 +396,6 @@ class Selection {
   Scratch scratch_;
   Placement placement_;
   ExpressionCode code_;
-  std::vector<DecisionId> order_;           // of the code: all of them
   ScratchVector<ExprId> masked_{scratch_};  // by decision: its value after a mask, if that is looked at again
   ScratchVector<Piece> pieces_{scratch_};   // by decision
   ScratchVector<Registers> at_{scratch_};   // by decision: what registers hold on all ways in

@@ -5,8 +5,8 @@
 // passed over. Parameters differ always, so what has some stays.
 #include <algorithm>
 
+#include "base/scratch.h"
 #include "flow/passes.h"
-#include "flow/scratch.h"
 
 namespace weir::flow {
 namespace {

@@ -9,10 +9,10 @@
 // needed; where all others lead to one place that nothing else leads to, the parameters move there.
 #include <algorithm>
 
+#include "base/scratch.h"
 #include "flow/facts.h"
 #include "flow/live_parameters.h"
 #include "flow/passes.h"
-#include "flow/scratch.h"
 
 namespace weir::flow {
 namespace {

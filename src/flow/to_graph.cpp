@@ -16,10 +16,10 @@ class Restoring {
       : decisions_(decisions), value_of_(decisions.expressions.size(), kNone), made_in_(value_of_.size(), kNone) {}
 
   Graph run() {
-    Walk walk;
-    walk.topological(decisions_);
+    Scratch scratch;
+    const ScratchVector<DecisionId> order = topological_order(decisions_, scratch);
     block_of_.assign(decisions_.all.size(), kNone);
-    for (const DecisionId id : walk.order) {
+    for (const DecisionId id : order) {
       block_of_[id] = graph_.add_block();
       for (const ExprId parameter : decisions_.list(decisions_[id].parameters)) {
         const auto k = static_cast<std::uint32_t>(graph_.blocks.back().parameters.size());
@@ -27,8 +27,8 @@ class Restoring {
         graph_.blocks.back().parameters.push_back(value_of_[parameter]);
       }
     }
-    for (const DecisionId id : walk.order) restore(id);
-    if (!walk.order.empty()) graph_.entry = block_of_[decisions_.entry];
+    for (const DecisionId id : order) restore(id);
+    if (!order.empty()) graph_.entry = block_of_[decisions_.entry];
     return std::move(graph_);
   }
 

@@ -8,7 +8,7 @@
 #include <memory_resource>
 #include <vector>
 
-namespace weir::flow {
+namespace weir {
 
 template <typename T>
 using ScratchVector = std::pmr::vector<T>;
@@ -28,4 +28,4 @@ class Scratch {
   std::pmr::monotonic_buffer_resource arena_{bytes_.data(), bytes_.size()};
 };
 
-}  // namespace weir::flow
+}  // namespace weir

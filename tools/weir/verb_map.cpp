@@ -33,6 +33,8 @@ struct Options {
   std::string inner;
   std::uint32_t key_size = 4;
   std::uint32_t value_size = 4;
+  bool key_given = false;
+  bool value_given = false;
   std::uint32_t entries = 1;
   std::uint32_t flags = 0;
   bool only_new = false;
@@ -402,6 +404,14 @@ int create(const Options& options) {
       *type == ebpf::MapType::kQueue || *type == ebpf::MapType::kStack || *type == ebpf::MapType::kBloomFilter;
   const bool plain = *type == ebpf::MapType::kRingbuf || *type == ebpf::MapType::kUserRingbuf ||
                      *type == ebpf::MapType::kArena;  // memory, without keys and values
+  const auto refuse = [&](const char* option, const char* what) {
+    return report({.code = ErrorCode::kUsage,
+                   .message = fmt::format("maps of type {} have no {}", options.type, what),
+                   .hint = fmt::format("leave {} out", option)});
+  };
+  if (options.key_given && (keyless || plain)) return refuse("--key", "keys");
+  if (options.value_given && plain) return refuse("--value", "values");
+  if (!options.inner.empty() && !holds_maps(*type)) return refuse("--inner", "maps in them");
   ebpf::MapDefinition definition{.name = options.name,
                                  .type = *type,
                                  .key_size = keyless || plain ? 0 : options.key_size,
@@ -487,8 +497,13 @@ void add_map(CLI::App& app, int& status) {
   one = add("create", "make a map and pin it", create);
   one->add_option("path", options->path, "where to pin it")->required();
   one->add_option("-t,--type", options->type, "its type: hash, array, lru_hash, lpm_trie, ...")->required();
-  one->add_option("-k,--key", options->key_size, "bytes of a key")->capture_default_str();
-  one->add_option("-v,--value", options->value_size, "bytes of a value")->capture_default_str();
+  const auto note = [](bool& given) { return [&given](const std::string&) { given = true; }; };
+  one->add_option("-k,--key", options->key_size, "bytes of a key")
+      ->capture_default_str()
+      ->each(note(options->key_given));
+  one->add_option("-v,--value", options->value_size, "bytes of a value")
+      ->capture_default_str()
+      ->each(note(options->value_given));
   one->add_option("-e,--entries", options->entries, "how many entries at most")->capture_default_str();
   one->add_option("-n,--name", options->name, "its name");
   one->add_option("--flags", options->flags, "BPF_F_* as a number");

@@ -78,12 +78,21 @@ Json to_json(const kernel::Placement& place) {
   return out;
 }
 
-// Where programs are without a link. What cannot be asked is left out: links and programs are shown without.
-std::vector<kernel::Placement> places_without_links() {
+struct Places {
+  std::vector<kernel::Placement> without_links;
+  std::map<std::uint64_t, std::string> folders;  // of control groups that have programs, by id
+};
+
+// Where programs are. What cannot be asked is left out: links and programs are shown without.
+Places find_places() {
+  Places out;
   Result<std::vector<kernel::Placement>> all = kernel::placements();
-  if (!all) return {};
-  std::erase_if(*all, [](const kernel::Placement& place) { return place.link != 0; });
-  return std::move(*all);
+  if (!all) return out;
+  for (kernel::Placement& place : *all) {
+    if (!place.group.empty()) out.folders[place.group_id] = place.group;
+    if (place.link == 0) out.without_links.push_back(std::move(place));
+  }
+  return out;
 }
 
 std::vector<kernel::Placement> places_of(std::uint32_t program, const std::vector<kernel::Placement>& all) {
@@ -100,10 +109,15 @@ Json as_json(const std::vector<kernel::Placement>& places) {
 }
 
 // Where a link keeps its program, in words.
-std::string place_of(const kernel::LinkInfo& link) {
+std::string place_of(const kernel::LinkInfo& link, const Places& places) {
   std::string out = link.attach_type.empty() ? link.type : link.attach_type;
   if (link.interface_index != 0) out += " " + interface_name(link.interface_index);
-  if (link.cgroup != 0) out += fmt::format(" group {}", link.cgroup);
+  const auto folder = places.folders.find(link.cgroup);
+  if (folder != places.folders.end()) {
+    out += " " + folder->second;
+  } else if (link.cgroup != 0) {
+    out += fmt::format(" group {}", link.cgroup);
+  }
   if (!link.target.empty()) out += " " + link.target;
   return out;
 }
@@ -123,10 +137,10 @@ Status each_link(Use use) {
 }
 
 int list(const Options& options) {
-  const std::vector<kernel::Placement> places = places_without_links();
+  const Places places = find_places();
   std::map<std::uint32_t, std::vector<std::string>> where;
-  for (const kernel::Placement& place : places) where[place.program].push_back(text_of(place));
-  (void)each_link([&](const kernel::LinkInfo& link) { where[link.program].push_back(place_of(link)); });
+  for (const kernel::Placement& place : places.without_links) where[place.program].push_back(text_of(place));
+  (void)each_link([&](const kernel::LinkInfo& link) { where[link.program].push_back(place_of(link, places)); });
   auto pins = pinned(kernel::Pin::Kind::kProgram);
   Json programs = Json::array();
   std::vector<std::vector<std::string>> rows = {
@@ -134,7 +148,7 @@ int list(const Options& options) {
   const Status done = each_program([&](const kernel::Program&, const kernel::ProgramInfo& info) {
     if (options.json) {
       programs.push_back(to_json(info, pins[info.id]));
-      programs.back()["attached"] = as_json(places_of(info.id, places));
+      programs.back()["attached"] = as_json(places_of(info.id, places.without_links));
     } else {
       rows.push_back({fmt::format("{}", info.id), ebpf::name_of(info.type), info.name, info.tag,
                       fmt::format("{}", info.bytes / 8), amount(info.machine_bytes),
@@ -162,7 +176,8 @@ int show(const Options& options) {
   (void)each_link([&](const kernel::LinkInfo& link) {
     if (link.program == info->id) links.push_back(link);
   });
-  const std::vector<kernel::Placement> places = places_of(info->id, places_without_links());
+  const Places all = find_places();
+  const std::vector<kernel::Placement> places = places_of(info->id, all.without_links);
   if (options.json) {
     Json out = to_json(*info, pins);
     out["attached"] = as_json(places);
@@ -183,7 +198,7 @@ int show(const Options& options) {
                        static_cast<double>(info->run_nanoseconds) / static_cast<double>(info->runs));
   if (!info->maps.empty()) out += fmt::format("  maps {}\n", fmt::join(info->maps, ", "));
   if (info->types_id != 0) out += fmt::format("  types {}\n", info->types_id);
-  for (const kernel::LinkInfo& link : links) out += fmt::format("  link {}: {}\n", link.id, place_of(link));
+  for (const kernel::LinkInfo& link : links) out += fmt::format("  link {}: {}\n", link.id, place_of(link, all));
   for (const kernel::Placement& place : places) out += fmt::format("  attached: {}\n", text_of(place));
   for (const std::string& pin : pins) out += fmt::format("  pin {}\n", pin);
   return print(out);
@@ -191,24 +206,27 @@ int show(const Options& options) {
 
 int links(const Options& options) {
   auto pins = pinned(kernel::Pin::Kind::kLink);
+  const Places places = find_places();
   Json all = Json::array();
   std::vector<std::vector<std::string>> rows = {{"ID", "TYPE", "PROGRAM", "PLACE", "PINS"}};
   const Status done = each_link([&](const kernel::LinkInfo& link) {
     if (!options.json) {
-      rows.push_back({fmt::format("{}", link.id), link.type, fmt::format("{}", link.program), place_of(link),
+      rows.push_back({fmt::format("{}", link.id), link.type, fmt::format("{}", link.program), place_of(link, places),
                       fmt::format("{}", fmt::join(pins[link.id], " "))});
       return;
     }
     Json row = {{"id", link.id}, {"type", link.type}, {"program", link.program}, {"pins", pins[link.id]}};
     if (link.interface_index != 0) row["interface_index"] = link.interface_index;
     if (link.cgroup != 0) row["cgroup"] = link.cgroup;
+    if (const auto folder = places.folders.find(link.cgroup); folder != places.folders.end())
+      row["group"] = folder->second;
     if (!link.attach_type.empty()) row["attach_type"] = link.attach_type;
     if (!link.target.empty()) row["target"] = link.target;
     all.push_back(std::move(row));
   });
   if (!done) return report(done.error());
   Json attached = Json::array();
-  for (const kernel::Placement& place : places_without_links()) {
+  for (const kernel::Placement& place : places.without_links) {
     rows.push_back({"-", "none", fmt::format("{}", place.program), text_of(place)});
     attached.push_back(to_json(place));
     attached.back()["program"] = place.program;

@@ -41,17 +41,6 @@ std::size_t count_characters(std::string_view text) {
   return count;
 }
 
-std::string printable(std::string_view text) {
-  std::string out;
-  for (std::size_t at = 0, size = 0; at < text.size(); at += size) {
-    size = length_at(text, at);
-    const std::string_view character = text.substr(at, size);
-    if (is_shown(character)) out += character;
-    else out += '?';
-  }
-  return out;
-}
-
 struct Colors {
   const char* bold = "";
   const char* severity = "";
@@ -147,6 +136,17 @@ void append_caret(std::string& out, const Diagnostic& diagnostic, Span span, std
 }
 
 }  // namespace
+
+std::string printable(std::string_view text) {
+  std::string out;
+  for (std::size_t at = 0, size = 0; at < text.size(); at += size) {
+    size = length_at(text, at);
+    const std::string_view character = text.substr(at, size);
+    if (is_shown(character)) out += character;
+    else out += '?';
+  }
+  return out;
+}
 
 LineColumn locate(std::string_view text, std::size_t offset) {
   offset = std::min(offset, text.size());

@@ -10,6 +10,7 @@
 #include <weir/pipe/filter.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "pipe/segment_walk.h"
 #include "pipe/segments.h"
@@ -37,6 +38,8 @@ class Filter::Run {
     Job job;
     std::vector<Loaded> engines;
     std::vector<std::uint32_t> verdicts;
+    bool closed = false;  // whoever reads what is written has gone
+    bool writes() const { return job.sink != nullptr && !closed; }
   };
   // How far a region was taken.
   struct Taken {
@@ -46,6 +49,7 @@ class Filter::Run {
   };
 
   Result<const engine::Engine*> engine(RunningJob& job, const capture::Interface& interface);
+  Status written(RunningJob& job, Status status);
   Status take_batch(const capture::Source& source, const capture::RecordBatch& batch);
   Result<Taken> take_region(capture::Source& source);
   bool plan(capture::Source& source, const capture::Region& region, RegionWork& work);
@@ -80,6 +84,14 @@ Result<const engine::Engine*> Filter::Run::engine(RunningJob& job, const capture
   return job.engines.back().engine.get();
 }
 
+// A pipe that nobody reads ends its own job, and the run with the last one that has something to do.
+Status Filter::Run::written(RunningJob& job, Status status) {
+  if (status || status.error().system_error != EPIPE) return status;
+  job.closed = true;
+  const bool goes_on = std::any_of(jobs_.begin(), jobs_.end(), [](const RunningJob& one) { return !one.closed; });
+  return goes_on ? Status{} : status;
+}
+
 // A batch may mix interfaces: it is judged in stretches of packets of one interface.
 Status Filter::Run::take_batch(const capture::Source& source, const capture::RecordBatch& batch) {
   for (std::size_t j = 0; j < jobs_.size(); ++j) {
@@ -102,8 +114,8 @@ Status Filter::Run::take_batch(const capture::Source& source, const capture::Rec
   }
   for (const packet::Packet& packet : batch.packets) statistics_.bytes += packet.length;
   statistics_.packets += batch.packets.size();
-  for (const RunningJob& job : jobs_)
-    if (job.job.sink != nullptr) WEIR_CHECK(job.job.sink->write(batch, job.verdicts));
+  for (RunningJob& job : jobs_)
+    if (job.writes()) WEIR_CHECK(written(job, job.job.sink->write(batch, job.verdicts)));
   return {};
 }
 
@@ -113,7 +125,7 @@ bool Filter::Run::plan(capture::Source& source, const capture::Region& region, R
   work.matched_bytes = options_.matched_bytes;
   for (RunningJob& job : jobs_) {
     RegionJob plan;
-    plan.writes = job.job.sink != nullptr;
+    plan.writes = job.writes();
     if (plan.writes && !job.job.sink->copies(source)) return false;
     for (std::size_t i = 0; i < region.layout.limits.size(); ++i) {
       const Result<const engine::Engine*> found = engine(job, source.interfaces()[region.layout.first_interface + i]);
@@ -146,8 +158,9 @@ Status Filter::Run::take_segment(const RegionWork& work, const SegmentResult& se
   for (std::size_t j = 0; j < jobs_.size(); ++j) {
     statistics_.jobs[j].packets += segment.jobs[j].packets;
     statistics_.jobs[j].bytes += segment.jobs[j].bytes;
-    if (segment.jobs[j].ranges.empty()) continue;
-    WEIR_CHECK(jobs_[j].job.sink->append(work.region->bytes.data() + segment.segment.begin, segment.jobs[j].ranges));
+    if (segment.jobs[j].ranges.empty() || !jobs_[j].writes()) continue;
+    const std::uint8_t* const base = work.region->bytes.data() + segment.segment.begin;
+    WEIR_CHECK(written(jobs_[j], jobs_[j].job.sink->append(base, segment.jobs[j].ranges)));
   }
   taken.position = segment.end;
   taken.stopped = segment.stopped;
@@ -218,8 +231,9 @@ Status Filter::Run::take_mapped(const capture::Source& source, const RegionWork&
   constexpr std::uint64_t kWorthAThread = 1 << 20;
   const std::uint64_t size = work.region->bytes.size();
   const std::uint64_t parts = options_.segment_size != 0 ? size / options_.segment_size : size / kWorthAThread;
-  const auto helpers = static_cast<unsigned>(std::min<std::uint64_t>(options_.threads - 1, parts));
+  auto helpers = static_cast<unsigned>(std::min<std::uint64_t>(options_.threads - 1, parts));
   if (helpers > 0 && workers_ == nullptr) workers_ = std::make_unique<Workers>(options_.threads - 1);
+  if (workers_ != nullptr) helpers = std::min(helpers, workers_->helpers());
   if (segments_ == nullptr)
     segments_ =
         std::make_unique<Segments>(SegmentsOptions{.threads = options_.threads, .segment_size = options_.segment_size});
@@ -272,7 +286,7 @@ Status Filter::Run::run(capture::Source& source) {
   // Compiling before reading shows an error in an expression even for a capture without packets.
   for (RunningJob& job : jobs_) {
     for (const capture::Interface& interface : source.interfaces()) WEIR_CHECK(engine(job, interface).map([](auto) {}));
-    if (job.job.sink != nullptr) WEIR_CHECK(job.job.sink->begin(source));
+    if (job.writes()) WEIR_CHECK(written(job, job.job.sink->begin(source)));
   }
   constexpr std::uint64_t kWorthIt = 64 * 1024;
   capture::RecordBatch batch;

@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -12,9 +13,12 @@ namespace weir::pipe {
 
 class Workers {
  public:
-  // `helpers` threads beside the caller's; 0 does everything in the caller's.
+  // `helpers` threads beside the caller's, or as many as the system gives; 0 does everything in the caller's.
   explicit Workers(unsigned helpers) {
-    for (unsigned i = 0; i < helpers; ++i) threads_.emplace_back([this] { serve(); });
+    try {
+      for (unsigned i = 0; i < helpers; ++i) threads_.emplace_back([this] { serve(); });
+    } catch (const std::system_error&) {  // no more of them
+    }
   }
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;

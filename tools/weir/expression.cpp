@@ -18,8 +18,9 @@ void add_language_flags(CLI::App& verb, LanguageFlags& flags) {
                   "direct, or walk: find ports behind IPv6 extension headers, tcp[..] over IPv6 too")
       ->check(CLI::IsMember({"direct", "walk"}))
       ->capture_default_str();
-  verb.add_option("--geneve-port", flags.geneve_port, "UDP port of Geneve")->capture_default_str();
-  verb.add_option("--vxlan-port", flags.vxlan_port, "UDP port of VXLAN")->capture_default_str();
+  const CLI::Range port(0, 65535);
+  verb.add_option("--geneve-port", flags.geneve_port, "UDP port of Geneve")->check(port)->capture_default_str();
+  verb.add_option("--vxlan-port", flags.vxlan_port, "UDP port of VXLAN")->check(port)->capture_default_str();
   verb.add_flag("--strict", flags.strict, "refuse what libpcap's language does not have");
   verb.add_flag("--no-dns", flags.no_dns, "resolve host names from /etc/hosts alone");
 }

@@ -3,7 +3,9 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
 #include <string_view>
+#include <system_error>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -99,6 +101,10 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return report_usage(app, error, argc, argv);
+  } catch (const std::bad_alloc&) {
+    return report(weir::system_failure("cannot go on", ENOMEM));
+  } catch (const std::system_error& error) {  // of threads: the library throws nothing
+    return report(weir::system_failure("cannot start a thread", error.code().value()));
   }
   return status;
 }

@@ -1,4 +1,6 @@
 // weir filter: the packets of captures that match an expression, written or counted.
+#include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <filesystem>
 #include <memory>
@@ -14,10 +16,13 @@
 #include <nlohmann/json.hpp>
 
 #include <weir/base/file.h>
+#include <weir/cbpf/program.h>
+#include <weir/cbpf/text.h>
 #include <weir/capture/sink.h>
 #include <weir/capture/source.h>
 #include <weir/engine/engine.h>
 #include <weir/filter/compile.h>
+#include <weir/filter/parse.h>
 #include <weir/pipe/filter.h>
 
 #include "expression.h"
@@ -93,7 +98,21 @@ struct Wanted {
   std::string output;  // empty: nowhere
   std::unique_ptr<capture::Sink> sink{};
   std::string argument{};  // as on the command line: @FILE names where the expression was read from
+  // Of the link types met so far:
+  std::set<packet::LinkType> seen{};
+  bool possible = false;            // packets of one of them can match
+  std::optional<Error> refusal{};   // why those of the first that cannot do not
+  std::vector<Diagnostic> unfit{};  // of those that the expression means nothing for
 };
+
+// A capture to read. Of many, only the first few stay open before their turn: the others are opened again.
+struct Input {
+  std::string file;
+  capture::Format format{};
+  std::vector<capture::Interface> interfaces{};  // known before the first packet
+  std::unique_ptr<capture::Source> source{};
+};
+constexpr std::size_t kMostOpen = 16;
 
 class FilterRun {
  public:
@@ -113,13 +132,9 @@ class FilterRun {
                          .progress = [&](const pipe::Statistics& so_far) { progress.update(so_far); }});
     const Clock::time_point start = Clock::now();
     int status = kYes;
-    for (const std::unique_ptr<capture::Source>& source : sources_) {
-      const Status done = filter.run(*source);
+    for (Input& input : inputs_) {
+      const Status done = run_over(filter, input, status);
       progress.clear();
-      for (const Diagnostic& warning : source->warnings()) {
-        report(warning);
-        status = kBadInput;
-      }
       if (done) continue;
       const Error& error = done.error();
       if (error.system_error == EPIPE) break;  // whoever reads has seen enough
@@ -127,6 +142,7 @@ class FilterRun {
       // Packets before the damage of a capture are kept; an output that failed is not.
       if (error.code == ErrorCode::kUsage || (error.code == ErrorCode::kSystem && error.source.empty())) return status;
     }
+    if (const int refused = report_unfit(); refused != kYes) return refused;
     for (const Wanted& wanted : wanted_) {
       if (!wanted.sink) continue;
       if (const Status done = wanted.sink->commit(); !done && done.error().system_error != EPIPE)
@@ -136,6 +152,26 @@ class FilterRun {
   }
 
  private:
+  // Warnings make the status what they call for.
+  static Status run_over(pipe::Filter& filter, Input& input, int& status) {
+    if (input.source == nullptr) {
+      WEIR_TRY(input.source, capture::open(input.file));
+    }
+    const Status done = filter.run(*input.source);
+    for (const Diagnostic& warning : input.source->warnings()) status = report(warning);
+    input.source.reset();
+    return done;
+  }
+
+  // Interfaces may turn up late: only at the end it is known that an expression meant nothing for any of them.
+  int report_unfit() const {
+    for (const Wanted& wanted : wanted_) {
+      if (!wanted.possible && wanted.refusal) return report(*wanted.refusal, wanted.expression);
+      report_all(wanted.unfit, wanted.expression);
+    }
+    return kYes;
+  }
+
   static Status usage(std::string message, std::string hint = {}) {
     return fail(Error{.code = ErrorCode::kUsage, .message = std::move(message), .hint = std::move(hint)});
   }
@@ -180,6 +216,7 @@ class FilterRun {
       for (const std::string& file : files_)
         if (same_file(file, outputs[i])) return usage("'" + outputs[i] + "' is read and written at once");
     }
+    if (std::count(files_.begin(), files_.end(), "-") > 1) return usage("standard input is read twice");
     if (options_.count || options_.json || !outputs.empty()) return {};
     if (wanted_.size() > 1) return usage("several expressions need '--count' or a -w each");
     if (::isatty(STDOUT_FILENO) == 1)
@@ -191,22 +228,38 @@ class FilterRun {
   Status open_inputs() {
     WEIR_TRY(engine_, engine::read_kind(options_.engine));
     for (const std::string& file : files_) {
-      WEIR_TRY(std::unique_ptr<capture::Source> source, capture::open(file));
-      sources_.push_back(std::move(source));
+      Result<std::unique_ptr<capture::Source>> source = capture::open(file);
+      if (!source) return fail(with_quotes(std::move(source.error())));
+      const auto& known = (*source)->interfaces();
+      inputs_.push_back({file, (*source)->format(), {known.begin(), known.end()}});
+      if (inputs_.size() <= kMostOpen || !same_file(file, file)) inputs_.back().source = std::move(*source);
     }
-    for (const Wanted& wanted : wanted_) WEIR_CHECK(check(wanted));
+    for (Wanted& wanted : wanted_) WEIR_CHECK(check(wanted));
     return {};
+  }
+
+  // "filter tcp port 80 in.pcap": what follows the first word is no file.
+  Error with_quotes(Error error) const {
+    if (error.system_error != ENOENT || !options_.expressions.empty() || !options_.expression_file.empty())
+      return error;
+    std::string words = wanted_.front().argument;
+    for (std::size_t i = 0; i + 1 < files_.size(); ++i) {
+      words += " " + files_[i];
+      if (std::filesystem::exists(files_[i + 1]) && filter::parse(words))
+        error.hint = "an expression is one argument: '" + words + "'";
+    }
+    return error;
   }
 
   Status open_outputs() {
     capture::SinkOptions sink;
     bool mixed = false;
     std::optional<packet::LinkType> link_type;
-    for (const auto& source : sources_) {
-      mixed = mixed || source->format() == capture::Format::kPcapng;
+    for (const Input& input : inputs_) {
+      mixed = mixed || input.format == capture::Format::kPcapng;
       // A pcapng file tells its interfaces here, or only later: then its times may need all digits.
-      sink.nanoseconds = sink.nanoseconds || source->interfaces().empty();
-      for (const capture::Interface& interface : source->interfaces()) {
+      sink.nanoseconds = sink.nanoseconds || input.interfaces.empty();
+      for (const capture::Interface& interface : input.interfaces) {
         sink.nanoseconds = sink.nanoseconds || 1000000 % interface.ticks_per_second != 0;
         mixed = mixed || interface.link_type != link_type.value_or(interface.link_type);
         link_type = interface.link_type;
@@ -222,24 +275,39 @@ class FilterRun {
     return {};
   }
 
-  // The expression is for some link type at least: for one that has no such packets it only warns, as long as another
-  // has.
-  Status check(const Wanted& wanted) {
-    std::optional<Error> first;
-    bool possible = false;
-    std::set<packet::LinkType> seen;
-    for (const auto& source : sources_)
-      for (const capture::Interface& interface : source->interfaces()) {
-        if (!seen.insert(interface.link_type).second) continue;
-        const Result<filter::Compiled> compiled = compile(wanted, interface, false);
-        if (compiled && !possible) report_all(compiled->warnings, wanted.expression);
-        possible = possible || compiled.has_value();
-        if (!compiled && !first) first = compiled.error();
-        if (!compiled && !compile(wanted, interface, true))
-          return fail(of_expression(compiled.error(), options_.expression_file, wanted.argument));
-      }
-    if (first && !possible) return fail(of_expression(*first, options_.expression_file, wanted.argument));
-    return {};
+  // The expression is for some link type at least, of those that are known yet; and it is one where none is.
+  Status check(Wanted& wanted) {
+    for (const Input& input : inputs_)
+      for (const capture::Interface& interface : input.interfaces)
+        if (!wanted.seen.contains(interface.link_type)) static_cast<void>(judge(wanted, interface));
+    if (!wanted.possible && wanted.refusal) return fail(*wanted.refusal);
+    filter::CompileOptions options;
+    WEIR_CHECK(apply(options_.language, options));
+    if (!wanted.seen.empty() || filter::parse(wanted.expression, options.parse) || cbpf::read(wanted.expression))
+      return {};
+    return fail(of_expression(compile(wanted, {.link_type = packet::LinkType::kEthernet}, true).error(),
+                              options_.expression_file, wanted.argument));
+  }
+
+  // The program for packets of this link type; nothing where the expression is for others.
+  std::optional<cbpf::Checked> judge(Wanted& wanted, const capture::Interface& interface) {
+    const bool first = wanted.seen.insert(interface.link_type).second;
+    Result<filter::Compiled> compiled = compile(wanted, interface, false);
+    if (compiled) {
+      if (!wanted.possible) report_all(compiled->warnings, wanted.expression);
+      wanted.possible = true;
+      return std::move(compiled->program);
+    }
+    const Error refusal = of_expression(compiled.error(), options_.expression_file, wanted.argument);
+    if (!wanted.refusal) wanted.refusal = refusal;
+    compiled = compile(wanted, interface, true);
+    if (compiled) return std::move(compiled->program);
+    if (first) {
+      wanted.unfit.push_back(refusal);
+      wanted.unfit.back().severity = Severity::kWarning;
+      wanted.unfit.back().hint = fmt::format("packets of {} do not match", packet::name_of(interface.link_type));
+    }
+    return std::nullopt;
   }
 
   Result<filter::Compiled> compile(const Wanted& wanted, const capture::Interface& interface, bool allow_no_match) {
@@ -251,9 +319,12 @@ class FilterRun {
     return filter::compile(wanted.expression, compile);
   }
 
-  Result<std::unique_ptr<engine::Engine>> engine_for(const Wanted& wanted, const capture::Interface& interface) {
-    WEIR_TRY(const filter::Compiled compiled, compile(wanted, interface, true));
-    WEIR_TRY(std::unique_ptr<engine::Engine> engine, engine::load(compiled.program, {.kind = engine_}));
+  Result<std::unique_ptr<engine::Engine>> engine_for(Wanted& wanted, const capture::Interface& interface) {
+    std::optional<cbpf::Checked> program = judge(wanted, interface);
+    if (!program) {
+      WEIR_TRY(program, cbpf::check({cbpf::make(cbpf::Opcode::kRetK, 0)}, {.target = cbpf::Target::kUser}));
+    }
+    WEIR_TRY(std::unique_ptr<engine::Engine> engine, engine::load(*program, {.kind = engine_}));
     engine_name_ = engine->name();
     return engine;
   }
@@ -302,7 +373,7 @@ class FilterRun {
   const Options& options_;
   std::vector<Wanted> wanted_;
   std::vector<std::string> files_;
-  std::vector<std::unique_ptr<capture::Source>> sources_;
+  std::vector<Input> inputs_;
   engine::Kind engine_ = engine::Kind::kAutomatic;
   std::string engine_name_;  // of the engine loaded last
   std::string blamed_;       // the expression compiled last: errors with a place point into it

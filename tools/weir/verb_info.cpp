@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include <weir/base/render.h>
 #include <weir/capture/source.h>
 
 #include "json_text.h"
@@ -47,8 +48,9 @@ struct Summary {
 std::string write_time(const Time& time) {
   const std::time_t seconds = static_cast<std::time_t>(time.seconds);
   std::tm broken{};
-  char text[64] = "?";
-  if (::gmtime_r(&seconds, &broken) != nullptr) std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &broken);
+  char text[64];
+  if (::gmtime_r(&seconds, &broken) == nullptr || std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &broken) == 0)
+    return fmt::format("{}.{:09} s after 1970", time.seconds, time.nanoseconds);
   return fmt::format("{}.{:09} UTC", text, time.nanoseconds);
 }
 
@@ -87,7 +89,7 @@ Summary summarise(capture::Source& source) {
 
 double duration(const Summary& summary) {
   if (!summary.first) return 0;
-  return static_cast<double>(summary.last->seconds - summary.first->seconds) +
+  return (static_cast<double>(summary.last->seconds) - static_cast<double>(summary.first->seconds)) +
          (static_cast<double>(summary.last->nanoseconds) - static_cast<double>(summary.first->nanoseconds)) / 1e9;
 }
 
@@ -104,7 +106,7 @@ std::string link_type_text(packet::LinkType type) {
 }
 
 std::string as_text(const capture::Source& source, const Summary& summary) {
-  std::string out = fmt::format("file         {}\n", source.name());
+  std::string out = fmt::format("file         {}\n", printable(source.name()));
   const bool compressed = source.compression() != capture::Compression::kNone;
   out += fmt::format("format       {}, {}-endian{}{}\n", name_of(source.format()),
                      source.byte_order() == std::endian::little ? "little" : "big", compressed ? ", " : "",
@@ -116,7 +118,7 @@ std::string as_text(const capture::Source& source, const Summary& summary) {
     out +=
         fmt::format("{:<12} {}, snap length {}, {}", several ? fmt::format("interface {}", i) : "interface",
                     link_type_text(interface.link_type), interface.snap_length, resolution(interface.ticks_per_second));
-    if (!interface.name.empty()) out += fmt::format(", {}", interface.name);
+    if (!interface.name.empty()) out += fmt::format(", {}", printable(interface.name));
     if (several) out += fmt::format(", {} packets", summary.interfaces[i].packets);
     out += "\n";
   }
@@ -124,7 +126,7 @@ std::string as_text(const capture::Source& source, const Summary& summary) {
   if (summary.packets == 0) return out;
   out += fmt::format("bytes        {} captured, {} on the wire\n", summary.captured_bytes, summary.wire_bytes);
   out += fmt::format("lengths      {} to {}{}\n", summary.shortest, summary.longest,
-                     summary.cut > 0 ? fmt::format(", {} packets cut by the snap length", summary.cut) : "");
+                     summary.cut > 0 ? fmt::format(", {} packet{} cut", summary.cut, summary.cut == 1 ? "" : "s") : "");
   out += fmt::format("first        {}\n", write_time(*summary.first));
   out += fmt::format("last         {}\n", write_time(*summary.last));
   out += fmt::format("duration     {:.6f} s{}\n", duration(summary), summary.in_order ? "" : ", not in order of time");

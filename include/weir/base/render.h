@@ -33,6 +33,9 @@ LineColumn locate(std::string_view text, std::size_t offset);
 // Ends with a newline.
 std::string render(const Diagnostic& diagnostic, std::string_view text = {}, const RenderStyle& style = {});
 
+// Text with '?' for all that is not printable: what a terminal would obey, or what makes text look like other text.
+std::string printable(std::string_view text);
+
 // The message and its place on one line without the text: "3:7: unknown word 'pot' (did you mean 'port'?)".
 std::string one_line(const Diagnostic& diagnostic, std::string_view text = {});
 

@@ -20,7 +20,7 @@
 
 namespace weir::pipe {
 
-// The engine for packets of one interface; asked once for each link type that the sources have.
+// The engine for packets of one interface; asked once for each link type that the sources have. An error ends the run.
 using EngineFor = std::function<Result<std::unique_ptr<engine::Engine>>(const capture::Interface&)>;
 
 // One expression, and where its packets go: nowhere when they are only counted. The sink must outlive the filter.
@@ -58,7 +58,8 @@ class Filter {
   Filter& operator=(const Filter&) = delete;
 
   // Reads the source to its end; every job gets every packet. An error in the capture comes after all packets before it
-  // were filtered and written: statistics count them.
+  // were filtered and written: statistics count them. A sink whose reader has gone (EPIPE) gets nothing more; the error
+  // comes when that is so of every job.
   Status run(capture::Source& source);
 
   const Statistics& statistics() const;

@@ -11,6 +11,7 @@
 #include <lz4frame.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "capture/byte_stream.h"
 
@@ -25,6 +26,7 @@ struct Step {
   std::size_t produced = 0;
   bool inside = false;           // of a member or frame: the stream may not end here
   const char* damage = nullptr;  // the decoder's words for what is wrong
+  std::optional<Error> refusal;  // of what may be sound, instead of damage
 };
 
 class Decoder {
@@ -32,6 +34,13 @@ class Decoder {
   virtual ~Decoder() = default;
   virtual Step step(ByteSpan from, std::span<std::uint8_t> into) = 0;
 };
+
+// A step that only failed.
+Step damaged_step(const char* damage) {
+  Step step;
+  step.damage = damage;
+  return step;
+}
 
 class GzipDecoder final : public Decoder {
  public:
@@ -47,12 +56,13 @@ class GzipDecoder final : public Decoder {
 
   Step step(ByteSpan from, std::span<std::uint8_t> into) override {
     Step step;
-    if (!ready_) return {.damage = "out of memory"};
+    if (!ready_) return damaged_step("out of memory");
     // Tapes and some tools pad with zeros behind the last member.
     if (!inside_ && members_ > 0) {
       while (step.consumed < from.size() && from[step.consumed] == 0) ++step.consumed;
       if (step.consumed == from.size()) return step;
       from = from.subspan(step.consumed);
+      if (from.front() != kMagic[0]) return behind_the_end(step);
     }
     inside_ = true;
     state_.next_in = const_cast<Bytef*>(from.data());  // zlib's interface predates const; inflate only reads
@@ -66,6 +76,8 @@ class GzipDecoder final : public Decoder {
       inside_ = false;
       ++members_;
       ::inflateReset(&state_);
+    } else if (result == Z_DATA_ERROR && members_ > 0 && state_.total_in <= sizeof kMagic) {
+      return behind_the_end(step);
     } else if (result != Z_OK && result != Z_BUF_ERROR) {
       step.damage = state_.msg != nullptr ? state_.msg : ::zError(result);
     }
@@ -74,26 +86,79 @@ class GzipDecoder final : public Decoder {
   }
 
  private:
+  static constexpr std::uint8_t kMagic[2] = {0x1f, 0x8b};
+
+  static Step behind_the_end(Step step) {
+    step.refusal = Error{.message = "what follows the end of the gzip data is not gzip",
+                         .hint = "all packets before it were read; gzip -dc ignores such bytes"};
+    return step;
+  }
+
   z_stream state_{};
   bool ready_ = false;
   bool inside_ = false;
   std::size_t members_ = 0;
 };
 
+// zstd and lz4 tell how much input they want next: the rest of a block and the header of the block behind it. What one
+// call has decoded is lost when it fails, so no call may come from one block into the next: it gets the block without
+// that header, and nothing as long as output is held back. So all that comes before damage is handed out, and the place
+// of the damage is known to a block.
+class BlockPace {
+ public:
+  BlockPace(std::size_t first, std::size_t block_header) : first_(first), block_header_(block_header), next_(first) {}
+
+  ByteSpan allowed(ByteSpan from) const { return held_back_ ? ByteSpan() : from.first(std::min(from.size(), next_)); }
+  // `wants`: what the decoder said, 0 at the end of a frame.
+  void note(std::size_t wants, bool filled) {
+    held_back_ = filled && wants != 0;
+    next_ = wants == 0 ? first_ : wants > block_header_ ? wants - block_header_ : wants;
+  }
+  bool held_back() const { return held_back_; }
+
+ private:
+  std::size_t first_;         // bytes of a frame that tell how long its header is
+  std::size_t block_header_;  // bytes
+  std::size_t next_;
+  bool held_back_ = false;  // the last call filled its output
+};
+
+// Calls decode(input, output, Step&) until it did something, or there is no input: an answer to whether output is held
+// back may be that it is not.
+template <typename Decode>
+Step paced_step(BlockPace& pace, ByteSpan from, std::span<std::uint8_t> into, const Decode& decode) {
+  for (;;) {
+    const bool asked = pace.held_back();
+    Step step;
+    const std::size_t wants = decode(pace.allowed(from), into, step);
+    if (step.damage != nullptr || step.refusal) return step;
+    step.inside = wants != 0;
+    pace.note(wants, step.produced == into.size());
+    if (step.consumed > 0 || step.produced > 0 || !asked || from.empty()) return step;
+  }
+}
+
 class ZstdDecoder final : public Decoder {
  public:
   Step step(ByteSpan from, std::span<std::uint8_t> into) override {
-    if (!state_) return {.damage = "out of memory"};
-    ZSTD_outBuffer out{into.data(), into.size(), 0};
-    ZSTD_inBuffer in{from.data(), from.size(), 0};
-    const std::size_t result = ZSTD_decompressStream(state_.get(), &out, &in);
-    Step step{in.pos, out.pos, result != 0};
-    if (ZSTD_isError(result) != 0) step.damage = ZSTD_getErrorName(result);
-    return step;
+    if (!state_) return damaged_step("out of memory");
+    return paced_step(pace_, from, into, [this](ByteSpan some, std::span<std::uint8_t> to, Step& step) {
+      ZSTD_outBuffer out{to.data(), to.size(), 0};
+      ZSTD_inBuffer in{some.data(), some.size(), 0};
+      const std::size_t result = ZSTD_decompressStream(state_.get(), &out, &in);
+      step.consumed = in.pos;
+      step.produced = out.pos;
+      if (ZSTD_getErrorCode(result) == ZSTD_error_frameParameter_windowTooLarge)
+        step.refusal = Error{.message = "the zstd data needs a window of more than 128 MiB of memory to decompress",
+                             .hint = "decompress it first (zstd --long=31 -dc FILE | weir ... -)"};
+      else if (ZSTD_isError(result) != 0) step.damage = ZSTD_getErrorName(result);
+      return result;
+    });
   }
 
  private:
   std::unique_ptr<ZSTD_DStream, decltype(&ZSTD_freeDStream)> state_{ZSTD_createDStream(), &ZSTD_freeDStream};
+  BlockPace pace_{5, 3};  // RFC 8878: magic number and descriptor; Block_Header
 };
 
 class Lz4Decoder final : public Decoder {
@@ -106,38 +171,45 @@ class Lz4Decoder final : public Decoder {
   Lz4Decoder& operator=(const Lz4Decoder&) = delete;
 
   Step step(ByteSpan from, std::span<std::uint8_t> into) override {
-    if (state_ == nullptr) return {.damage = "out of memory"};
-    std::size_t taken = from.size();
-    std::size_t made = into.size();
-    const std::size_t result = LZ4F_decompress(state_, into.data(), &made, from.data(), &taken, nullptr);
-    if (LZ4F_isError(result) != 0) return {.damage = LZ4F_getErrorName(result)};
-    return {taken, made, result != 0};
+    if (state_ == nullptr) return damaged_step("out of memory");
+    return paced_step(pace_, from, into, [this](ByteSpan some, std::span<std::uint8_t> to, Step& step) {
+      step.consumed = some.size();
+      step.produced = to.size();
+      const std::size_t result =
+          LZ4F_decompress(state_, to.data(), &step.produced, some.data(), &step.consumed, nullptr);
+      if (LZ4F_isError(result) == 0) return result;
+      step = damaged_step(LZ4F_getErrorName(result));
+      return result;
+    });
   }
 
  private:
   LZ4F_dctx* state_ = nullptr;
+  BlockPace pace_{7, 4};  // lz4_Frame_format.md: the shortest frame header; a block's size
 };
 
 class DecompressedStream final : public ByteStream {
  public:
-  DecompressedStream(std::unique_ptr<ByteStream> input, std::unique_ptr<Decoder> decoder, std::string_view format)
-      : input_(std::move(input)), decoder_(std::move(decoder)), format_(format), chunk_(kCompressedChunk) {}
+  DecompressedStream(std::unique_ptr<ByteStream> input, std::unique_ptr<Decoder> decoder, std::string_view format,
+                     std::uint64_t skipped)
+      : input_(std::move(input)), decoder_(std::move(decoder)), format_(format), consumed_(skipped) {}
 
   Result<std::size_t> read(std::span<std::uint8_t> into) override {
     while (!failure_) {
-      const ByteSpan input(chunk_.data() + at_, size_ - at_);
+      const ByteSpan input(chunk_.get() + at_, size_ - at_);
       if (!input.empty() || inside_) {
         const Step step = decoder_->step(input, into);
         at_ += step.consumed;
         inside_ = step.inside;
-        if (step.damage != nullptr) failure_ = damaged(step.damage);
+        if (step.refusal) failure_ = refused(*step.refusal);
+        else if (step.damage != nullptr) failure_ = damaged(step.damage);
         else if (step.produced == 0 && step.consumed == 0 && !input.empty()) failure_ = damaged("it makes no sense");
         if (step.produced > 0) return step.produced;
         if (failure_ || step.consumed > 0) continue;
       }
       consumed_ += size_;
       at_ = size_ = 0;
-      Result<std::size_t> got = input_->read(chunk_);
+      Result<std::size_t> got = input_->read({chunk_.get(), kCompressedChunk});
       if (!got) {
         failure_ = std::move(got).error();
       } else if (*got > 0) {
@@ -158,13 +230,18 @@ class DecompressedStream final : public ByteStream {
                                    consumed_ + at_, what)};
   }
 
+  Error refused(Error refusal) const {
+    refusal.message += fmt::format(" (at byte {} of the compressed file)", consumed_ + at_);
+    return refusal;
+  }
+
   std::unique_ptr<ByteStream> input_;
   std::unique_ptr<Decoder> decoder_;
   std::string_view format_;
-  std::vector<std::uint8_t> chunk_;
-  std::size_t at_ = 0;          // in the chunk: what the decoder has not taken
-  std::size_t size_ = 0;        // of the chunk
-  std::uint64_t consumed_ = 0;  // before the chunk
+  std::unique_ptr<std::uint8_t[]> chunk_ = std::make_unique_for_overwrite<std::uint8_t[]>(kCompressedChunk);
+  std::size_t at_ = 0;      // in the chunk: what the decoder has not taken
+  std::size_t size_ = 0;    // of the chunk
+  std::uint64_t consumed_;  // before the chunk
   bool inside_ = false;
   std::optional<Error> failure_;
 };
@@ -195,21 +272,51 @@ class AheadStream final : public ByteStream {
   std::unique_ptr<ByteStream> rest_;
 };
 
+constexpr std::size_t kMagicBytes = 4;
+constexpr std::size_t kSkippableHeader = 8;
+
 Compression compression_of(ByteSpan start) {
   constexpr std::uint32_t kZstdMagic = 0xfd2fb528;
   constexpr std::uint32_t kLz4Magic = 0x184d2204;
-  constexpr std::uint32_t kSkippable = 0x184d2a50;  // to ...5f: frames without data, in zstd and lz4 alike
   if (start.size() >= 2 && start[0] == 0x1f && start[1] == 0x8b) return Compression::kGzip;
-  while (start.size() >= 4) {
-    const auto magic = load<std::uint32_t>(start.data(), std::endian::little);
-    if (magic == kZstdMagic) return Compression::kZstd;
-    if (magic == kLz4Magic) return Compression::kLz4;
-    if ((magic & ~0xfu) != kSkippable || start.size() < 8) break;
-    const std::uint64_t frame = std::uint64_t{8} + load<std::uint32_t>(start.data() + 4, std::endian::little);
-    if (frame > start.size()) break;
-    start = start.subspan(static_cast<std::size_t>(frame));
+  if (start.size() < kMagicBytes) return Compression::kNone;
+  const auto magic = load<std::uint32_t>(start.data(), std::endian::little);
+  if (magic == kZstdMagic) return Compression::kZstd;
+  return magic == kLz4Magic ? Compression::kLz4 : Compression::kNone;
+}
+
+// The bytes of a frame without data, which zstd and lz4 have alike; 0 where none starts.
+std::uint64_t skippable_frame(ByteSpan start) {
+  constexpr std::uint32_t kSkippable = 0x184d2a50;  // to ...5f
+  if (start.size() < kSkippableHeader) return 0;
+  if ((load<std::uint32_t>(start.data(), std::endian::little) & ~0xfu) != kSkippable) return 0;
+  return std::uint64_t{kSkippableHeader} + load<std::uint32_t>(start.data() + 4, std::endian::little);
+}
+
+// Reads until `ahead` has kSkippableHeader bytes, or the stream ends.
+Status read_ahead(ByteStream& stream, std::vector<std::uint8_t>& ahead) {
+  while (ahead.size() < kSkippableHeader) {
+    const std::size_t have = ahead.size();
+    ahead.resize(kSkippableHeader);
+    Result<std::size_t> more = stream.read(std::span(ahead).subspan(have));
+    ahead.resize(have + more.value_or(0));
+    if (!more) return fail(std::move(more).error());
+    if (*more == 0) break;
   }
-  return Compression::kNone;
+  return {};
+}
+
+// Reads over `count` bytes; false when the stream ends before.
+Result<bool> skip(ByteStream& stream, std::uint64_t count) {
+  std::vector<std::uint8_t> unused(static_cast<std::size_t>(std::min<std::uint64_t>(count, 64 * 1024)));
+  while (count > 0) {
+    WEIR_TRY(
+        const std::size_t got,
+        stream.read(std::span(unused).first(static_cast<std::size_t>(std::min<std::uint64_t>(count, unused.size())))));
+    if (got == 0) return false;
+    count -= got;
+  }
+  return true;
 }
 
 std::unique_ptr<Decoder> decoder_of(Compression compression) {
@@ -225,22 +332,26 @@ std::unique_ptr<Decoder> decoder_of(Compression compression) {
 }  // namespace
 
 Result<OpenedStream> decompressed(std::unique_ptr<ByteStream> stream) {
-  // Parallel zstd writes a short skippable frame first: look behind it.
-  std::vector<std::uint8_t> ahead(24);
-  std::size_t got = 0;
-  while (got < ahead.size()) {
-    WEIR_TRY(const std::size_t more, stream->read(std::span(ahead).subspan(got)));
-    if (more == 0) break;
-    got += more;
+  std::vector<std::uint8_t> ahead;
+  WEIR_CHECK(read_ahead(*stream, ahead));
+  // Frames without data may come first (parallel zstd writes one): the frame behind them tells the compression.
+  std::uint64_t skipped = 0;
+  while (const std::uint64_t frame = skippable_frame(ahead)) {
+    WEIR_TRY(const bool whole, skip(*stream, frame - ahead.size()));
+    skipped += frame;
+    ahead.clear();
+    if (whole) WEIR_CHECK(read_ahead(*stream, ahead));
   }
-  ahead.resize(got);
   OpenedStream out;
   out.compression = compression_of(ahead);
+  if (skipped > 0 && out.compression != Compression::kZstd && out.compression != Compression::kLz4)
+    return fail(Error{.message = "the file starts as zstd and lz4 files may, but no data follows",
+                      .place = OffsetPlace{skipped}});
   const bool borrows = stream->borrows();
   out.stream = std::make_unique<AheadStream>(std::move(ahead), std::move(stream));
   if (std::unique_ptr<Decoder> decoder = decoder_of(out.compression)) {
-    out.stream =
-        std::make_unique<DecompressedStream>(std::move(out.stream), std::move(decoder), name_of(out.compression));
+    out.stream = std::make_unique<DecompressedStream>(std::move(out.stream), std::move(decoder),
+                                                      name_of(out.compression), skipped);
     // The thread may still be reading when the stream is dropped: not from memory that is the caller's.
     if (!borrows) out.stream = threaded_stream(std::move(out.stream));
   }

@@ -163,6 +163,7 @@ TEST(DebugSession, ABreakpointStopsAtEveryVisitOfItsInstruction) {
     ASSERT_EQ(stops, visits);
     s.clear_stops();
     ASSERT_TRUE(s.add_breakpoint(BreakKind::kPass, 0, {}));
+    EXPECT_FALSE(s.add_breakpoint(BreakKind::kCondition, 0, {})) << "it has none";
     stops = 0;
     while (s.run().reason == Stop::Reason::kBreakpoint) {
       ++stops;

@@ -47,6 +47,15 @@ std::vector<Optimised> optimise_each_way(const flow::Graph& graph, const std::st
     EXPECT_TRUE(valid) << valid.error().message << " after " << one.passes << "of " << what << "\n"
                        << flow::write(graph) << "\n"
                        << flow::write(one.graph);
+    if (options.only.empty()) {  // what comes out can go in again
+      Optimised twice{one.graph, {}, "all passes, twice "};
+      if (const auto program = flow::optimise_and_emit(one.graph)) {
+        EXPECT_TRUE(flow::optimise(twice.graph) && flow::validate(twice.graph)) << what;
+        twice.program = *program;
+        out.push_back(std::move(twice));
+      }
+      if (const auto program = flow::emit(one.graph)) out.push_back({one.graph, *program, "all passes, its graph "});
+    }
     const auto program = flow::optimise_and_emit(graph, options);
     if (!program) continue;
     const auto checked = cbpf::check(*program, {.target = cbpf::Target::kUser});

@@ -7,6 +7,7 @@
 // All else that libweir does is in the headers of its modules, <weir/MODULE/...>.
 #pragma once
 
+#include <weir/base/render.h>
 #include <weir/front/filter.h>
 
 namespace weir {

@@ -261,6 +261,7 @@ Result<std::uint32_t> Session::add_breakpoint(BreakKind kind, std::uint32_t inst
   if (kind == BreakKind::kInstruction && instruction >= program().size())
     return fail(fmt::format("there is no instruction {}", instruction), {},
                 fmt::format("the program has instructions 0 to {}", program().size() - 1));
+  if (kind == BreakKind::kCondition && !condition) return fail("a condition is missing");
   const std::string condition_text = condition ? condition->text() : "";
   for (const Breakpoint& b : breakpoints_)
     if (b.kind == kind && (kind != BreakKind::kInstruction || b.instruction == instruction) &&

@@ -20,6 +20,8 @@ Result<std::vector<std::shared_ptr<runtime::Map>>> make_maps(const ebpf::Program
                                                              const ExtendedOptions& options) {
   std::vector<std::shared_ptr<runtime::Map>> maps = options.maps;
   if (!maps.empty()) {
+    if (std::find(maps.begin(), maps.end(), nullptr) != maps.end())
+      return fail(Error{.code = ErrorCode::kUsage, .message = "one of the maps given is none"});
     if (maps.size() == program.maps.size()) return maps;
     return fail(
         Error{.code = ErrorCode::kUsage,
@@ -382,6 +384,7 @@ Status set_tail_call(runtime::Map& array, std::uint32_t index, ExtendedEnginePoi
   auto* references = dynamic_cast<runtime::ReferenceMap*>(&array);
   if (references == nullptr || array.definition().type != ebpf::MapType::kProgArray)
     return fail(fmt::format("map '{}' is no program array", array.definition().name));
+  if (program == nullptr) return fail("a program is missing");
   if (references->set_reference(&index, std::move(program)) != 0)
     return fail(fmt::format("index {} lies outside of the {} of map '{}'", index, array.definition().max_entries,
                             array.definition().name));

@@ -155,6 +155,7 @@ TEST(Interpreter, TailCallsGoOnElsewhere) {
   ASSERT_TRUE(set_tail_call(*first->maps()[0], 1, second));
   EXPECT_EQ(first->run(run).value, 99u);
   EXPECT_FALSE(set_tail_call(*first->maps()[0], 3, second));
+  EXPECT_EQ(set_tail_call(*first->maps()[0], 1, nullptr).error().message, "a program is missing");
   // A program that calls itself runs 1 + 33 times.
   const auto self = loaded(
       ".map next, prog_array, key 4, value 4, entries 1\n.map n, array, key 4, value 8, entries 1\n"

@@ -31,6 +31,7 @@ class Numbering {
     out_.all.resize(order_.size());
     if (std::uint64_t{graph_.slot_count} * graph_.blocks.size() > kMostSlotPlaces) return std::nullopt;
     if (graph_.slot_count != 0) find_live();
+    highest_given_.assign(graph_.values.size(), 0);
     reached_.assign(graph_.blocks.size(), false);
     reached_[graph_.entry] = true;
     for (const BlockId id : order_)
@@ -52,7 +53,6 @@ class Numbering {
     leaving_.assign(graph_.blocks.size() * graph_.slot_count, kNone);
     entering_.assign(graph_.blocks.size() * graph_.slot_count, kNone);
     highest_.assign(graph_.blocks.size() * graph_.slot_count, 0);
-    highest_given_.assign(graph_.values.size(), 0);
     for (auto id = order_.rbegin(); id != order_.rend(); ++id) {
       std::uint64_t* live = &live_[*id * words_];
       const Block& block = graph_.blocks[*id];

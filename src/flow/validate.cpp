@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include <weir/cbpf/opcode_info.h>
 #include <weir/flow/graph.h>
 
 namespace weir::flow {
@@ -22,7 +23,10 @@ class Validator {
   Status run() {
     if (graph_.entry >= graph_.blocks.size()) return fail("the graph has no entry");
     if (!graph_.blocks[graph_.entry].parameters.empty()) return fail("the entry has parameters");
-    for (BlockId id = 0; id < graph_.blocks.size(); ++id) WEIR_CHECK(edges_in_range(id));
+    for (BlockId id = 0; id < graph_.blocks.size(); ++id) {
+      WEIR_CHECK(edges_in_range(id));
+      WEIR_CHECK(values_in_range(id));
+    }
     order_ = topological_order(graph_);
     WEIR_CHECK(no_cycle());
     find_dominators();
@@ -54,6 +58,19 @@ class Validator {
     if (block.outside != kNone && !graph_.blocks[block.outside].parameters.empty())
       return fail(fmt::format("block {} leads outside to block {}, which has parameters", id, block.outside));
     return {};
+  }
+
+  // Also where nothing uses a value, and where nothing leads.
+  Status values_in_range(BlockId id) const {
+    const Block& block = graph_.blocks[id];
+    const auto is_none = [&](ValueId value) { return value != kNone && value >= graph_.values.size(); };
+    bool wrong = is_none(block.exit.lhs) || is_none(block.exit.rhs);
+    for (const std::vector<ValueId>* list :
+         {&block.parameters, &block.values, &block.exit.if_true.arguments, &block.exit.if_false.arguments})
+      wrong = wrong || std::any_of(list->begin(), list->end(), [&](ValueId v) { return v >= graph_.values.size(); });
+    for (std::size_t i = 0; i < block.values.size() && !wrong; ++i)
+      wrong = is_none(graph_[block.values[i]].a) || is_none(graph_[block.values[i]].b);
+    return wrong ? fail(fmt::format("block {} names a value that the graph does not have", id)) : Status{};
   }
 
   Status no_cycle() const {
@@ -158,6 +175,9 @@ class Validator {
         return fail(fmt::format("block {} loads {} bytes", id, value.size));
       if ((value.op == Op::kGetSlot || value.op == Op::kSetSlot) && value.k >= graph_.slot_count)
         return fail(fmt::format("block {} uses slot {} of {}", id, value.k, graph_.slot_count));
+      if (value.op == Op::kExtension &&
+          (value.k >= 0u - cbpf::kExtensionBase || cbpf::find_extension(cbpf::kExtensionBase + value.k) == nullptr))
+        return fail(fmt::format("block {} loads extension {}, which is none", id, value.k));
     }
     return exit(id, block.exit);
   }

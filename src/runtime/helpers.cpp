@@ -63,11 +63,12 @@ Word processor(Invocation& run, Word, Word, Word, Word, Word) { return run.cpu; 
 Word zero(Invocation&, Word, Word, Word, Word, Word) { return 0; }
 
 Word probe_read(Invocation& run, Word to, Word size, Word from, Word, Word) {
+  // No bytes may be wanted by a null pointer, which the C library does not take.
   if (!run.may_access(from, size, false)) {
-    std::memset(at(to), 0, size);
+    if (size != 0) std::memset(at(to), 0, size);
     return number(-EFAULT);
   }
-  std::memmove(at(to), at(from), size);
+  if (size != 0) std::memmove(at(to), at(from), size);
   return 0;
 }
 
@@ -193,7 +194,7 @@ Word ring_output(Invocation&, Word map, Word data, Word size, Word flags, Word) 
   if (ring == nullptr || (flags & ~Word{3}) != 0) return number(-EINVAL);
   void* record = ring->reserve(size);
   if (record == nullptr) return number(-EAGAIN);
-  std::memcpy(record, at(data), size);
+  if (size != 0) std::memcpy(record, at(data), size);
   ring->commit(record);
   return 0;
 }

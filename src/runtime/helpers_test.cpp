@@ -103,6 +103,12 @@ TEST(Helpers, LoadsOutsideGiveZerosAndFail) {
   EXPECT_EQ(out[0], 0);
 }
 
+TEST(Helpers, NoBytesAreReadToNowhere) {
+  Invocation run;
+  for (const ebpf::Helper helper : {ebpf::Helper::kProbeRead, ebpf::Helper::kProbeReadKernel})
+    EXPECT_LE(static_cast<std::int64_t>(call(helper, run, 0, 0, 0)), 0);
+}
+
 TEST(Helpers, StandardOnesHaveTheKernelsNames) {
   for (const std::int32_t number : Helpers::standard().numbers())
     EXPECT_EQ(Helpers::standard().find(number)->prototype.name, "bpf_" + name_of(static_cast<ebpf::Helper>(number)));

@@ -1,6 +1,6 @@
 // Expression text to classic program: parse, bind, lower, emit in one call.
 //
-//   auto compiled = weir::filter::compile("tcp port 443", {.link_type = packet::LinkType::kEthernet});
+//   auto compiled = weir::filter::compile("tcp port 443", {.bind = {.link_type = packet::LinkType::kRaw}});
 //   if (!compiled) std::fputs(render(compiled.error(), "tcp port 443").c_str(), stderr);
 //
 // The text may also be a classic program in any form that cbpf::read knows (unless ParseOptions::strict): it is taken

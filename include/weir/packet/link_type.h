@@ -32,7 +32,7 @@ const LinkTypeInfo* find(LinkType type);
 
 // By DLT or LINKTYPE name, case ignored, with or without the prefix "DLT_" or "LINKTYPE_".
 std::optional<LinkType> link_type_named(std::string_view name);
-// "EN10MB", or "LINKTYPE_1234" when unknown.
+// "EN10MB", or "unknown".
 std::string_view name_of(LinkType type);
 
 }  // namespace weir::packet

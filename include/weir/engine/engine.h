@@ -102,8 +102,9 @@ class Joined {
 // must outlive the result, which may be used from many threads.
 std::unique_ptr<Joined> join(std::span<const Engine* const> engines);
 
-// Fails with kUnsupported when options.kind asks for what the processor (options.features) cannot do; kAutomatic falls
-// back to the interpreter.
+// Fails with kUnsupported when options.kind asks for what the processor (options.features) cannot do, or for machine
+// code of a program that computes too much at once; kAutomatic falls back to the interpreter. Programs read packets:
+// loads are in network byte order whatever the program was checked for, those of seccomp too.
 Result<std::unique_ptr<Engine>> load(const cbpf::Checked& program, const LoadOptions& options = {});
 
 // The same from a flow graph, in either form. Machine code is made from the graph itself; the interpreter, and what the

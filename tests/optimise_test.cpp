@@ -85,6 +85,30 @@ bool same_verdicts(std::uint32_t expected, const std::vector<Optimised>& all, co
   return true;
 }
 
+// A block that rejects and has a parameter all the same: ways to it that are found to be sure have something to give.
+TEST(Optimise, AParameterThatNothingLooksAt) {
+  const auto text = cbpf::read(
+      "ld [35]\n"
+      "jge #0x85c5, other, far\n"
+      "far: ldx #0x7fffffff\n"
+      "other: sub #2147483647\n"
+      "jgt #0xb4d79a2, load, add\n"
+      "add: add x\n"
+      "ja place\n"
+      "load: ld [5]\n"
+      "place: ldxb 4*([-2111910429]&0xf)\n"
+      "ret a\n");
+  ASSERT_TRUE(text) << text.error().message;
+  const auto program = cbpf::check(*text, {.target = cbpf::Target::kUser});
+  ASSERT_TRUE(program) << program.error().message;
+  flow::Graph graph = flow::lift(*program);
+  for (int times = 0; times < 3; ++times) {
+    ASSERT_TRUE(flow::optimise(graph));
+    const Status valid = flow::validate(graph);
+    ASSERT_TRUE(valid) << valid.error().message << "\n" << flow::write(graph);
+  }
+}
+
 TEST(Optimise, EveryPassKeepsTheVerdictsOfRandomExpressions) {
   std::mt19937 random(17);
   const int rounds = tests::rounds(500);

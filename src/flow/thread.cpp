@@ -124,7 +124,7 @@ class Threading {
       const bool changed = changed_;
       follow(way, here);
       changed_ = changed;
-      if (!rejects(way.to)) return false;
+      if (!rejects(way.to) || !way.arguments.empty()) return false;
       out = way;
     }
     return true;

@@ -89,14 +89,14 @@ bool same_verdicts(std::uint32_t expected, const std::vector<Optimised>& all, co
 TEST(Optimise, AParameterThatNothingLooksAt) {
   const auto text = cbpf::read(
       "ld [35]\n"
-      "jge #0x85c5, other, far\n"
-      "far: ldx #0x7fffffff\n"
+      "jge #0x85c5, other, distant\n"
+      "distant: ldx #0x7fffffff\n"
       "other: sub #2147483647\n"
-      "jgt #0xb4d79a2, load, add\n"
-      "add: add x\n"
-      "ja place\n"
-      "load: ld [5]\n"
-      "place: ldxb 4*([-2111910429]&0xf)\n"
+      "jgt #0xb4d79a2, taken, summed\n"
+      "summed: add x\n"
+      "ja final\n"
+      "taken: ld [5]\n"
+      "final: ldxb 4*([-2111910429]&0xf)\n"
       "ret a\n");
   ASSERT_TRUE(text) << text.error().message;
   const auto program = cbpf::check(*text, {.target = cbpf::Target::kUser});

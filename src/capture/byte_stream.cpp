@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <new>
 #include <unistd.h>
 
 namespace weir::capture {
@@ -67,21 +69,43 @@ std::unique_ptr<ByteStream> memory_stream(ByteSpan bytes) { return std::make_uni
 
 Status ByteStream::seek(std::uint64_t) { return fail("this stream cannot be read from another place"); }
 
+void Window::move_to_front() {
+  if (begin_ > 0 && end_ > begin_) std::memmove(buffer_.get(), buffer_.get() + begin_, end_ - begin_);
+  end_ -= begin_;
+  begin_ = 0;
+}
+
+// With what is unread at the front. The system moves large buffers without a copy of them beside.
+void Window::resize(std::size_t capacity) {
+  void* const other = std::realloc(buffer_.get(), capacity);
+  if (other == nullptr) throw std::bad_alloc();
+  static_cast<void>(buffer_.release());
+  buffer_.reset(static_cast<std::uint8_t*>(other));
+  capacity_ = capacity;
+}
+
+// Nothing more will come: what is no longer needed is let go. A mapping needs its file.
+void Window::end() {
+  ended_ = true;
+  if (mapping_ == nullptr) stream_.reset();
+  if (begin_ == end_) {
+    begin_ = end_ = 0;
+    buffer_.reset();
+  }
+}
+
 bool Window::more() {
   if (ended_) return false;
   if (moved_) {
     moved_ = false;
     if (Status status = stream_->seek(offset_); !status) {
       failure_ = status.error();
-      ended_ = true;
+      end();
       return false;
     }
   }
-  if (begin_ > 0) {
-    std::memmove(buffer_.get(), buffer_.get() + begin_, end_ - begin_);
-    end_ -= begin_;
-    begin_ = 0;
-  }
+  move_to_front();
+  if (capacity_ > std::max(kKept, usual_) && end_ < usual_) resize(usual_);
   if (end_ == capacity_) return true;
   const Result<std::size_t> got = stream_->read({buffer_.get() + end_, capacity_ - end_});
   if (!got) {
@@ -89,7 +113,7 @@ bool Window::more() {
     if (std::holds_alternative<std::monostate>(failure_->place)) failure_->place = OffsetPlace{offset_ + end_};
   }
   if (!got || *got == 0) {
-    ended_ = true;
+    end();
     return false;
   }
   end_ += *got;
@@ -99,12 +123,7 @@ bool Window::more() {
 bool Window::fill(std::size_t wanted) {
   while (end_ - begin_ < wanted) {
     // Grows with the bytes that come, not with what a length field claims.
-    if (begin_ == 0 && end_ == capacity_) {
-      auto larger = std::make_unique_for_overwrite<std::uint8_t[]>(2 * capacity_);
-      std::memcpy(larger.get(), buffer_.get(), end_);
-      buffer_ = std::move(larger);
-      capacity_ *= 2;
-    }
+    if (begin_ == 0 && end_ == capacity_) resize(std::min(2 * capacity_, wanted + usual_));
     if (!more()) return false;
   }
   return true;

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
+#include <new>
 #include <optional>
 #include <span>
 #include <string>
@@ -48,11 +50,16 @@ class Window {
  public:
   // Stays inside of a core's second-level cache.
   static constexpr std::size_t kCapacity = 256 * 1024;
+  // Kept of what one long record has made it grow to.
+  static constexpr std::size_t kKept = 4 * 1024 * 1024;
 
   explicit Window(std::unique_ptr<ByteStream> stream, std::size_t capacity = kCapacity)
       : stream_(std::move(stream)),
         capacity_(capacity),
-        buffer_(std::make_unique_for_overwrite<std::uint8_t[]>(capacity)) {}
+        usual_(capacity),
+        buffer_(static_cast<std::uint8_t*>(std::malloc(capacity))) {
+    if (buffer_ == nullptr) throw std::bad_alloc();
+  }
 
   ByteSpan bytes() const { return {buffer_.get() + begin_, end_ - begin_}; }
   std::uint64_t offset() const { return offset_; }  // of bytes().front() in the decompressed stream
@@ -75,11 +82,21 @@ class Window {
   void skip_region(std::uint64_t count);
   // Why the stream gave no more bytes: nothing for its plain end.
   const std::optional<Error>& failure() const { return failure_; }
+  std::size_t capacity() const { return capacity_; }
 
  private:
+  struct Free {
+    void operator()(std::uint8_t* at) const { std::free(at); }
+  };
+
+  void move_to_front();
+  void resize(std::size_t capacity);
+  void end();
+
   std::unique_ptr<ByteStream> stream_;
   std::size_t capacity_;
-  std::unique_ptr<std::uint8_t[]> buffer_;  // not zeroed: of a mapped file it stays unused
+  std::size_t usual_;                             // capacity
+  std::unique_ptr<std::uint8_t[], Free> buffer_;  // not zeroed: of a mapped file it stays unused
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
   std::uint64_t offset_ = 0;

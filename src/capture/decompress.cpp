@@ -18,6 +18,7 @@
 namespace weir::capture {
 namespace {
 
+constexpr std::size_t kFirstChunk = 4 * 1024;  // little is read of a file that is only opened
 constexpr std::size_t kCompressedChunk = 128 * 1024;
 
 // What one call of a decoder did.
@@ -209,7 +210,8 @@ class DecompressedStream final : public ByteStream {
       }
       consumed_ += size_;
       at_ = size_ = 0;
-      Result<std::size_t> got = input_->read({chunk_.get(), kCompressedChunk});
+      Result<std::size_t> got = input_->read({chunk_.get(), limit_});
+      limit_ = std::min(2 * limit_, kCompressedChunk);
       if (!got) {
         failure_ = std::move(got).error();
       } else if (*got > 0) {
@@ -239,9 +241,10 @@ class DecompressedStream final : public ByteStream {
   std::unique_ptr<Decoder> decoder_;
   std::string_view format_;
   std::unique_ptr<std::uint8_t[]> chunk_ = std::make_unique_for_overwrite<std::uint8_t[]>(kCompressedChunk);
-  std::size_t at_ = 0;      // in the chunk: what the decoder has not taken
-  std::size_t size_ = 0;    // of the chunk
-  std::uint64_t consumed_;  // before the chunk
+  std::size_t at_ = 0;               // in the chunk: what the decoder has not taken
+  std::size_t size_ = 0;             // of the chunk
+  std::size_t limit_ = kFirstChunk;  // of its size
+  std::uint64_t consumed_;           // before the chunk
   bool inside_ = false;
   std::optional<Error> failure_;
 };

@@ -1,5 +1,7 @@
 // Compressed streams: what comes before damage, frames without data, bytes behind the end.
+#include <algorithm>
 #include <cstring>
+#include <filesystem>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,7 +9,10 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include <weir/capture/open_file.h>
+
 #include "capture/byte_stream.h"
+#include "command.h"
 
 namespace weir::capture {
 namespace {
@@ -207,6 +212,57 @@ TEST(Decompress, BehindTheEndOfGzip) {
     EXPECT_EQ(seen.bytes, expected);
     EXPECT_THAT(seen.error, HasSubstr("what follows the end of the gzip data is not gzip"));
   }
+}
+
+std::size_t threads() {
+  std::size_t count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) count += entry.exists() ? 1 : 0;
+  return count;
+}
+
+// What is only opened has no thread: many captures may be open, each with a thread once its packets are read.
+TEST(Decompress, NoThreadBeforePacketsAreRead) {
+  const Bytes expected = plain(3000000);
+  const tests::TemporaryFolder folder;
+  const Bytes file = gzip(expected);
+  tests::write_file(folder / "x", std::string(file.begin(), file.end()));
+  const std::size_t before = threads();
+  std::vector<OpenedStream> opened;
+  Bytes first(8);
+  for (int i = 0; i < 10; ++i) {
+    Result<FileDescriptor> descriptor = open_for_reading(folder / "x");
+    ASSERT_TRUE(descriptor);
+    Result<OpenedStream> stream = decompressed(file_stream(std::move(*descriptor), "x"));
+    ASSERT_TRUE(stream);
+    opened.push_back(std::move(*stream));
+    EXPECT_EQ(opened.back().stream->read(first), 8u);
+  }
+  EXPECT_EQ(threads(), before);
+  Bytes all(expected.size());
+  std::size_t at = 8;
+  std::copy(first.begin(), first.end(), all.begin());
+  while (at < all.size()) {
+    const Result<std::size_t> got = opened.back().stream->read(std::span(all).subspan(at));
+    ASSERT_TRUE(got && *got > 0);
+    if (at == 8) {
+      EXPECT_EQ(threads(), before + 1);
+    }
+    at += *got;
+  }
+  EXPECT_EQ(all, expected);
+  EXPECT_EQ(opened.back().stream->read(first), 0u);
+}
+
+TEST(Window, LetsGoOfWhatOneLongRecordTook) {
+  const Bytes all = plain(20000000);
+  Window window(memory_stream(all));
+  ASSERT_TRUE(window.fill(10000000));
+  EXPECT_LT(window.capacity(), 11000000u);
+  EXPECT_EQ(std::memcmp(window.bytes().data(), all.data(), 10000000), 0);
+  window.skip(window.bytes().size() - 1000);
+  ASSERT_TRUE(window.fill(2000));
+  EXPECT_EQ(window.capacity(), Window::kCapacity);
+  EXPECT_EQ(std::memcmp(window.bytes().data(), all.data() + window.offset(), 2000), 0);
 }
 
 }  // namespace

@@ -103,10 +103,15 @@ class PcapSink final : public Sink {
 
   Status write_anew(const packet::Packet& packet, const Record& record) {
     const Interface& interface = source_->interfaces()[record.interface];
-    const std::uint64_t seconds =
+    std::uint64_t seconds =
         record.ticks / interface.ticks_per_second + static_cast<std::uint64_t>(interface.offset_seconds);
-    const auto fraction = static_cast<std::uint64_t>(static_cast<Wide>(record.ticks % interface.ticks_per_second) *
-                                                     ticks_per_second_ / interface.ticks_per_second);
+    auto fraction = static_cast<std::uint64_t>(static_cast<Wide>(record.ticks % interface.ticks_per_second) *
+                                               ticks_per_second_ / interface.ticks_per_second);
+    // A pcap record's time is kept as it stands there: its fraction may be a second and more.
+    if (!from_pcapng_ && interface.ticks_per_second == ticks_per_second_) {
+      seconds = load<std::uint32_t>(record.raw.data(), interface.byte_order);
+      fraction = load<std::uint32_t>(record.raw.data() + 4, interface.byte_order);
+    }
     std::vector<std::uint8_t> header;
     append_number<std::uint32_t>(header, static_cast<std::uint32_t>(seconds));
     append_number<std::uint32_t>(header, static_cast<std::uint32_t>(fraction));

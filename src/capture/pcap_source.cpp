@@ -23,6 +23,9 @@ constexpr std::size_t kFileHeader = 24;
 constexpr std::size_t kRecordHeader = 16;
 constexpr std::size_t kPatchedRecordHeader = 24;
 constexpr std::uint32_t kLinkTypeBits = 0xffff;
+constexpr std::uint32_t kReservedLinkBits = 0x03ff0000;
+// Of a batch: more than a window of the usual size holds, so that a larger one makes no larger batches.
+constexpr std::size_t kMostRecords = 32768;
 
 struct Magic {
   std::uint32_t number;
@@ -56,6 +59,8 @@ class PcapSource final : public Source {
     WEIR_CHECK(
         take_version(load<std::uint16_t>(header + 4, byte_order_), load<std::uint16_t>(header + 6, byte_order_)));
     const auto link_field = load<std::uint32_t>(header + 20, byte_order_);
+    if ((link_field & kReservedLinkBits) != 0)
+      return fail(error(fmt::format("a link type of {:#x} has bits that mean nothing", link_field), 20));
     Interface interface;
     interface.byte_order = byte_order_;
     interface.link_type = link_type_of(link_field & kLinkTypeBits);
@@ -153,7 +158,7 @@ class PcapSource final : public Source {
     const ByteSpan bytes = window_->bytes();
     std::size_t at = 0;
     std::size_t needed = record_header_;
-    while (bytes.size() - at >= record_header_) {
+    while (bytes.size() - at >= record_header_ && batch.packets.size() < kMostRecords) {
       const std::uint8_t* header = bytes.data() + at;
       auto captured = load<std::uint32_t>(header + 8, order);
       auto wire = load<std::uint32_t>(header + 12, order);

@@ -28,6 +28,9 @@ inline constexpr std::size_t kBlockTrailer = 4;  // length again
 inline constexpr std::size_t kShortestSectionHeader = 28;
 inline constexpr std::size_t kByteOrderEnd = 12;  // of a section header: the byte-order magic stands before
 
+// As libpcap: a longer block is taken for damage, but where a link type has longer packets.
+inline constexpr std::size_t kLongestBlock = 16u << 20;
+
 inline constexpr std::uint32_t kByteOrderMagic = 0x1a2b3c4d;
 
 // The byte order of a section header (its first kByteOrderEnd bytes at least).

@@ -7,6 +7,7 @@
 // read.
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -17,7 +18,8 @@
 namespace weir::capture {
 namespace {
 
-constexpr std::size_t kLongestBlock = 256u << 20;  // holds the longest packet of all link types, and its options
+// Of a batch: more than a window of the usual size holds, so that a larger one makes no larger batches.
+constexpr std::size_t kMostBlocks = 32768;
 
 class PcapngSource final : public Source {
  public:
@@ -43,7 +45,12 @@ class PcapngSource final : public Source {
     if (window_->mapping() == nullptr && !has_whole_block() && !window_->more()) return std::nullopt;
     Region region{window_->region(), window_->offset(), {}, window_->mapping() != nullptr};
     if (region.mapped) region.descriptor = window_->mapping()->descriptor();
-    if (region.bytes.empty()) return std::nullopt;
+    // The layout tells of each interface: where there are many and little to walk, that would be all the work.
+    constexpr std::size_t kFew = 64;
+    constexpr std::size_t kBytesForEach = 256;
+    const std::size_t described = interfaces_.size() - first_interface_;
+    if (region.bytes.empty() || (described > kFew && region.bytes.size() / kBytesForEach < described))
+      return std::nullopt;
     region.layout = {.format = Format::kPcapng,
                      .swapped = byte_order_ != std::endian::native,
                      .limits = {},
@@ -103,7 +110,7 @@ class PcapngSource final : public Source {
     const ByteSpan bytes = window_->bytes();
     std::size_t at = 0;
     std::size_t needed = kBlockHeader;
-    while (bytes.size() - at >= kBlockHeader) {
+    while (bytes.size() - at >= kBlockHeader && batch.packets.size() + batch.blocks.size() < kMostBlocks) {
       const ByteSpan rest = bytes.subspan(at);
       const std::optional<std::size_t> length = block_length(rest, at);
       if (!length) break;
@@ -135,9 +142,9 @@ class PcapngSource final : public Source {
       byte_order_ = *order;
     }
     const std::size_t length = word(rest, 4);
-    if (length >= kBlockHeader + kBlockTrailer && length % 4 == 0 && length <= kLongestBlock) return length;
-    refuse(length > kLongestBlock
-               ? fmt::format("a block of {} bytes is longer than the {} that can be", length, kLongestBlock)
+    if (length >= kBlockHeader + kBlockTrailer && length % 4 == 0 && length <= longest_block_) return length;
+    refuse(length > longest_block_
+               ? fmt::format("a block of {} bytes is longer than the {} that can be", length, longest_block_)
                : fmt::format("a block length of {} is impossible", length),
            at + 4);
     return std::nullopt;
@@ -173,9 +180,13 @@ class PcapngSource final : public Source {
 
   bool section(ByteSpan block, std::size_t at) {
     if (block.size() < kShortestSectionHeader) return refuse("a section header is too short", at);
-    if (const unsigned major = half(block, 12); major != 1)
-      return refuse(fmt::format("version {}.{} of the pcapng format is unknown", major, half(block, 14)), at + 12);
+    // 1.2 is 1.0 by another name (draft-ietf-opsawg-pcapng, 4.1).
+    const unsigned major = half(block, 12);
+    const unsigned minor = half(block, 14);
+    if (major != 1 || (minor != 0 && minor != 2))
+      return refuse(fmt::format("version {}.{} of the pcapng format is unknown", major, minor), at + 12);
     first_interface_ = interfaces_.size();
+    longest_block_ = kLongestBlock;
     ++sections_;
     return true;
   }
@@ -190,6 +201,7 @@ class PcapngSource final : public Source {
     out.section = sections_ - 1;
     out.number = static_cast<std::uint32_t>(interfaces_.size() - first_interface_);
     const std::size_t end = block.size() - kBlockTrailer;
+    Once once;
     for (std::size_t i = kOptions; i < end;) {
       if (end - i < 4) return refuse("an option of an interface description is cut short", at + i);
       const std::uint16_t code = half(block, i);
@@ -197,22 +209,33 @@ class PcapngSource final : public Source {
       const std::size_t padded = (std::size_t{size} + 3) / 4 * 4;
       if (padded > end - i - 4) return refuse("an option of an interface description reaches beyond its block", at + i);
       if (code == kEndOfOptions) break;
-      if (!option(code, block.subspan(i + 4, size), at + i, out)) return false;
+      if (!option(code, block.subspan(i + 4, size), at + i, out, once)) return false;
       i += 4 + padded;
     }
+    // Room for options is left beside such a packet.
+    if (const std::size_t longest = longest_packet(out.link_type); longest >= kLongestBlock)
+      longest_block_ = std::max(longest_block_, longest + kLongestBlock);
     interfaces_.push_back(std::move(out));
     return true;
   }
 
-  bool option(std::uint16_t code, ByteSpan value, std::size_t at, Interface& out) {
+  // Options that may stand once, of which one was met.
+  struct Once {
+    bool resolution = false;
+    bool offset = false;
+  };
+
+  bool option(std::uint16_t code, ByteSpan value, std::size_t at, Interface& out, Once& once) {
     switch (code) {
       case kInterfaceName: out.name.assign(reinterpret_cast<const char*>(value.data()), value.size()); break;
       case kTimestampResolution:
         if (value.size() != 1)
           return refuse(fmt::format("a timestamp resolution of {} bytes, not 1", value.size()), at);
+        if (std::exchange(once.resolution, true)) return refuse("a second timestamp resolution of an interface", at);
         return resolution(value[0], at, out);
       case kTimestampOffset:
         if (value.size() != 8) return refuse(fmt::format("a timestamp offset of {} bytes, not 8", value.size()), at);
+        if (std::exchange(once.offset, true)) return refuse("a second timestamp offset of an interface", at);
         out.offset_seconds = static_cast<std::int64_t>(load<std::uint64_t>(value.data(), byte_order_));
         break;
       default: break;
@@ -282,6 +305,7 @@ class PcapngSource final : public Source {
   std::unique_ptr<Window> window_;
   RecordBatch leading_;              // what open() took: blocks only
   std::size_t first_interface_ = 0;  // of this section: index into interfaces_
+  std::size_t longest_block_ = kLongestBlock;
   std::optional<Error> failure_;
 };
 

@@ -1,9 +1,10 @@
 // Headers in the byte order of the capturing host. Exports has_host_order and swap_host_order.
 //
-// Linux hands some link types out with its own structures in front: USB monitor events (Documentation/usb/usbmon), CAN
-// identifiers in cooked captures, attributes of netfilter's log. A capture file holds them as they were, in the byte
-// order that its header tells; a filter that loads them, and a file written in this host's order, need them swapped.
-// As libpcap does (its pcap-util.c, or pcap-common.c before 1.11): when a file of the other byte order is read.
+// Systems hand some link types out with their own structures in front: USB monitor events (Documentation/usb/usbmon),
+// CAN identifiers in cooked captures, attributes of netfilter's log, ids in the log of pf. A capture file holds them as
+// they were, in the byte order that its header tells; a filter that loads them, and a file written in this host's
+// order, need them swapped. As libpcap does (its pcap-util.c, or pcap-common.c before 1.11): when a file of the other
+// byte order is read.
 //
 // Not done: libpcap also corrects the length on the wire of isochronous USB transfers that its own old versions wrote
 // wrong.
@@ -78,11 +79,18 @@ void swap_nflog(std::span<std::uint8_t> packet) {
   }
 }
 
+// net/if_pflog.h of the BSDs: the ids of who sent and of who made the rule, in as much of the header as its first byte
+// says there is.
+void swap_pflog(std::span<std::uint8_t> packet) {
+  if (packet.empty()) return;
+  swap_fields(packet.first(std::min<std::size_t>(packet.size(), packet[0])), {{44, 4}, {48, 4}, {52, 4}, {56, 4}});
+}
+
 }  // namespace
 
 bool has_host_order(LinkType type) {
   return type == LinkType::kLinuxSll || type == LinkType::kLinuxSll2 || type == LinkType::kUsbLinux ||
-         type == LinkType::kUsbLinuxMmapped || type == LinkType::kNflog;
+         type == LinkType::kUsbLinuxMmapped || type == LinkType::kNflog || type == LinkType::kPflog;
 }
 
 void swap_host_order(LinkType type, std::span<std::uint8_t> packet) {
@@ -91,6 +99,7 @@ void swap_host_order(LinkType type, std::span<std::uint8_t> packet) {
   if (type == LinkType::kLinuxSll) return swap_can(packet, 14, 16);
   if (type == LinkType::kLinuxSll2) return swap_can(packet, 0, 20);
   if (type == LinkType::kNflog) return swap_nflog(packet);
+  if (type == LinkType::kPflog) return swap_pflog(packet);
 }
 
 }  // namespace weir::capture

@@ -50,6 +50,21 @@ TEST(PcapSink, CopiesAndConverts) {
   EXPECT_EQ(filtered({native, nano}, {}, kAll).size(), native.bytes.size() + 76);
 }
 
+// Times are kept as they stand, also those of the other byte order that no clock gives.
+TEST(PcapSink, FractionsOfASecondAndMore) {
+  constexpr std::endian kForeign = std::endian::native == std::endian::little ? std::endian::big : std::endian::little;
+  for (const std::uint32_t magic : {0xa1b2c3d4u, 0xa1b23c4du}) {
+    const auto capture = [&](std::endian order) {
+      CaptureBuilder file(order);
+      return file.pcap_header(magic)
+          .record(ipv4_packet(60), 0xffffffff, 5000000)
+          .record(ipv4_packet(60), 5, 0xffffffff);
+    };
+    const SinkOptions options{.nanoseconds = magic == 0xa1b23c4d};
+    EXPECT_EQ(filtered({capture(kForeign)}, options, kAll), capture(std::endian::native).text());
+  }
+}
+
 TEST(PcapSink, HeaderHoldsForAllPackets) {
   CaptureBuilder small(std::endian::native);
   small.pcap_header(0xa1b2c3d4, 96, 1 | 1u << 26 | 2u << 28).record(ipv4_packet(60));

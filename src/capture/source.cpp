@@ -118,7 +118,9 @@ void convert_last(RecordBatch& batch, const Interface& interface) {
   if (interface.byte_order == std::endian::native || !has_host_order(interface.link_type)) return;
   packet::Packet& packet = batch.packets.back();
   batch.changed.emplace_back(packet.data, packet.data + packet.length);
-  swap_host_order(interface.link_type, batch.changed.back());
+  std::span<std::uint8_t> changed = batch.changed.back();
+  // As libpcap: nor what lies behind the end of a packet that says it was shorter on the wire.
+  swap_host_order(interface.link_type, changed.first(std::min<std::size_t>(changed.size(), packet.wire_length)));
   packet.data = batch.changed.back().data();
 }
 

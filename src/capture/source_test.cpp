@@ -1,6 +1,8 @@
 // Captures made to be read: every variant of the formats, and every kind of damage with what is left before it.
 #include <weir/capture/source.h>
 
+#include <algorithm>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -159,6 +161,69 @@ TEST(PcapSource, HostOrderFieldsAreSwapped) {
   EXPECT_EQ(load<std::uint32_t>(batch.packets[0].data + 16, std::endian::native), 0x12345678u);
 }
 
+constexpr std::endian kForeign = std::endian::native == std::endian::little ? std::endian::big : std::endian::little;
+
+// The first packet of a capture of the other byte order.
+std::vector<std::uint8_t> foreign_packet(std::uint32_t link, const std::vector<std::uint8_t>& packet,
+                                         std::uint32_t wire) {
+  CaptureBuilder file(kForeign);
+  file.pcap_header(0xa1b2c3d4, 65535, link).record(packet, 1, 2, wire);
+  auto source = open_memory(file.span(), "test");
+  RecordBatch batch;
+  EXPECT_EQ((*source)->read(batch), Read::kMore);
+  return {batch.packets[0].data, batch.packets[0].data + batch.packets[0].length};
+}
+
+// As libpcap: the ids in the log of pf, as far as the header's own length reaches.
+TEST(PcapSource, IdsOfPfAreSwapped) {
+  std::vector<std::uint8_t> packet(100);
+  for (std::size_t i = 0; i < packet.size(); ++i) packet[i] = static_cast<std::uint8_t>(i);
+  for (const std::uint8_t header : {43, 47, 48, 52, 59, 60, 69, 255}) {
+    packet[0] = header;
+    std::vector<std::uint8_t> expected = packet;
+    for (std::ptrdiff_t at = 44; at < 60 && at + 4 <= header; at += 4)
+      std::reverse(expected.begin() + at, expected.begin() + at + 4);
+    EXPECT_EQ(foreign_packet(117, packet, 100), expected) << int{header};
+  }
+}
+
+// As libpcap: what lies behind the packet's end on the wire is not a field.
+TEST(PcapSource, NothingIsSwappedBehindTheWireLength) {
+  std::vector<std::uint8_t> packet{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x0c, 1, 2, 3, 4, 5, 6, 7, 8};
+  EXPECT_EQ(foreign_packet(113, packet, 17), packet);
+  EXPECT_EQ(foreign_packet(113, packet, 19), packet);
+  std::vector<std::uint8_t> swapped = packet;
+  std::reverse(swapped.begin() + 16, swapped.begin() + 20);
+  EXPECT_EQ(foreign_packet(113, packet, 20), swapped);
+}
+
+// A window that one long packet made large gives no large batches.
+TEST(PcapSource, BatchesAreBounded) {
+  CaptureBuilder file;
+  file.pcap_header(0xa1b2c3d4, 0, 231).record(std::vector<std::uint8_t>(3000000));
+  for (int i = 0; i < 100000; ++i) file.record({});
+  auto source = open_memory(file.span(), "test");
+  RecordBatch batch;
+  std::size_t packets = 0;
+  while ((*source)->read(batch) == Read::kMore) {
+    EXPECT_LE(batch.packets.size(), 32768u);
+    packets += batch.packets.size();
+  }
+  EXPECT_EQ(packets, 100001u);
+}
+
+TEST(PcapSource, LinkTypesWithBitsThatMeanNothing) {
+  CaptureBuilder file;
+  file.pcap_header(0xa1b2c3d4, 0, 0x20001);
+  const Seen seen = read_bytes(file.span());
+  ASSERT_TRUE(seen.error);
+  EXPECT_THAT(seen.error->message, HasSubstr("0x20001"));
+  EXPECT_EQ(offset_of(*seen.error), 20u);
+  CaptureBuilder sequence;
+  sequence.pcap_header(0xa1b2c3d4, 0, 0x24000001).record(ipv4_packet(60));
+  EXPECT_THAT(read_bytes(sequence.span()).lengths, ElementsAre(60));
+}
+
 // The window moves at every possible place: records are whole whatever its capacity.
 TEST(PcapSource, SmallWindows) {
   CaptureBuilder file;
@@ -246,6 +311,62 @@ TEST(PcapngSource, Refused) {
   magic.section();
   magic.bytes[8] ^= 1;
   EXPECT_THAT(error_of(magic), HasSubstr("magic"));
+}
+
+TEST(PcapngSource, WhatMayStandOnce) {
+  const auto error_of = [](const CaptureBuilder& file) {
+    const Seen seen = read_bytes(file.span());
+    return seen.error ? seen.error->message : "none";
+  };
+  CaptureBuilder twice;
+  twice.option(9, {6}).option(9, {6}).number(0u);
+  EXPECT_THAT(error_of(CaptureBuilder().section().interface(1, 0, twice)), HasSubstr("second timestamp resolution"));
+  CaptureBuilder offsets;
+  offsets.option(14, std::vector<std::uint8_t>(8)).option(14, std::vector<std::uint8_t>(8)).number(0u);
+  EXPECT_THAT(error_of(CaptureBuilder().section().interface(1, 0, offsets)), HasSubstr("second timestamp offset"));
+  for (const std::uint8_t minor : {0, 1, 2, 3}) {
+    CaptureBuilder file;
+    file.section();
+    file.bytes[14] = minor;
+    const std::string expected = minor == 0 || minor == 2 ? "none" : "version 1." + std::to_string(minor);
+    EXPECT_THAT(error_of(file), HasSubstr(expected));
+  }
+}
+
+// 16 MiB, as in libpcap, or what a link type needs.
+TEST(PcapngSource, LongBlocks) {
+  constexpr std::uint32_t kMost = 16u << 20;
+  const auto with_block = [](CaptureBuilder file, std::uint32_t size) {
+    file.number(5u).number(size);
+    file.bytes.resize(file.bytes.size() + size - 12);
+    return read_bytes(file.number(size).span());
+  };
+  const CaptureBuilder ordinary = CaptureBuilder().section().interface(1, 0);
+  EXPECT_EQ(with_block(ordinary, kMost).blocks.size(), 3u);
+  EXPECT_THAT(with_block(ordinary, kMost + 4).error->message, HasSubstr("longer than the 16777216"));
+  const CaptureBuilder messages = CaptureBuilder().section().interface(1, 0).interface(231, 0);
+  EXPECT_EQ(with_block(messages, kMost + 4).blocks.size(), 4u);
+  EXPECT_TRUE(with_block(CaptureBuilder(messages).section(), kMost + 4).error);
+}
+
+// A layout tells of each interface, so there is none for a little of a capture with a million of them.
+TEST(PcapngSource, NoRegionWhereInterfacesAreMore) {
+  for (const int interfaces : {1, 64, 10000}) {
+    CaptureBuilder file;
+    file.section();
+    for (int i = 0; i < interfaces; ++i) file.interface(1, 0);
+    for (int i = 0; i < 1000; ++i) file.enhanced(0, 1, ipv4_packet(1000));
+    auto source = open_memory(file.span(), "test");
+    RecordBatch batch;
+    bool region = false;
+    std::size_t packets = 0;
+    while ((*source)->read(batch) == Read::kMore) {
+      packets += batch.packets.size();
+      region = region || (*source)->region().has_value();
+    }
+    EXPECT_EQ(region, interfaces <= 64);
+    EXPECT_EQ(packets, 1000u);
+  }
 }
 
 TEST(PcapngSource, CutAnywhere) {

@@ -83,7 +83,8 @@ struct PcapngStep {
     if (left < kBlockHeader + kBlockTrailer) return Kind::kStop;
     const auto type = number<swapped>(at);
     entry.size = number<swapped>(at + 4);
-    if (entry.size > left || entry.size % 4 != 0 || entry.size < kBlockHeader + kBlockTrailer) return Kind::kStop;
+    if (entry.size > std::min(left, kLongestBlock) || entry.size % 4 != 0 || entry.size < kBlockHeader + kBlockTrailer)
+      return Kind::kStop;
     if (number<swapped>(at + entry.size - kBlockTrailer) != entry.size) return Kind::kStop;
     if (type != kEnhancedPacket) {
       entry.captured = entry.wire = entry.interface = 0;

@@ -33,7 +33,9 @@ void Segments::reset(const RegionWork& work) {
   size_ = work.region->bytes.size();
   const bool writes = std::any_of(work.jobs.begin(), work.jobs.end(), [](const RegionJob& job) { return job.writes; });
   longest_ = std::clamp((writes ? kInFlightToWrite : kInFlight) / ring_size_, kShortest, kLongest);
-  next_ = fetched_ = 0;
+  ahead_ = any_ ? std::max(position_, kShortest) : size_;
+  any_ = true;
+  next_ = fetched_ = position_ = 0;
   given_ = taken_ = 0;
   all_given_ = size_ == 0;
   cancelled_ = false;
@@ -41,18 +43,21 @@ void Segments::reset(const RegionWork& work) {
 
 std::uint64_t Segments::next_size() const {
   if (wanted_size_ != 0) return wanted_size_;
-  return std::clamp((size_ - next_) / ring_size_, kShortest, longest_);
+  return std::clamp(std::min(size_ - next_, ahead_) / ring_size_, kShortest, longest_);
 }
+
+// With mutex_ held, where there are other threads.
+bool Segments::may_give() const { return has_room() && (next_ == position_ || next_ - position_ < ahead_); }
 
 bool Segments::has_room() const { return given_.load() - taken_.load() < ring_size_; }
 
 SegmentResult* Segments::give() {
   if (all_given_.load(std::memory_order_relaxed) || !has_room()) return nullptr;
   const std::lock_guard lock(mutex_);
-  if (all_given_ || cancelled_ || !has_room()) return nullptr;
+  if (all_given_ || cancelled_ || !may_give()) return nullptr;
   const capture::Segment segment{next_, std::min(size_, next_ + next_size())};
   if (segment.limit > fetched_) {
-    const std::uint64_t to = std::min(size_, std::max(segment.limit, fetched_ + kFetched));
+    const std::uint64_t to = std::min(size_, std::max(segment.limit, fetched_ + std::min(kFetched, ahead_)));
     capture::fetch(*work_->region, fetched_, to);
     fetched_ = to;
   }
@@ -79,7 +84,7 @@ void Segments::finish(SegmentResult& result) {
 
 bool Segments::wait_for_room() {
   std::unique_lock lock(mutex_);
-  room_.wait(lock, [this] { return cancelled_ || all_given_ || has_room(); });
+  room_.wait(lock, [this] { return cancelled_ || all_given_ || may_give(); });
   return !cancelled_ && !all_given_;
 }
 
@@ -97,13 +102,15 @@ const SegmentResult* Segments::front() const {
 }
 
 void Segments::pop() {
-  if (threads_ == 1) {
-    ++taken_;
-    return;
-  }
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_, std::defer_lock);
+  if (threads_ > 1) lock.lock();
+  position_ = ring_[taken_ % ring_size_].segment.limit;
   ++taken_;
-  room_.notify_one();
+  const bool grows = ahead_ < size_;
+  if (grows) ahead_ *= 2;
+  if (threads_ == 1) return;
+  if (grows) room_.notify_all();
+  else room_.notify_one();
 }
 
 bool Segments::is_done() const { return all_given_ && taken_.load() == given_.load(); }

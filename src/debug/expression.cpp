@@ -93,6 +93,7 @@ class ExpressionParser {
 
   Result<Expression> run() {
     WEIR_TRY(const std::uint32_t root, binary(0));
+    WEIR_CHECK(bounded({0, static_cast<std::uint32_t>(text_.size())}));
     skip();
     if (at_ < text_.size()) return fail("expected an operator", here());
     // The root stands last: evaluation starts there.
@@ -123,6 +124,19 @@ class ExpressionParser {
     return static_cast<std::uint32_t>(out_.nodes_.size() - 1);
   }
 
+  Status deeper() {
+    if (++depth_ <= kDeepest + 2) return {};  // a value alone is two calls deep
+    return fail(Error{.code = ErrorCode::kLimit,
+                      .message = fmt::format("the expression is nested more than {} levels deep", kDeepest),
+                      .place = here()});
+  }
+  Status bounded(Span place) const {
+    if (out_.nodes_.size() <= kMostNodes) return {};
+    return fail(Error{.code = ErrorCode::kLimit,
+                      .message = fmt::format("the expression has more than {} values and operators", kMostNodes),
+                      .place = place});
+  }
+
   const Operator* next_operator() {
     skip();
     for (const Operator& candidate : kOperators)
@@ -131,20 +145,21 @@ class ExpressionParser {
   }
 
   Result<std::uint32_t> binary(int lowest) {
-    if (++depth_ > kDeepest) return fail("the expression is nested too deeply", here());
+    WEIR_CHECK(deeper());
     WEIR_TRY(std::uint32_t left, unary());
     for (const Operator* op = next_operator(); op != nullptr && op->rank > lowest; op = next_operator()) {
-      if (out_.nodes_.size() > kMostNodes) return fail("the expression is too long", here());
+      const Span place = here(op->text.size());
       at_ += op->text.size();
       WEIR_TRY(const std::uint32_t right, binary(op->rank));
       left = add({op->op, 0, left, right});
+      WEIR_CHECK(bounded(place));
     }
     --depth_;
     return left;
   }
 
   Result<std::uint32_t> unary() {
-    if (++depth_ > kDeepest) return fail("the expression is nested too deeply", here());
+    WEIR_CHECK(deeper());
     skip();
     std::optional<Op> op;
     if (at_ < text_.size()) {

@@ -93,11 +93,22 @@ TEST_F(ExpressionTest, MistakesHaveTheirPlace) {
 }
 
 TEST_F(ExpressionTest, DeepAndLongOnesAreRefusedNotFollowed) {
-  EXPECT_FALSE(Expression::parse(std::string(100000, '(')));
-  EXPECT_FALSE(Expression::parse(std::string(100000, '-') + "1"));
-  std::string sum = "1";
-  for (int i = 0; i < 100000; ++i) sum += "+1";
-  EXPECT_FALSE(Expression::parse(sum));
+  const auto sum = [](int operators) {
+    std::string text = "1";
+    for (int i = 0; i < operators; ++i) text += "+1";
+    return text;
+  };
+  const auto nested = [](std::size_t levels) { return std::string(levels, '(') + "1" + std::string(levels, ')'); };
+  const auto negated = [](std::size_t levels) { return std::string(levels, '-') + "1"; };
+  for (const std::string& text : {nested(100000), negated(100000), sum(100000), sum(1000), nested(201), negated(201)}) {
+    const Result<Expression> got = Expression::parse(text);
+    ASSERT_FALSE(got) << text;
+    EXPECT_EQ(got.error().code, ErrorCode::kLimit) << got.error().message;
+    EXPECT_TRUE(std::holds_alternative<Span>(got.error().place));
+  }
+  EXPECT_EQ(value(sum(999)).value(), 1000u);
+  EXPECT_EQ(value(negated(200)).value(), 1u);
+  EXPECT_EQ(value(nested(200)).value(), 1u);
 }
 
 }  // namespace

@@ -6,7 +6,9 @@
 // ignored: A, X, M[i], P[offset] or P[offset:size] (bytes of the packet, big-endian, size 1, 2 or 4), pc, len (on the
 // wire), cap (captured), packet (its number, from 1), and the extensions by their names in assembler (proto, mark,
 // ...).
-// && and || stop as soon as the result is known. An Expression is a value; thread-safe once made.
+// && and || stop as soon as the result is known. Limits: 2000 values and operators, and 200 levels of nesting:
+// parentheses, brackets, signs and right sides of operators are one each. An Expression is a value; thread-safe once
+// made.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +31,7 @@ struct View {
 
 class Expression {
  public:
-  // Errors carry a Span into the text.
+  // Errors carry a Span into the text; those of a limit that was passed are kLimit.
   static Result<Expression> parse(std::string_view text);
 
   // Its value, or an error where it reads beyond the packet or divides by zero.

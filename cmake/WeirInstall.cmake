@@ -19,17 +19,27 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/weirConfigVersion.cmake C
 install(FILES ${PROJECT_BINARY_DIR}/weirConfig.cmake ${PROJECT_BINARY_DIR}/weirConfigVersion.cmake
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/weir)
 
-# A static library brings what it links with it; a shared one has it inside.
-set(WEIR_PC_REQUIRES_PRIVATE "fmt, zlib, libzstd, liblz4")
-set(WEIR_PC_LIBS_PRIVATE "-lZydis")  # has no pkg-config file
+# A static library brings what it links with it; a shared one has it inside. Of these, asmjit and Zydis have no
+# pkg-config file. Its prefix is where the file lies, so that the tree may be installed or moved anywhere.
+set(WEIR_PC_REQUIRES "fmt, zlib, libzstd, liblz4")
+set(WEIR_PC_REQUIRES_PRIVATE "")
+string(JOIN " " WEIR_PC_LIBS "" -lasmjit -lZydis -lrt ${CMAKE_DL_LIBS})
+string(REGEX REPLACE " ([a-z]+)$" " -l\\1" WEIR_PC_LIBS "${WEIR_PC_LIBS}")  # CMAKE_DL_LIBS is a bare name
 if(BUILD_SHARED_LIBS)
+  set(WEIR_PC_REQUIRES_PRIVATE "${WEIR_PC_REQUIRES}")
+  set(WEIR_PC_LIBS_PRIVATE "${WEIR_PC_LIBS}")
   set(WEIR_PC_REQUIRES "")
   set(WEIR_PC_LIBS "")
+endif()
+if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}" OR IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")
+  set(WEIR_PC_PREFIX "${CMAKE_INSTALL_PREFIX}")
+  set(WEIR_PC_LIBDIR "${CMAKE_INSTALL_FULL_LIBDIR}")
+  set(WEIR_PC_INCLUDEDIR "${CMAKE_INSTALL_FULL_INCLUDEDIR}")
 else()
-  set(WEIR_PC_LIBS " ${WEIR_PC_LIBS_PRIVATE}")
-  set(WEIR_PC_REQUIRES "${WEIR_PC_REQUIRES_PRIVATE}")
-  set(WEIR_PC_REQUIRES_PRIVATE "")
-  set(WEIR_PC_LIBS " -lasmjit -lpthread -lrt")  # asmjit has no pkg-config file
+  file(RELATIVE_PATH WEIR_PC_PREFIX "/prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/prefix")
+  string(REGEX REPLACE "/$" "" WEIR_PC_PREFIX "\${pcfiledir}/${WEIR_PC_PREFIX}")
+  set(WEIR_PC_LIBDIR "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
+  set(WEIR_PC_INCLUDEDIR "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
 endif()
 configure_file(cmake/weir.pc.in ${PROJECT_BINARY_DIR}/weir.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/weir.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the built tree into an empty folder and builds programs against it: one by find_package and by pkg-config, and
-# the example of the README.
+# the example of the README. The folder is not the configured prefix, and is moved before pkg-config is asked.
 #
 # usage: run.sh BUILD_FOLDER CXX
 set -euo pipefail
@@ -12,18 +12,19 @@ cmake --install "$1" --prefix "$work/tree" >/dev/null
 cmake -S "$here" -B "$work/build" -G Ninja -DCMAKE_CXX_COMPILER="$2" -DCMAKE_PREFIX_PATH="$work/tree" \
   -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS="${3:-}" >/dev/null
 cmake --build "$work/build" >/dev/null
-[[ $("$work/build/consumer") == 262144 ]] || { echo "find_package: wrong verdict"; exit 1; }
+expected="262144 ret absent"
+[[ $("$work/build/consumer") == "$expected" ]] || { echo "find_package: $("$work/build/consumer")"; exit 1; }
 
-pc=$(dirname "$(find "$work/tree" -name weir.pc)")
-sed -i "s,^prefix=.*,prefix=$work/tree," "$pc/weir.pc"
-export PKG_CONFIG_PATH=$pc
+mv "$work/tree" "$work/moved"
+export PKG_CONFIG_PATH; PKG_CONFIG_PATH=$(dirname "$(find "$work/moved" -name weir.pc)")
+[[ $(realpath "$(pkg-config --variable=prefix weir)") == "$work/moved" ]] || { echo "pkg-config: wrong prefix"; exit 1; }
 "$2" -std=c++20 ${3:-} "$here/consumer.cpp" $(pkg-config --cflags --libs weir) -Wl,-rpath,"$(pkg-config --variable=libdir weir)" \
   -o "$work/by-pkg-config"
-[[ $("$work/by-pkg-config") == 262144 ]] || { echo "pkg-config: wrong verdict"; exit 1; }
+[[ $("$work/by-pkg-config") == "$expected" ]] || { echo "pkg-config: $("$work/by-pkg-config")"; exit 1; }
 
 sed -n '/^```cpp$/,/^```$/p' "$here/../../README.md" | grep -v '^```' > "$work/example.cpp"
 "$2" -std=c++20 ${3:-} "$work/example.cpp" $(pkg-config --cflags --libs weir) -Wl,-rpath,"$(pkg-config --variable=libdir weir)" \
   -o "$work/example"
 [[ $("$work/example") == matches ]] || { echo "the README's example: wrong verdict"; exit 1; }
 
-"$work/tree/bin/weir" --version
+"$work/moved/bin/weir" --version

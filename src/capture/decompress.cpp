@@ -277,6 +277,7 @@ class AheadStream final : public ByteStream {
 
 constexpr std::size_t kMagicBytes = 4;
 constexpr std::size_t kSkippableHeader = 8;
+constexpr std::size_t kAhead = 24;  // the header of a pcap file, of which no more is read before it is mapped
 
 Compression compression_of(ByteSpan start) {
   constexpr std::uint32_t kZstdMagic = 0xfd2fb528;
@@ -296,11 +297,11 @@ std::uint64_t skippable_frame(ByteSpan start) {
   return std::uint64_t{kSkippableHeader} + load<std::uint32_t>(start.data() + 4, std::endian::little);
 }
 
-// Reads until `ahead` has kSkippableHeader bytes, or the stream ends.
+// Reads until `ahead` has kAhead bytes, or the stream ends.
 Status read_ahead(ByteStream& stream, std::vector<std::uint8_t>& ahead) {
-  while (ahead.size() < kSkippableHeader) {
+  while (ahead.size() < kAhead) {
     const std::size_t have = ahead.size();
-    ahead.resize(kSkippableHeader);
+    ahead.resize(kAhead);
     Result<std::size_t> more = stream.read(std::span(ahead).subspan(have));
     ahead.resize(have + more.value_or(0));
     if (!more) return fail(std::move(more).error());
@@ -340,10 +341,12 @@ Result<OpenedStream> decompressed(std::unique_ptr<ByteStream> stream) {
   // Frames without data may come first (parallel zstd writes one): the frame behind them tells the compression.
   std::uint64_t skipped = 0;
   while (const std::uint64_t frame = skippable_frame(ahead)) {
-    WEIR_TRY(const bool whole, skip(*stream, frame - ahead.size()));
+    const auto here = static_cast<std::size_t>(std::min<std::uint64_t>(frame, ahead.size()));
+    ahead.erase(ahead.begin(), ahead.begin() + static_cast<std::ptrdiff_t>(here));
+    WEIR_TRY(const bool whole, skip(*stream, frame - here));
     skipped += frame;
-    ahead.clear();
-    if (whole) WEIR_CHECK(read_ahead(*stream, ahead));
+    if (!whole) break;
+    WEIR_CHECK(read_ahead(*stream, ahead));
   }
   OpenedStream out;
   out.compression = compression_of(ahead);

@@ -79,12 +79,21 @@ struct PcapngStep {
   static constexpr std::size_t kHeader = kEnhancedHeader;
   std::span<const std::uint32_t> limits;
 
+  // A Source says what is to be done with blocks that are too long.
   Kind operator()(const std::uint8_t* at, std::size_t left, Entry& entry) const {
+    return look(at, std::min(left, kLongestBlock), entry);
+  }
+  // Segments are shorter than the longest block.
+  bool ends_before(const std::uint8_t* at, const std::uint8_t* before, Entry& entry) const {
+    return look(at, static_cast<std::size_t>(before - at), entry) == Kind::kPacket && at + entry.size < before;
+  }
+
+ private:
+  Kind look(const std::uint8_t* at, std::size_t left, Entry& entry) const {
     if (left < kBlockHeader + kBlockTrailer) return Kind::kStop;
     const auto type = number<swapped>(at);
     entry.size = number<swapped>(at + 4);
-    if (entry.size > std::min(left, kLongestBlock) || entry.size % 4 != 0 || entry.size < kBlockHeader + kBlockTrailer)
-      return Kind::kStop;
+    if (entry.size > left || entry.size % 4 != 0 || entry.size < kBlockHeader + kBlockTrailer) return Kind::kStop;
     if (number<swapped>(at + entry.size - kBlockTrailer) != entry.size) return Kind::kStop;
     if (type != kEnhancedPacket) {
       entry.captured = entry.wire = entry.interface = 0;
@@ -96,9 +105,6 @@ struct PcapngStep {
     entry.wire = number<swapped>(at + 24);
     if (entry.interface >= limits.size() || entry.captured > limits[entry.interface]) return Kind::kStop;
     return entry.captured > entry.size - kShortestEnhanced ? Kind::kStop : Kind::kPacket;
-  }
-  bool ends_before(const std::uint8_t* at, const std::uint8_t* before, Entry& entry) const {
-    return (*this)(at, static_cast<std::size_t>(before - at), entry) == Kind::kPacket && at + entry.size < before;
   }
 };
 

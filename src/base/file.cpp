@@ -1,13 +1,7 @@
-// Descriptors, whole files, and files that appear only when complete. Exports FileDescriptor and ReplacingFile.
-//
-// ReplacingFile follows the usual recipe: a temporary name in the same folder, rename(2) at the end. It keeps the mode
-// of a file that it replaces. A path that leads to something else than a regular file is written in place, since a
-// rename would put a file where a device or a pipe was; a symbolic link is followed, so the link stays.
+// Descriptors and whole small files. Exports FileDescriptor, open_for_reading, write_all and read_whole_file.
 #include <weir/base/file.h>
 
 #include <cerrno>
-#include <climits>
-#include <cstdlib>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,11 +12,6 @@ namespace {
 std::string quoted(std::string_view path) {
   if (path == "-") return "standard input";
   return "'" + std::string(path) + "'";
-}
-
-std::string folder_of(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  return slash == std::string::npos ? std::string() : path.substr(0, slash + 1);
 }
 
 }  // namespace
@@ -84,65 +73,6 @@ Result<std::string> read_whole_file(const std::string& path, std::size_t limit) 
                         .message = quoted(path) + " is longer than " + std::to_string(limit) + " bytes",
                         .place = OffsetPlace{limit}});
   }
-}
-
-Result<ReplacingFile> ReplacingFile::create(const std::string& path) {
-  ReplacingFile file;
-  file.path_ = path;
-  if (path == "-") {
-    file.descriptor_ = FileDescriptor(::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3));
-    if (!file.descriptor_) return fail(system_failure("cannot write standard output", errno));
-    return file;
-  }
-  struct stat status {};
-  const bool exists = ::stat(path.c_str(), &status) == 0;
-  if (exists && S_ISDIR(status.st_mode)) return fail(system_failure("cannot write " + quoted(path), EISDIR));
-  if (exists && !S_ISREG(status.st_mode)) {
-    file.descriptor_ = FileDescriptor(::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY));
-    if (!file.descriptor_) return fail(system_failure("cannot write " + quoted(path), errno));
-    return file;
-  }
-  if (exists && ::access(path.c_str(), W_OK) != 0) return fail(system_failure("cannot write " + quoted(path), errno));
-  if (exists) {
-    char resolved[PATH_MAX];
-    if (::realpath(path.c_str(), resolved) != nullptr) file.path_ = resolved;
-  }
-  std::string beside = folder_of(file.path_) + ".weir-XXXXXX";
-  file.descriptor_ = FileDescriptor(::mkostemp(beside.data(), O_CLOEXEC));
-  if (!file.descriptor_) return fail(system_failure("cannot write " + quoted(path), errno));
-  file.beside_ = beside;
-  const mode_t mask = ::umask(0);
-  ::umask(mask);
-  ::fchmod(file.descriptor_.get(), exists ? status.st_mode & 07777 : 0666 & ~mask);
-  return file;
-}
-
-ReplacingFile::ReplacingFile(ReplacingFile&& other) noexcept { *this = std::move(other); }
-
-ReplacingFile& ReplacingFile::operator=(ReplacingFile&& other) noexcept {
-  if (this != &other) {
-    discard();
-    descriptor_ = std::move(other.descriptor_);
-    path_ = std::move(other.path_);
-    beside_ = std::move(other.beside_);
-    other.beside_.clear();
-  }
-  return *this;
-}
-
-ReplacingFile::~ReplacingFile() { discard(); }
-
-void ReplacingFile::discard() {
-  if (!beside_.empty()) ::unlink(beside_.c_str());
-  beside_.clear();
-}
-
-Status ReplacingFile::commit() {
-  if (beside_.empty()) return {};
-  if (::rename(beside_.c_str(), path_.c_str()) != 0)
-    return fail(system_failure("cannot write " + quoted(path_), errno));
-  beside_.clear();
-  return {};
 }
 
 }  // namespace weir

@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <weir/base/bytes.h>
@@ -36,13 +35,11 @@ class Output {
   // gathered first, since each costs the system more than a copy.
   Status append(const std::uint8_t* base, std::span<const Range> ranges);
 
-  // Whether bytes already written can be changed: in a regular file, not in a pipe.
-  bool can_patch() const {
-    struct stat status {};
-    return ::fstat(file_.descriptor(), &status) == 0 && S_ISREG(status.st_mode) && file_.path() != "-";
-  }
+  // Whether bytes already written can be changed: only in a file of our own. A stream that was handed in may be a pipe,
+  // append only, or hold what others wrote before.
+  bool can_patch() const { return file_.is_new(); }
 
-  // Overwrites bytes at `offset`, which were appended before.
+  // Overwrites bytes at `offset`, which were appended before. Only when can_patch().
   Status patch(std::uint64_t offset, ByteSpan bytes) {
     WEIR_CHECK(flush());
     const ssize_t written = ::pwrite(file_.descriptor(), bytes.data(), bytes.size(), static_cast<off_t>(offset));

@@ -43,6 +43,75 @@ TEST_F(FilterCommand, CountAndExitStatus) {
   EXPECT_EQ(filter("--count ip " + in + " -w x").status, 2);
 }
 
+// A longer snap length in a later input: the header must hold for its packets too, wherever it goes.
+TEST_F(FilterCommand, SnapLengthOfLaterInputs) {
+  CaptureBuilder small(std::endian::native);
+  small.pcap_header(0xa1b2c3d4, 100).record(ipv4_packet(60));
+  CaptureBuilder large(std::endian::native);
+  large.pcap_header(0xa1b2c3d4, 2000).record(ipv4_packet(1000));
+  CaptureBuilder both(std::endian::native);
+  both.pcap_header(0xa1b2c3d4, 2000).record(ipv4_packet(60)).record(ipv4_packet(1000));
+  const std::string in = "'' " + write("small", small.text()) + " " + write("large", large.text());
+  const std::string out = quoted(folder_ / "out");
+  EXPECT_EQ(filter(in + " -w " + out).status, 0);
+  EXPECT_EQ(slurp(folder_ / "out"), both.text());
+  EXPECT_EQ(filter(in + " -w - | cat").output, both.text());
+  EXPECT_EQ(filter(in + " -w - >" + out).status, 0);
+  EXPECT_EQ(slurp(folder_ / "out"), both.text());
+  const std::string fifo = quoted(folder_ / "fifo");
+  const std::string through = "mkfifo " + fifo + "; cat " + fifo + " & " + kWeir + " filter -q " + in + " -w " + fifo;
+  EXPECT_EQ(run_command(through + "; wait").output, both.text());
+  for (const std::string name : {"-", "/dev/stdout"}) {
+    const std::string before(32, 'x');
+    write("out", before);
+    EXPECT_EQ(filter(in + " -w " + name + " >>" + out).status, 0);
+    EXPECT_EQ(slurp(folder_ / "out"), before + both.text());
+    const std::string run = kWeir + " filter -q " + in + " -w " + name;
+    EXPECT_EQ(run_command("(printf " + before + "; " + run + "; printf end) >" + out).status, 0);
+    EXPECT_EQ(slurp(folder_ / "out"), before + both.text() + "end");
+  }
+}
+
+TEST_F(FilterCommand, LateInterfaceWithNanoseconds) {
+  CaptureBuilder options;
+  options.option(9, {9}).number(0u);
+  CaptureBuilder file;
+  file.section().interface(1, 0).enhanced(0, 1000005, ipv4_packet(60));
+  file.interface(1, 0, options).enhanced(1, 1123456789, ipv4_packet(60));
+  CaptureBuilder expected(std::endian::native);
+  expected.pcap_header(0xa1b23c4d, 262144).record(ipv4_packet(60), 1, 5000).record(ipv4_packet(60), 1, 123456789);
+  EXPECT_EQ(filter("--format pcap '' " + write("in", file.text())).output, expected.text());
+}
+
+TEST_F(FilterCommand, CheckSequencesAreNotMixed) {
+  CaptureBuilder with(std::endian::native);
+  with.pcap_header(0xa1b2c3d4, 65535, 1 | 1u << 26 | 2u << 28).record(ipv4_packet(64));
+  const std::string a = write("with", with.text());
+  const std::string b = write("without", capture().text());
+  for (const std::string& in : {a + " " + b, b + " " + a}) {
+    EXPECT_EQ(filter("'' " + in).output.substr(0, 4), "\x0a\x0d\x0d\x0a");
+    const CommandResult pcap = filter("--format pcap '' " + in + " -w " + quoted(folder_ / "out"));
+    EXPECT_EQ(pcap.status, 2);
+    EXPECT_THAT(pcap.errors, HasSubstr("EN10MB with a frame check sequence of 4 bytes"));
+    EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));
+  }
+  EXPECT_EQ(filter("'' " + a).output, with.text());
+}
+
+TEST_F(FilterCommand, OutputsThatAreOneOrNone) {
+  const std::string in = write("in.pcap", capture().text());
+  const CommandResult empty = filter("-w '' ip " + in);
+  EXPECT_EQ(empty.status, 2);
+  EXPECT_THAT(empty.errors, HasSubstr("the name after -w is empty"));
+  const std::string folder = folder_.path();
+  const CommandResult same = filter("-e ip -w " + folder + "/new -e ip6 -w " + folder + "/./new " + in);
+  EXPECT_EQ(same.status, 2);
+  EXPECT_THAT(same.errors, HasSubstr("is written twice"));
+  EXPECT_THAT(filter("-e ip -w - -e ip6 -w /dev/stdout " + in).errors, HasSubstr("is written twice"));
+  EXPECT_EQ(filter("-e ip -w /dev/null -e ip6 -w /dev/null " + in).status, 0);
+  EXPECT_THAT(filter("--json ip -w /dev/stdout " + in).errors, HasSubstr("both write to standard output"));
+}
+
 TEST_F(FilterCommand, CompressedByContent) {
   const std::string plain = write("in", capture().text());
   const std::string expected = filter("ip " + plain).output;

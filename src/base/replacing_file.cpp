@@ -91,9 +91,10 @@ bool is_kept_by_folder(const Target& target) {
 // A new file gets the owner, the group and the permissions of the one it is to replace, as far as we may.
 void take_over(int descriptor, const struct stat& old) {
   mode_t mode = old.st_mode & 0777;
-  if (::fchown(descriptor, old.st_uid, old.st_gid) != 0 && ::fchown(descriptor, static_cast<uid_t>(-1), old.st_gid) != 0)
+  if (::fchown(descriptor, old.st_uid, old.st_gid) != 0 &&
+      ::fchown(descriptor, static_cast<uid_t>(-1), old.st_gid) != 0)
     mode &= ~static_cast<mode_t>(070) | (mode & 07) << 3;  // another group: no more than everybody
-  (void)::fchmod(descriptor, mode);  // where it fails, nobody but us may read the file
+  (void)::fchmod(descriptor, mode);                        // where it fails, nobody but us may read the file
 }
 
 bool throws_away(const struct stat& status) {

@@ -1,6 +1,8 @@
 // pcap files, in the byte order of this host. Exports make_pcap_sink.
 //
-// Runs of matching records that lie side by side in the source are copied in one piece.
+// Runs of matching records that lie side by side in the source are copied in one piece. The header's snap length must
+// hold for all packets, but inputs with a longer one may come later: in a file of our own it is corrected at the end,
+// everywhere else the header promises at the start the longest that can come.
 #include "capture/pcap_sink.h"
 
 #include <algorithm>
@@ -15,8 +17,10 @@ __extension__ using Wide = unsigned __int128;  // products of 64-bit numbers
 
 class PcapSink final : public Sink {
  public:
-  PcapSink(Output output, bool nanoseconds)
-      : output_(std::move(output)), ticks_per_second_(nanoseconds ? 1000000000 : 1000000) {}
+  PcapSink(Output output, const SinkOptions& options)
+      : output_(std::move(output)),
+        ticks_per_second_(options.nanoseconds ? 1000000000 : 1000000),
+        longest_snap_length_(options.longest_snap_length) {}
 
   Status begin(const Source& source) override {
     source_ = &source;
@@ -55,7 +59,7 @@ class PcapSink final : public Sink {
   Status commit() override {
     // An input without any interface: an empty Ethernet capture is better than an empty file.
     if (!started_) WEIR_CHECK(start(expected_.value_or(Interface{.link_type = packet::LinkType::kEthernet})));
-    if (snap_length_ > written_snap_length_) {
+    if (snap_length_ > written_snap_length_ && output_.can_patch()) {
       std::uint8_t field[4];
       store(field, snap_length_, std::endian::native);
       WEIR_CHECK(output_.patch(kSnapLengthField, field));
@@ -65,6 +69,7 @@ class PcapSink final : public Sink {
 
  private:
   static constexpr std::uint64_t kSnapLengthField = 16;
+  static constexpr std::uint32_t kHasCheckSequence = 1u << 26;
 
   // What the header says is the first interface's, but the snap length, which must hold for all packets.
   void expect(const Interface& interface) {
@@ -75,20 +80,28 @@ class PcapSink final : public Sink {
   Status take_interface(const Interface& interface) {
     snap_length_ = std::max(snap_length_, interface.snap_length);
     if (!started_) return start(interface);
-    if (interface.link_type == link_type_) return {};
+    if (interface.link_type == link_.link_type && interface.link_bits == link_.link_bits) return {};
     return fail(Error{.code = ErrorCode::kUsage,
                       .message = fmt::format("a pcap file holds one link type: {} does not fit to {}",
-                                             packet::name_of(interface.link_type), packet::name_of(link_type_)),
+                                             described(interface), described(link_)),
                       .source = source_->name(),
                       .hint = "write pcapng with --format pcapng"});
   }
 
+  // The link type with what the header's field says beside it (draft-ietf-opsawg-pcap, 4).
+  static std::string described(const Interface& interface) {
+    std::string text(packet::name_of(interface.link_type));
+    if (interface.link_bits == 0) return text;
+    if ((interface.link_bits & kHasCheckSequence) == 0) return text + fmt::format(" (bits {:#x})", interface.link_bits);
+    return text + fmt::format(" with a frame check sequence of {} bytes", (interface.link_bits >> 28) * 2);
+  }
+
   Status start(const Interface& interface) {
     started_ = true;
-    link_type_ = interface.link_type;
+    link_ = interface;
     snap_length_ = std::max(snap_length_, interface.snap_length);
-    // pcapng may tell of an interface with a longer snap length later, when a pipe's header is gone.
-    if (from_pcapng_ && !output_.can_patch()) snap_length_ = std::max(snap_length_, longest_packet(link_type_));
+    if (!output_.can_patch())
+      snap_length_ = std::max(snap_length_, longest_snap_length_.value_or(longest_packet(interface.link_type)));
     written_snap_length_ = snap_length_;
     std::vector<std::uint8_t> header;
     append_number<std::uint32_t>(header, ticks_per_second_ == 1000000 ? 0xa1b2c3d4 : 0xa1b23c4d);
@@ -123,11 +136,12 @@ class PcapSink final : public Sink {
 
   Output output_;
   std::uint64_t ticks_per_second_;
+  std::optional<std::uint32_t> longest_snap_length_;
   const Source* source_ = nullptr;  // the one begun last; it may be gone when commit() comes
   bool from_pcapng_ = false;
   bool copy_ = false;
   bool started_ = false;
-  packet::LinkType link_type_{};
+  Interface link_;                         // the first written: its link type is in the header
   std::uint32_t snap_length_ = 0;          // long enough for all packets so far
   std::uint32_t written_snap_length_ = 0;  // in the header
   std::optional<Interface> expected_;
@@ -135,8 +149,8 @@ class PcapSink final : public Sink {
 
 }  // namespace
 
-std::unique_ptr<Sink> make_pcap_sink(Output output, bool nanoseconds) {
-  return std::make_unique<PcapSink>(std::move(output), nanoseconds);
+std::unique_ptr<Sink> make_pcap_sink(Output output, const SinkOptions& options) {
+  return std::make_unique<PcapSink>(std::move(output), options);
 }
 
 }  // namespace weir::capture

@@ -9,7 +9,7 @@
 
 namespace weir::capture {
 
-std::unique_ptr<Sink> make_pcap_sink(Output output, bool nanoseconds);
+std::unique_ptr<Sink> make_pcap_sink(Output output, const SinkOptions& options);
 std::unique_ptr<Sink> make_pcapng_sink(Output output);
 
 }  // namespace weir::capture

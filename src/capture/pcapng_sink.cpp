@@ -139,7 +139,7 @@ Result<std::unique_ptr<Sink>> create(const std::string& path, const SinkOptions&
   WEIR_TRY(ReplacingFile file, ReplacingFile::create(path));
   Output output(std::move(file));
   if (options.format == Format::kPcapng) return make_pcapng_sink(std::move(output));
-  return make_pcap_sink(std::move(output), options.nanoseconds);
+  return make_pcap_sink(std::move(output), options);
 }
 
 }  // namespace weir::capture

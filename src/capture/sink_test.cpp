@@ -1,7 +1,11 @@
 // What sinks write, read again: same format copies, the other format converts, nothing that can be kept is lost.
 #include <weir/capture/sink.h>
 
+#include <fcntl.h>
+
 #include <gtest/gtest.h>
+
+#include <weir/base/file.h>
 
 #include "capture_builder.h"
 #include "command.h"
@@ -67,13 +71,65 @@ TEST(PcapSink, FractionsOfASecondAndMore) {
 
 TEST(PcapSink, HeaderHoldsForAllPackets) {
   CaptureBuilder small(std::endian::native);
-  small.pcap_header(0xa1b2c3d4, 96, 1 | 1u << 26 | 2u << 28).record(ipv4_packet(60));
+  small.pcap_header(0xa1b2c3d4, 96).record(ipv4_packet(60));
   CaptureBuilder large(std::endian::native);
   large.pcap_header(0xa1b2c3d4, 9000).record(ipv4_packet(5000));
   const std::string out = filtered({small, large}, {}, kAll);
   EXPECT_EQ(load<std::uint32_t>(reinterpret_cast<const std::uint8_t*>(out.data()) + 16, std::endian::native), 9000u);
-  // The length of the frame check sequence stays in the header.
-  EXPECT_EQ(filtered({small}, {}, kAll), small.text());
+}
+
+// What is written as it goes: a pipe, or a file that others have written to and will write to.
+TEST(PcapSink, NeverChangesAStream) {
+  CaptureBuilder small(std::endian::native);
+  small.pcap_header(0xa1b2c3d4, 96).record(ipv4_packet(60));
+  CaptureBuilder large(std::endian::native);
+  large.pcap_header(0xa1b2c3d4, 9000).record(ipv4_packet(5000));
+  for (const std::optional<std::uint32_t> longest : {std::optional<std::uint32_t>(9000), {}}) {
+    const tests::TemporaryFolder folder;
+    const FileDescriptor given(
+        ::open((folder / "out").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | (longest ? O_APPEND : 0), 0600));
+    const std::string before = "what stands there, longer than a header";
+    ASSERT_EQ(::write(given.get(), before.data(), before.size()), static_cast<ssize_t>(before.size()));
+    auto sink = create("/dev/fd/" + std::to_string(given.get()), {.longest_snap_length = longest});
+    ASSERT_TRUE(sink);
+    std::vector<std::unique_ptr<Source>> sources;
+    for (const CaptureBuilder* capture : {&small, &large}) {
+      sources.push_back(*open_memory(capture->span(), "test"));
+      RecordBatch batch;
+      ASSERT_TRUE((*sink)->begin(*sources.back()));
+      while (*sources.back()->read(batch) == Read::kMore)
+        ASSERT_TRUE((*sink)->write(batch, std::vector<std::uint32_t>(batch.packets.size(), 1)));
+    }
+    ASSERT_TRUE((*sink)->commit());
+    CaptureBuilder expected_capture(std::endian::native);
+    expected_capture.pcap_header(0xa1b2c3d4, longest.value_or(kLongestPacket));
+    expected_capture.record(ipv4_packet(60)).record(ipv4_packet(5000));
+    EXPECT_EQ(tests::slurp(folder / "out"), before + expected_capture.text());
+  }
+}
+
+// The length of the frame check sequence stands in the header, for all packets.
+TEST(PcapSink, OneLengthOfTheCheckSequence) {
+  CaptureBuilder with(std::endian::native);
+  with.pcap_header(0xa1b2c3d4, 65535, 1 | 1u << 26 | 2u << 28).record(ipv4_packet(60));
+  CaptureBuilder without(std::endian::native);
+  without.pcap_header().record(ipv4_packet(60));
+  EXPECT_EQ(filtered({with}, {}, kAll), with.text());
+  for (const bool swapped : {false, true}) {
+    auto first = open_memory((swapped ? without : with).span(), "first");
+    auto second = open_memory((swapped ? with : without).span(), "second");
+    const tests::TemporaryFolder folder;
+    auto sink = create(folder / "out", {});
+    RecordBatch batch;
+    ASSERT_TRUE((*sink)->begin(**first));
+    ASSERT_TRUE((*first)->read(batch));
+    ASSERT_TRUE((*sink)->write(batch, kAll));
+    ASSERT_TRUE((*sink)->begin(**second));
+    ASSERT_TRUE((*second)->read(batch));
+    const Status status = (*sink)->write(batch, kAll);
+    ASSERT_FALSE(status);
+    EXPECT_NE(status.error().message.find("a frame check sequence of 4 bytes"), std::string::npos);
+  }
 }
 
 TEST(PcapSink, OneLinkTypeAmongThoseWritten) {

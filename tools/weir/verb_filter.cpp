@@ -9,7 +9,6 @@
 #include <string>
 #include <vector>
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -77,13 +76,6 @@ class Progress {
   Clock::time_point start_ = Clock::now();
   Clock::time_point last_ = start_;
 };
-
-bool same_file(const std::string& a, const std::string& b) {
-  struct stat first {};
-  struct stat second {};
-  if (a == "-" || b == "-" || ::stat(a.c_str(), &first) != 0 || ::stat(b.c_str(), &second) != 0) return false;
-  return S_ISREG(first.st_mode) && first.st_dev == second.st_dev && first.st_ino == second.st_ino;
-}
 
 // What the process holds beside mapped files (proc(5): RssAnon), in bytes; 0 where the system does not tell.
 std::uint64_t memory_in_use() {
@@ -208,13 +200,16 @@ class FilterRun {
                    "each -e needs a -w of its own");
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       wanted_[i].output = outputs[i];
-      if (options_.json && outputs[i] == "-")
+      if (outputs[i].empty())
+        return usage("the name after -w is empty", "a variable of the shell that is not set? Standard output is '-'");
+      if (options_.json && (outputs[i] == "-" || would_collide(outputs[i], "-")))
         return usage("--json and '-w -' both write to standard output", "name a file with -w");
       for (std::size_t j = 0; j < i; ++j)
-        if (outputs[i] == outputs[j] || same_file(outputs[i], outputs[j]))
-          return usage("'" + outputs[i] + "' is written twice");
+        if (would_collide(outputs[i], outputs[j]))
+          return usage("'" + outputs[i] + "' is written twice",
+                       outputs[i] == outputs[j] ? "" : "'" + outputs[j] + "' leads to it too");
       for (const std::string& file : files_)
-        if (same_file(file, outputs[i])) return usage("'" + outputs[i] + "' is read and written at once");
+        if (is_read_from(outputs[i], file)) return usage("'" + outputs[i] + "' is read and written at once");
     }
     if (std::count(files_.begin(), files_.end(), "-") > 1) return usage("standard input is read twice");
     if (options_.count || options_.json || !outputs.empty()) return {};
@@ -232,7 +227,9 @@ class FilterRun {
       if (!source) return fail(with_quotes(std::move(source.error())));
       const auto& known = (*source)->interfaces();
       inputs_.push_back({file, (*source)->format(), {known.begin(), known.end()}});
-      if (inputs_.size() <= kMostOpen || !same_file(file, file)) inputs_.back().source = std::move(*source);
+      std::error_code ignored;
+      const bool can_be_opened_again = file != "-" && std::filesystem::is_regular_file(file, ignored);
+      if (inputs_.size() <= kMostOpen || !can_be_opened_again) inputs_.back().source = std::move(*source);
     }
     for (Wanted& wanted : wanted_) WEIR_CHECK(check(wanted));
     return {};
@@ -252,17 +249,21 @@ class FilterRun {
   }
 
   Status open_outputs() {
-    capture::SinkOptions sink;
+    capture::SinkOptions sink{.longest_snap_length = 0};
     bool mixed = false;
-    std::optional<packet::LinkType> link_type;
+    std::optional<capture::Interface> first;
     for (const Input& input : inputs_) {
-      mixed = mixed || input.format == capture::Format::kPcapng;
-      // A pcapng file tells its interfaces here, or only later: then its times may need all digits.
-      sink.nanoseconds = sink.nanoseconds || input.interfaces.empty();
+      const bool pcapng = input.format == capture::Format::kPcapng;
+      mixed = mixed || pcapng;
+      // Interfaces of pcapng may come anywhere, with times of any resolution and packets of any length.
+      sink.nanoseconds = sink.nanoseconds || pcapng;
+      if (pcapng) sink.longest_snap_length.reset();
       for (const capture::Interface& interface : input.interfaces) {
         sink.nanoseconds = sink.nanoseconds || 1000000 % interface.ticks_per_second != 0;
-        mixed = mixed || interface.link_type != link_type.value_or(interface.link_type);
-        link_type = interface.link_type;
+        if (!first) first = interface;
+        mixed = mixed || interface.link_type != first->link_type || interface.link_bits != first->link_bits;
+        if (sink.longest_snap_length)
+          sink.longest_snap_length = std::max(*sink.longest_snap_length, interface.snap_length);
       }
     }
     sink.format = mixed ? capture::Format::kPcapng : capture::Format::kPcap;

@@ -1,12 +1,14 @@
 // Captures to write: pcap and pcapng.
 //
-// A file appears under its name only when commit() succeeds; "-" is standard output, written as it goes. Records of a
-// source in the same format are copied byte for byte (pcapng with its sections, interfaces and other blocks), others
-// are written anew with their timestamps at the source's resolution. Not synchronised.
+// A file appears under its name only when commit() succeeds; what cannot be replaced (see weir/base/file.h; "-" is
+// standard output) is written as it goes, and no byte of it is changed later. Records of a source in the same format
+// are copied byte for byte (pcapng with its sections, interfaces and other blocks), others are written anew: in pcapng
+// with their timestamps at the source's resolution, in pcap at that of the file. Not synchronised.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -18,6 +20,9 @@ namespace weir::capture {
 struct SinkOptions {
   Format format = Format::kPcap;
   bool nanoseconds = false;  // pcap only: timestamps in nanoseconds; pcapng keeps the source's resolution
+  // pcap only: of all sources that will be written; none: not known. Outputs that are written as they go announce it,
+  // or the longest packet that the link type may have; of others the header is corrected by commit().
+  std::optional<std::uint32_t> longest_snap_length{};
 };
 
 // Whole records that lie side by side, [begin, end) from some base.

@@ -202,6 +202,40 @@ TEST(Object, WritesAllThatAProgramHas) {
   EXPECT_EQ(write(back).value(), *bytes);
 }
 
+// Maps are numbered by their order: run options and engines go by it.
+TEST(Object, KeepsTheOrderOfMaps) {
+  const auto names = [](const ebpf::Program& program) {
+    std::string out;
+    for (const ebpf::MapDefinition& map : program.maps) out += map.name + " ";
+    return out;
+  };
+  const auto again = [](const ebpf::Program& program) {
+    const auto bytes = write(program);
+    return bytes ? read(*bytes).value().programs[0] : ebpf::Program{};
+  };
+  const std::string parts[] = {
+      ".map .rodata, array, key 4, value 8, entries 1, flags 0x80\n", ".map .data, array, key 4, value 8, entries 1\n",
+      ".map one, hash, key 4, value 8, entries 3\n.map two, array, key 4, value 8, entries 2\n"};
+  const std::string code =
+      ".program xdp main\nr1 = map[two]\nr2 = map[.data][0]+4\nr3 = map[one]\nr4 = map[.rodata][0]\nr0 = 1\nexit\n";
+  int order[] = {0, 1, 2};
+  do {
+    const auto program = ebpf::assemble(parts[order[0]] + parts[order[1]] + parts[order[2]] + code);
+    ASSERT_TRUE(program) << one_line(program.error());
+    const ebpf::Program read_back = again(*program);
+    EXPECT_EQ(names(read_back), names(*program));
+    EXPECT_EQ(read_back.map_references, program->map_references);
+    EXPECT_EQ(read_back.instructions, program->instructions);
+  } while (std::next_permutation(std::begin(order), std::end(order)));
+  // Where they do not stand together, the object has them together.
+  const auto apart =
+      ebpf::assemble(".map one, hash, key 4, value 8, entries 3\n" + parts[1] +
+                     ".map two, array, key 4, value 8, entries 2\n.program xdp main\nr1 = map[two]\nr0 = 1\nexit\n");
+  ASSERT_TRUE(apart) << one_line(apart.error());
+  EXPECT_EQ(names(again(*apart)), "one two .data ");
+  EXPECT_EQ(names(again(again(*apart))), "one two .data ");
+}
+
 TEST(Object, WritesSourceLines) {
   const std::vector<std::uint8_t> bytes = compiled("-g -target bpfel");
   if (bytes.empty()) GTEST_SKIP() << "no clang for BPF";
@@ -352,6 +386,7 @@ TEST(Object, CorruptFilesAreErrors) {
     if (object) continue;
     ++refused;
     EXPECT_FALSE(object.error().message.empty());
+    EXPECT_TRUE(std::holds_alternative<OffsetPlace>(object.error().place)) << object.error().message;
   }
   EXPECT_GT(refused, 500);
   EXPECT_EQ(read({}).error().message, "this is no ELF file");

@@ -79,7 +79,7 @@ class ObjectReader {
       object_.sections.emplace_back(elf_.sections[piece.section].name);
     }
     for (ebpf::Program& program : object_.programs) program.maps = object_.maps;
-    if (object_.programs.empty()) return fail("the object holds no program");
+    if (object_.programs.empty()) return bad_at(0, "the object holds no program");
     return std::move(object_);
   }
 
@@ -293,7 +293,9 @@ class ObjectReader {
     const Section& section = elf_.sections[piece.section];
     const auto start = static_cast<std::uint32_t>(program.size());
     if (program.size() + piece.count > ebpf::kUserMaximumLength)
-      return fail(Error{.code = ErrorCode::kLimit, .message = fmt::format("program '{}' is too long", program.name)});
+      return fail(Error{.code = ErrorCode::kLimit,
+                        .message = fmt::format("program '{}' is too long", program.name),
+                        .place = OffsetPlace{section.offset + std::uint64_t{piece.first} * 8}});
     starts_[&piece] = start;
     program.functions.push_back({std::string(piece.name), start});
     WEIR_TRY(ebpf::Program code,

@@ -68,8 +68,7 @@ class Writer {
     code_.resize(parts_.size() > 1 ? 2 : 1);
     sections_.resize(code_.size());
     license();
-    WEIR_CHECK(variables());
-    WEIR_CHECK(other_maps());
+    WEIR_CHECK(maps());
     types();
     symbols();
     WEIR_CHECK(code());
@@ -162,35 +161,45 @@ class Writer {
                          .align = 1});
   }
 
-  Status variables() {
+  // The sections of maps stand in the order of the maps, ".maps" where the first that it describes stands: that is the
+  // order in which they are read.
+  Status maps() {
     places_.resize(program_.maps.size());
     for (std::size_t i = 0; i < program_.maps.size(); ++i) {
-      const MapDefinition& map = program_.maps[i];
-      if (!is_variables(map)) continue;
-      const bool is_constant = map.name.substr(0, 7) == ".rodata";
-      const bool is_empty = map.name.substr(0, 4) == ".bss";
-      const auto refuse = [&](std::string_view why) {
-        return fail(
-            Error{.code = ErrorCode::kUnsupported,
-                  .message = fmt::format("map '{}' cannot be written as a section of variables: {}", map.name, why)});
-      };
-      if (map.flags != (is_constant ? kReadOnlyProgram : 0)) return refuse("of its flags");
-      if (map.contents.size() > map.value_size) return refuse("its contents are longer than its value");
-      if (is_empty &&
-          std::any_of(map.contents.begin(), map.contents.end(), [](std::uint8_t byte) { return byte != 0; }))
-        return refuse("its contents are not all 0");
-      OutSection section{.name = map.name,
-                         .type = is_empty ? std::uint32_t{SHT_NOBITS} : std::uint32_t{SHT_PROGBITS},
-                         .flags = is_constant ? std::uint64_t{SHF_ALLOC} : std::uint64_t{SHF_ALLOC | SHF_WRITE},
-                         .size = map.value_size};
-      if (!is_empty) {
-        section.bytes = map.contents;
-        section.bytes.resize(map.value_size, 0);
-      }
-      sections_.push_back(std::move(section));
-      const auto number = static_cast<std::uint16_t>(sections_.size());
-      places_[i] = {symbols_.add({}, STB_LOCAL, STT_SECTION, number, 0, 0), true};
+      places_[i].is_variables = is_variables(program_.maps[i]);
+      if (is_described(i)) in_maps_.push_back(static_cast<std::uint32_t>(i));
     }
+    for (std::size_t i = 0; i < program_.maps.size(); ++i) {
+      if (places_[i].is_variables) WEIR_CHECK(variables(i));
+      else if (!in_maps_.empty() && i == in_maps_.front()) WEIR_CHECK(described_maps());
+    }
+    return {};
+  }
+
+  Status variables(std::size_t i) {
+    const MapDefinition& map = program_.maps[i];
+    const bool is_constant = map.name.substr(0, 7) == ".rodata";
+    const bool is_empty = map.name.substr(0, 4) == ".bss";
+    const auto refuse = [&](std::string_view why) {
+      return fail(
+          Error{.code = ErrorCode::kUnsupported,
+                .message = fmt::format("map '{}' cannot be written as a section of variables: {}", map.name, why)});
+    };
+    if (map.flags != (is_constant ? kReadOnlyProgram : 0)) return refuse("of its flags");
+    if (map.contents.size() > map.value_size) return refuse("its contents are longer than its value");
+    if (is_empty && std::any_of(map.contents.begin(), map.contents.end(), [](std::uint8_t byte) { return byte != 0; }))
+      return refuse("its contents are not all 0");
+    OutSection section{.name = map.name,
+                       .type = is_empty ? std::uint32_t{SHT_NOBITS} : std::uint32_t{SHT_PROGBITS},
+                       .flags = is_constant ? std::uint64_t{SHF_ALLOC} : std::uint64_t{SHF_ALLOC | SHF_WRITE},
+                       .size = map.value_size};
+    if (!is_empty) {
+      section.bytes = map.contents;
+      section.bytes.resize(map.value_size, 0);
+    }
+    sections_.push_back(std::move(section));
+    const auto number = static_cast<std::uint16_t>(sections_.size());
+    places_[i].symbol = symbols_.add({}, STB_LOCAL, STT_SECTION, number, 0, 0);
     return {};
   }
 
@@ -201,20 +210,22 @@ class Writer {
     });
   }
 
-  Status other_maps() {
-    for (std::size_t i = 0; i < program_.maps.size(); ++i) {
+  bool is_described(std::size_t i) const {
+    if (is_variables(program_.maps[i])) return false;
+    return !is_template(program_.maps[i]) ||
+           std::any_of(program_.map_references.begin(), program_.map_references.end(),
+                       [&](const ebpf::MapReference& reference) { return reference.map == i; });
+  }
+
+  Status described_maps() {
+    for (const std::uint32_t i : in_maps_) {
       const MapDefinition& map = program_.maps[i];
-      const bool used = std::any_of(program_.map_references.begin(), program_.map_references.end(),
-                                    [&](const ebpf::MapReference& reference) { return reference.map == i; });
-      if (places_[i].is_variables || (is_template(map) && !used)) continue;
       if (!map.contents.empty())
         return fail(Error{.code = ErrorCode::kUnsupported,
                           .message = fmt::format("an object cannot say what map '{}' contains", map.name),
                           .hint = fmt::format("variables can: an array of one entry, called '.data.{}'", map.name)});
-      in_maps_.push_back(static_cast<std::uint32_t>(i));
+      types_.maps.push_back(&map);
     }
-    if (in_maps_.empty()) return {};
-    for (const std::uint32_t i : in_maps_) types_.maps.push_back(&program_.maps[i]);
     sections_.push_back({.name = ".maps",
                          .type = SHT_PROGBITS,
                          .flags = SHF_ALLOC | SHF_WRITE,

@@ -76,7 +76,9 @@ struct WriteOptions {
 };
 // One program as a relocatable ELF object (little-endian) with its functions, its maps in ".maps" with BTF for them,
 // and its variables (arrays of one entry called .data, .rodata, .bss or .data.mine, ...): libbpf loads it, read() gives
-// the same program. What objects cannot say (maps by descriptor, contents and addresses of values of other maps) is an
+// the same program. The maps keep their order where those in ".maps" stand together, those that only show what inner
+// maps are like (OUTER.inner) last, as read() gives them; other programs have these maps together, where the first of
+// them stood. What objects cannot say (maps by descriptor, contents and addresses of values of other maps) is an
 // error with the instruction's place.
 Result<std::vector<std::uint8_t>> write(const ebpf::Program& program, const WriteOptions& options = {});
 

@@ -5,6 +5,8 @@
 
 #include <weir/filter/compile.h>
 
+#include "reference/reference_interpreter.h"
+
 namespace weir::filter {
 namespace {
 
@@ -61,6 +63,35 @@ TEST(LargeExpression, LongArithmeticMakesAProgramOrAnError) {
     const auto compiled = compile(expression);
     EXPECT_TRUE(compiled || !compiled.error().message.empty());
   }
+}
+
+// A chain needs a word or two of scratch memory, however long it is, and gives what its numbers give.
+TEST(LargeExpression, ChainsOfArithmeticHaveNoLimit) {
+  std::vector<std::uint8_t> bytes(14 + 60);
+  bytes[12] = 8;
+  for (std::size_t i = 14; i < bytes.size(); ++i) bytes[i] = static_cast<std::uint8_t>(i * 37 + 5);
+  bytes[14] = 0x45;
+  const packet::Packet packet = packet::make_packet(bytes);
+  for (const int count : {30, 1000, 2001, 3000})
+    for (const std::string operators : {"+", "-", "+-", "^", "*"})
+      for (const bool optimise : {true, false}) {
+        std::string chain = "ip[0]";
+        std::uint32_t value = bytes[14];
+        for (int i = 1; i <= count; ++i) {
+          const char sign = operators[static_cast<std::size_t>(i) % operators.size()];
+          const std::uint32_t byte = bytes[14 + static_cast<std::size_t>(i) % 60];
+          chain += sign + ("ip[" + std::to_string(i % 60)) + "]";
+          value = sign == '+' ? value + byte : sign == '-' ? value - byte : sign == '^' ? value ^ byte : value * byte;
+        }
+        for (const std::string& compared : {std::to_string(value), "ip[1]-ip[1]+" + std::to_string(value)}) {
+          const auto compiled = compile(chain + " = " + compared, {.optimise = optimise});
+          ASSERT_TRUE(compiled) << count << operators << optimise << compiled.error().message;
+          EXPECT_NE(reference::run(compiled->program.program(), packet).verdict, 0u) << count << operators << optimise;
+        }
+        const auto other = compile(chain + " = " + std::to_string(value + 1), {.optimise = optimise});
+        ASSERT_TRUE(other);
+        EXPECT_EQ(reference::run(other->program.program(), packet).verdict, 0u) << count << operators << optimise;
+      }
 }
 
 }  // namespace

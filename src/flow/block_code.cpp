@@ -3,7 +3,9 @@
 // A value used once is computed at its use. A value used more often is computed where it stands and kept in a scratch
 // word until its last use, unless computing it again is as short (constants, the length, slots). A slot read whose use
 // comes after its word is written again is kept likewise. What nothing uses is left out, but for what may end the
-// program. Expressions are walked with a stack of tasks, since a lifted program may be one expression of any depth.
+// program. Of two operands that both need A, the one that needs more words comes first, and the other has to keep one
+// more meanwhile: a chain of any length needs one, and only trees that branch everywhere need many. Expressions are
+// walked with a stack of tasks, since a lifted program may be one expression of any depth.
 #include "flow/block_code.h"
 
 #include <algorithm>
@@ -21,8 +23,12 @@ bool is_binary(Op op) { return op >= Op::kAdd; }
 
 }  // namespace
 
-BlockCode::BlockCode(const Graph& graph, BlockId block, const SlotWords& slots)
-    : graph_(graph), block_(graph.blocks[block]), slots_(slots), words_taken_(slots.taken[block]) {
+BlockCode::BlockCode(const Graph& graph, BlockId block, const SlotWords& slots, bool keep_loads)
+    : graph_(graph),
+      block_(graph.blocks[block]),
+      slots_(slots),
+      keep_loads_(keep_loads),
+      words_taken_(slots.taken[block]) {
   if (block_.values.empty()) return;
   const auto [low, high] = std::minmax_element(block_.values.begin(), block_.values.end());
   lowest_ = *low;
@@ -33,6 +39,7 @@ BlockCode::BlockCode(const Graph& graph, BlockId block, const SlotWords& slots)
   unneeded_.assign(size, false);
   find_users();
   decide_what_is_kept();
+  count_words();
 }
 
 bool BlockCode::may_leave(const Value& value) const {
@@ -75,13 +82,34 @@ void BlockCode::decide_what_is_kept() {
     const std::size_t at = position(id);
     if (unneeded_[at]) continue;
     if (value.op == Op::kSetSlot) written[slots_.word[value.k]] = i;
-    keep_[at] = uses_[at] > 1 && !is_cheap(value.op);
+    keep_[at] = uses_[at] > 1 && !is_cheap(value.op) &&
+                (keep_loads_ || value.op != Op::kLoad || !fits_accumulator_directly(id));
     if (value.op == Op::kGetSlot) keep_[at] = written[slots_.word[value.k]] < when[at];
     const std::size_t computed_at = keep_[at] || uses_[at] == 0 ? i : when[at];
     needed(value.a, computed_at);
     needed(value.b, computed_at);
   }
 }
+
+// How many words each value needs while it is computed, beside those of kept values.
+void BlockCode::count_words() {
+  needs_.assign(uses_.size(), 0);
+  for (const ValueId id : block_.values) {
+    const Value& value = graph_[id];
+    if (value.a == kNone || unneeded_[position(id)]) continue;
+    const std::uint32_t left = words_needed(value.a);
+    std::uint32_t& needs = needs_[position(id)];
+    if (value.b == kNone || keep_[position(value.b)] || fits_index_directly(value.b)) {
+      needs = left;
+    } else {
+      const std::uint32_t right = words_needed(value.b);
+      const bool direct = keep_[position(value.a)] || fits_accumulator_directly(value.a);
+      needs = direct ? right : left == right ? left + 1 : std::max(left, right);
+    }
+  }
+}
+
+std::uint32_t BlockCode::words_needed(ValueId id) const { return keep_[position(id)] ? 0 : needs_[position(id)]; }
 
 Result<std::uint32_t> BlockCode::take_word() {
   for (std::uint32_t word = 0; word < cbpf::kScratchWords; ++word) {
@@ -184,6 +212,16 @@ Result<Operand> BlockCode::operands(ValueId lhs, ValueId rhs) {
     load_index_directly(rhs);
     return Operand{true};
   }
+  if (words_needed(lhs) > words_needed(rhs)) {
+    WEIR_CHECK(compute(lhs));
+    WEIR_TRY(const std::uint32_t word, take_word());
+    push(Opcode::kSt, word);
+    WEIR_CHECK(compute(rhs));
+    push(Opcode::kTax);
+    push(Opcode::kLdScratch, word);
+    release_word(word);
+    return Operand{true};
+  }
   WEIR_CHECK(compute(rhs));
   if (fits_accumulator_directly(lhs)) {
     push(Opcode::kTax);
@@ -236,10 +274,22 @@ void BlockCode::start_value(ValueId id) {
   } else if (fits_index_directly(value.b)) {
     tasks_.push_back({Todo::kIndexRight, id});
     tasks_.push_back({Todo::kValue, value.a});
+  } else if (words_needed(value.a) > words_needed(value.b)) {
+    tasks_.push_back({Todo::kAfterLeft, id});
+    tasks_.push_back({Todo::kValue, value.a});
   } else {
     tasks_.push_back({Todo::kAfterRight, id});
     tasks_.push_back({Todo::kValue, value.b});
   }
+}
+
+// The left side is there, and waits in a word for the right one.
+Status BlockCode::after_left(ValueId id) {
+  WEIR_TRY(const std::uint32_t word, take_word());
+  push(Opcode::kSt, word);
+  tasks_.push_back({Todo::kWordLeft, id, word});
+  tasks_.push_back({Todo::kValue, graph_[id].b});
+  return {};
 }
 
 // The right side, which needed A for itself, is there: it moves out of the way of the left side.
@@ -271,11 +321,18 @@ Status BlockCode::compute(ValueId id) {
     const Value& value = graph_[task.id];
     switch (task.todo) {
       case Todo::kValue: start_value(task.id); break;
+      case Todo::kAfterLeft: WEIR_CHECK(after_left(task.id)); break;
       case Todo::kAfterRight: WEIR_CHECK(after_right(task.id)); break;
       case Todo::kUnary: apply(value, {}); break;
       case Todo::kConstantRight: apply(value, {.k = graph_[value.b].k}); break;
       case Todo::kIndexRight:
         load_index_directly(value.b);
+        apply(value, {.in_index = true});
+        break;
+      case Todo::kWordLeft:
+        if (!is_commutative(value.op)) push(Opcode::kTax);
+        push(is_commutative(value.op) ? Opcode::kLdxScratch : Opcode::kLdScratch, task.word);
+        release_word(task.word);
         apply(value, {.in_index = true});
         break;
       case Todo::kWordRight:

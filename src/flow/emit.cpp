@@ -72,8 +72,15 @@ class Emitter {
   }
 
   Status emit_block(BlockId id) {
+    const Status emitted = emit_block(id, true);
+    if (emitted || emitted.error().code != ErrorCode::kLimit) return emitted;
+    return emit_block(id, false);
+  }
+
+  // What fails here fails before it adds anything to the program.
+  Status emit_block(BlockId id, bool keep_loads) {
     const Block& block = graph_.blocks[id];
-    BlockCode code(graph_, id, slots_);
+    BlockCode code(graph_, id, slots_, keep_loads);
     WEIR_CHECK(code.body());
     WEIR_CHECK(emit_exit(block.exit, code));
     for (auto instruction = code.instructions().rbegin(); instruction != code.instructions().rend(); ++instruction)

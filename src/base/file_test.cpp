@@ -1,6 +1,7 @@
 #include <weir/base/file.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstddef>
 #include <cstdlib>
 #include <fcntl.h>
@@ -60,6 +61,25 @@ constexpr int kGood = 0;
 constexpr int kBad = 1;
 constexpr int kCannotTry = 77;
 constexpr uid_t kNobody = 65534;
+
+TEST_F(FileTest, NothingStaysOfAProcessThatIsKilled) {
+  put(path("old"), "old");
+  for (const char* name : {"old", "new"}) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      const auto file = ReplacingFile::create(path(name));
+      if (file && write_all(file->descriptor(), bytes("half"), name)) ::raise(SIGKILL);
+      ::_exit(kBad);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    ASSERT_TRUE(WIFSIGNALED(status));
+    if (const FileDescriptor unnamed(::open(folder_.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600)); !unnamed)
+      GTEST_SKIP() << "this file system has no files without names";
+    EXPECT_EQ(entries(), 1u) << name;
+  }
+  EXPECT_EQ(*read_whole_file(path("old")), "old");
+}
 
 TEST_F(FileTest, AppearsOnlyWhenCommitted) {
   auto file = ReplacingFile::create(path("a"));

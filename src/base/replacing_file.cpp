@@ -1,6 +1,7 @@
 // Files that appear only when complete, and outputs that are one. Exports ReplacingFile, would_collide, is_read_from.
 //
-// ReplacingFile follows the usual recipe: a temporary name in the same folder, rename(2) at the end. Permissions of a
+// ReplacingFile follows the usual recipe: a temporary name in the same folder, rename(2) at the end. Until then the
+// file has no name at all where that is possible, so that a process that dies leaves nothing behind. Permissions of a
 // file that it replaces are kept, not more: a new owner must not get a set-user-ID file, nor a new group what only the
 // old one could read. A symbolic link is followed, so the link stays.
 // In place is written what a rename would destroy or could not reach: devices and pipes; streams that the process was
@@ -15,9 +16,11 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <optional>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
+#include <utility>
 
 namespace weir {
 namespace {
@@ -40,6 +43,8 @@ std::optional<int> stream_named(std::string_view path) {
   }
   return {};
 }
+
+std::string path_of(int descriptor) { return "/proc/self/fd/" + std::to_string(descriptor); }
 
 // Where a path leads to.
 struct Target {
@@ -97,6 +102,13 @@ void take_over(int descriptor, const struct stat& old) {
   (void)::fchmod(descriptor, mode);                        // where it fails, nobody but us may read the file
 }
 
+// A file in this folder that has no name, but can get one; none where the system has no such files.
+FileDescriptor open_without_name(const std::string& folder) {
+  FileDescriptor file(::open(folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
+  if (file && ::access(path_of(file.get()).c_str(), F_OK) != 0) return {};
+  return file;
+}
+
 bool throws_away(const struct stat& status) {
   if (!S_ISCHR(status.st_mode) || major(status.st_rdev) != 1) return false;
   const unsigned number = minor(status.st_rdev);  // Documentation/admin-guide/devices.txt: null, zero, full
@@ -132,13 +144,15 @@ Result<ReplacingFile> ReplacingFile::create(const std::string& path) {
     if (!is_still_there(target) || is_mount(target.path) || is_kept_by_folder(target)) return in_place();
   }
   std::string beside = folder_of(target.path) + ".weir-XXXXXX";
-  file.descriptor_ = FileDescriptor(::mkostemp(beside.data(), O_CLOEXEC));
+  file.descriptor_ = open_without_name(folder_of(target.path) + ".");
+  file.unnamed_ = static_cast<bool>(file.descriptor_);
+  if (!file.unnamed_) file.descriptor_ = FileDescriptor(::mkostemp(beside.data(), O_CLOEXEC));
   if (!file.descriptor_) {
     if (target.exists() && (errno == EACCES || errno == EPERM || errno == EROFS)) return in_place();
     return refuse(errno);
   }
   file.path_ = target.path;
-  file.beside_ = beside;
+  if (!file.unnamed_) file.beside_ = beside;
   if (target.exists()) {
     take_over(file.descriptor(), target.status);
   } else {
@@ -157,6 +171,7 @@ ReplacingFile& ReplacingFile::operator=(ReplacingFile&& other) noexcept {
     descriptor_ = std::move(other.descriptor_);
     path_ = std::move(other.path_);
     beside_ = std::move(other.beside_);
+    unnamed_ = std::exchange(other.unnamed_, false);
     other.beside_.clear();
   }
   return *this;
@@ -169,7 +184,25 @@ void ReplacingFile::discard() {
   beside_.clear();
 }
 
+// A temporary one, by which rename(2) can put the file in the place of another.
+Status ReplacingFile::give_name() {
+  constexpr int kTries = 100;
+  for (int i = 0; i < kTries; ++i) {
+    std::uint32_t number = 0;
+    if (::getrandom(&number, sizeof number, 0) != sizeof number) break;
+    const std::string name = folder_of(path_) + ".weir-" + std::to_string(number);
+    if (::linkat(AT_FDCWD, path_of(descriptor()).c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0) {
+      beside_ = name;
+      unnamed_ = false;
+      return {};
+    }
+    if (errno != EEXIST) break;
+  }
+  return fail(system_failure("cannot write " + quoted(path_), errno));
+}
+
 Status ReplacingFile::commit() {
+  if (unnamed_) WEIR_CHECK(give_name());
   if (descriptor_ && ::close(descriptor_.release()) != 0)
     return fail(system_failure("cannot write " + quoted(path_), errno));
   if (beside_.empty()) return {};

@@ -1,7 +1,9 @@
 // Ranges of a mapped capture on their way to a file. Exports Output::append.
 //
 // A long range becomes an element of writev and is written from where it lies; short ones are copied into a buffer
-// first, since an element costs about as much as copying a few hundred bytes. The bound is an estimate.
+// first, since an element costs about as much as copying a few hundred bytes. The bound is an estimate. A file of our
+// own is cut again where the capture turns out to have become shorter; what goes into a pipe, which may take long to
+// take it, is copied first.
 // copy_file_range, which would spare the copy for nearly total matches, is not used.
 #include "capture/output.h"
 
@@ -89,6 +91,60 @@ Status Output::append(const std::uint8_t* base, std::span<const Range> ranges) {
     ranges = ranges.subspan(count);
   }
   return {};
+}
+
+// Ends the output behind this many bytes: of what is in the file, or still in the buffer.
+void Output::take_back(std::uint64_t end) {
+  const auto written = static_cast<std::uint64_t>(::lseek(file_.descriptor(), 0, SEEK_CUR));
+  if (end >= written) {
+    size_ = static_cast<std::size_t>(end - written);
+    return;
+  }
+  size_ = 0;
+  if (::ftruncate(file_.descriptor(), static_cast<off_t>(end)) == 0)
+    ::lseek(file_.descriptor(), static_cast<off_t>(end), SEEK_SET);
+}
+
+Status Output::append_copies(const std::uint8_t* base, std::span<const Range> ranges, const Source& source) {
+  std::vector<std::uint8_t> large;
+  while (!ranges.empty()) {
+    std::size_t count = 0;
+    std::size_t bytes = 0;
+    for (; count < ranges.size(); ++count) {
+      const std::size_t size = ranges[count].end - ranges[count].begin;
+      if (bytes + size > kCapacity - size_) break;
+      bytes += size;
+    }
+    if (count == 0 && size_ != 0) {
+      WEIR_CHECK(flush());
+      continue;
+    }
+    if (count == 0) {  // larger than the buffer
+      large.assign(base + ranges[0].begin, base + ranges[0].end);
+      WEIR_CHECK(source.check_region());
+      WEIR_CHECK(append(large));
+      ranges = ranges.subspan(1);
+      continue;
+    }
+    const std::size_t before = size_;
+    WEIR_CHECK(gather(base, ranges.first(count)));
+    if (const Status intact = source.check_region(); !intact) {
+      size_ = before;
+      return intact;
+    }
+    ranges = ranges.subspan(count);
+  }
+  return {};
+}
+
+Status Output::append(const std::uint8_t* base, std::span<const Range> ranges, const Source& source) {
+  if (!can_patch() && !is_device_) return append_copies(base, ranges, source);
+  const std::uint64_t end = static_cast<std::uint64_t>(::lseek(file_.descriptor(), 0, SEEK_CUR)) + size_;
+  const Status written = append(base, ranges);
+  const Status intact = source.check_region();
+  if (intact) return written;
+  if (can_patch()) take_back(end);
+  return intact;
 }
 
 }  // namespace weir::capture

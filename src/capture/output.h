@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <weir/base/bytes.h>
@@ -19,7 +20,10 @@ namespace weir::capture {
 class Output {
  public:
   explicit Output(ReplacingFile file)
-      : file_(std::move(file)), buffer_(std::make_unique_for_overwrite<std::uint8_t[]>(kCapacity + kSlack)) {}
+      : file_(std::move(file)), buffer_(std::make_unique_for_overwrite<std::uint8_t[]>(kCapacity + kSlack)) {
+    struct stat status {};
+    is_device_ = ::fstat(file_.descriptor(), &status) == 0 && S_ISCHR(status.st_mode);
+  }
 
   Status append(ByteSpan bytes) {
     if (bytes.size() > kCapacity - size_) {
@@ -31,9 +35,11 @@ class Output {
     return {};
   }
 
-  // Ranges of bytes in memory, in order. Long ones are written from where they are, many in one call; short ones are
-  // gathered first, since each costs the system more than a copy.
-  Status append(const std::uint8_t* base, std::span<const Range> ranges);
+  // Ranges of bytes of the source's region, in order. Long ones are written from where they are, many in one call;
+  // short ones are gathered first, since each costs the system more than a copy. Where the source's file became shorter
+  // meanwhile that is the error, and nothing of the ranges is written: to what cannot be changed later go copies that
+  // were looked at once more.
+  Status append(const std::uint8_t* base, std::span<const Range> ranges, const Source& source);
 
   // Whether bytes already written can be changed: only in a file of our own. A stream that was handed in may be a pipe,
   // append only, or hold what others wrote before.
@@ -61,10 +67,14 @@ class Output {
  private:
   static constexpr std::size_t kCapacity = 256 * 1024;
   static constexpr std::size_t kSlack = 128;  // behind it, which a copy in large pieces may write
+  Status append(const std::uint8_t* base, std::span<const Range> ranges);
+  Status append_copies(const std::uint8_t* base, std::span<const Range> ranges, const Source& source);
   Status gather(const std::uint8_t* base, std::span<const Range> ranges);
+  void take_back(std::uint64_t end);
   ReplacingFile file_;
   std::unique_ptr<std::uint8_t[]> buffer_;
-  std::size_t size_ = 0;  // of what is in it
+  std::size_t size_ = 0;    // of what is in it
+  bool is_device_ = false;  // /dev/null, a terminal
 };
 
 // Numbers appended to bytes, in the byte order of this host: what both formats are written in.

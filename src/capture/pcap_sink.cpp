@@ -53,7 +53,7 @@ class PcapSink final : public Sink {
 
   Status append(const std::uint8_t* base, std::span<const Range> records) override {
     WEIR_CHECK(take_interface(source_->interfaces().front()));
-    return output_.append(base, records);
+    return output_.append(base, records, *source_);
   }
 
   Status commit() override {

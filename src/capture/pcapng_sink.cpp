@@ -44,7 +44,7 @@ class PcapngSink final : public Sink {
   bool copies(const Source&) const override { return copy_; }
 
   Status append(const std::uint8_t* base, std::span<const Range> records) override {
-    return output_.append(base, records);
+    return output_.append(base, records, *source_);
   }
 
   Status commit() override {

@@ -4,9 +4,14 @@
 
 #include <random>
 #include <set>
+#include <thread>
+
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 
+#include <weir/base/file.h>
 #include <weir/capture/walk.h>
 #include <weir/cbpf/program.h>
 
@@ -290,6 +295,50 @@ TEST(FilterFastPath, FileThatShrinks) {
     EXPECT_GT(filter.statistics().packets, 0u);
     EXPECT_LT(filter.statistics().packets, 3000u);
   }
+}
+
+// What was cut off is neither written as zeros to a file, nor into a pipe that takes its time.
+TEST(FilterFastPath, FileThatShrinksWhileItIsWritten) {
+  const tests::TemporaryFolder folder;
+  CaptureBuilder builder;
+  builder.pcap_header();
+  for (int i = 0; i < 6000; ++i) builder.record(ipv4_packet(1000, 1));
+  const std::string text = builder.text();
+  const std::string pipe = folder / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  for (const std::string& to : {pipe, folder / "out"})
+    for (const unsigned threads : {1u, 2u}) {
+      tests::write_file(folder / "in", text);
+      auto source = capture::open(folder / "in");
+      ASSERT_TRUE(source);
+      std::string read;
+      std::thread reader([&] {
+        if (to != pipe) return;
+        const auto file = open_for_reading(pipe);
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));  // by now the writer waits
+        std::filesystem::resize_file(folder / "in", 1000001);
+        char bytes[4096];
+        for (ssize_t got; (got = ::read(file->get(), bytes, sizeof bytes)) > 0;)
+          read.append(bytes, static_cast<std::size_t>(got));
+      });
+      {
+        auto sink = capture::create(to, {.longest_snap_length = (*source)->interfaces().front().snap_length});
+        ASSERT_TRUE(sink) << sink.error().message;
+        FilterOptions options{.threads = threads, .segment_size = to == pipe ? std::size_t{0} : std::size_t{300000}};
+        options.progress = [&](const Statistics&) {
+          if (to != pipe) std::filesystem::resize_file(folder / "in", 1000001);
+        };
+        Filter filter({{[](const capture::Interface&) { return last_byte_engine(0xff); }, sink->get()}}, options);
+        const Status status = filter.run(**source);
+        EXPECT_EQ(status ? "" : status.error().message, "the file became shorter while it was read");
+        static_cast<void>((*sink)->commit());
+      }
+      reader.join();
+      if (to != pipe) read = *read_whole_file(to);
+      EXPECT_LT(read.size(), text.size());
+      const auto wrong = std::mismatch(read.begin(), read.end(), text.begin()).first - read.begin();
+      EXPECT_EQ(static_cast<std::size_t>(wrong), read.size()) << to << ", " << threads << " threads";
+    }
 }
 
 }  // namespace

@@ -48,12 +48,13 @@ class ReplacingFile {
   static Result<ReplacingFile> create(const std::string& path);
   ReplacingFile(ReplacingFile&&) noexcept;
   ReplacingFile& operator=(ReplacingFile&&) noexcept;
-  ~ReplacingFile();  // without commit(): removes what was written beside
+  ~ReplacingFile();  // without commit(): removes what was written beside. Where the file system has files without names
+                     // (open(2), O_TMPFILE), nothing stays either of a process that is killed
 
   int descriptor() const { return descriptor_.get(); }
   const std::string& path() const { return path_; }
   // Whether this is a new file that nobody else has written to: what was written may be changed in place.
-  bool is_new() const { return !beside_.empty(); }
+  bool is_new() const { return unnamed_ || !beside_.empty(); }
   // Closes the file, since some systems report only then that it could not be stored, and gives it its name.
   Status commit();
 
@@ -62,7 +63,9 @@ class ReplacingFile {
   void discard();
   FileDescriptor descriptor_;
   std::string path_;
-  std::string beside_;  // the temporary path; empty when written in place
+  Status give_name();
+  std::string beside_;    // the temporary path; empty when written in place
+  bool unnamed_ = false;  // the file has no path yet
 };
 
 // Whether two outputs would spoil each other: both lead to one file (there already or not), pipe or terminal. Not where

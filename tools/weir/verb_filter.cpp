@@ -3,9 +3,9 @@
 #include <cerrno>
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -91,9 +91,9 @@ struct Wanted {
   std::unique_ptr<capture::Sink> sink{};
   std::string argument{};  // as on the command line: @FILE names where the expression was read from
   // Of the link types met so far:
-  std::set<packet::LinkType> seen{};
-  bool possible = false;            // packets of one of them can match
-  std::optional<Error> refusal{};   // why those of the first that cannot do not
+  std::map<packet::LinkType, std::optional<cbpf::Checked>> programs{};  // none: the expression is for others
+  bool possible = false;                                                // packets of one of them can match
+  std::optional<Error> refusal{};                                       // why those of the first that cannot do not
   std::vector<Diagnostic> unfit{};  // of those that the expression means nothing for
 };
 
@@ -279,20 +279,24 @@ class FilterRun {
   // The expression is for some link type at least, of those that are known yet; and it is one where none is.
   Status check(Wanted& wanted) {
     for (const Input& input : inputs_)
-      for (const capture::Interface& interface : input.interfaces)
-        if (!wanted.seen.contains(interface.link_type)) static_cast<void>(judge(wanted, interface));
+      for (const capture::Interface& interface : input.interfaces) static_cast<void>(program_for(wanted, interface));
     if (!wanted.possible && wanted.refusal) return fail(*wanted.refusal);
     filter::CompileOptions options;
     WEIR_CHECK(apply(options_.language, options));
-    if (!wanted.seen.empty() || filter::parse(wanted.expression, options.parse) || cbpf::read(wanted.expression))
+    if (!wanted.programs.empty() || filter::parse(wanted.expression, options.parse) || cbpf::read(wanted.expression))
       return {};
     return fail(of_expression(compile(wanted, {.link_type = packet::LinkType::kEthernet}, true).error(),
                               options_.expression_file, wanted.argument));
   }
 
-  // The program for packets of this link type; nothing where the expression is for others.
+  // The program for packets of this link type, made once.
+  const std::optional<cbpf::Checked>& program_for(Wanted& wanted, const capture::Interface& interface) {
+    const auto [program, is_new] = wanted.programs.try_emplace(interface.link_type);
+    if (is_new) program->second = judge(wanted, interface);
+    return program->second;
+  }
+
   std::optional<cbpf::Checked> judge(Wanted& wanted, const capture::Interface& interface) {
-    const bool first = wanted.seen.insert(interface.link_type).second;
     Result<filter::Compiled> compiled = compile(wanted, interface, false);
     if (compiled) {
       if (!wanted.possible) report_all(compiled->warnings, wanted.expression);
@@ -303,11 +307,9 @@ class FilterRun {
     if (!wanted.refusal) wanted.refusal = refusal;
     compiled = compile(wanted, interface, true);
     if (compiled) return std::move(compiled->program);
-    if (first) {
-      wanted.unfit.push_back(refusal);
-      wanted.unfit.back().severity = Severity::kWarning;
-      wanted.unfit.back().hint = fmt::format("packets of {} do not match", packet::name_of(interface.link_type));
-    }
+    wanted.unfit.push_back(refusal);
+    wanted.unfit.back().severity = Severity::kWarning;
+    wanted.unfit.back().hint = fmt::format("packets of {} do not match", packet::name_of(interface.link_type));
     return std::nullopt;
   }
 
@@ -321,7 +323,7 @@ class FilterRun {
   }
 
   Result<std::unique_ptr<engine::Engine>> engine_for(Wanted& wanted, const capture::Interface& interface) {
-    std::optional<cbpf::Checked> program = judge(wanted, interface);
+    std::optional<cbpf::Checked> program = program_for(wanted, interface);
     if (!program) {
       WEIR_TRY(program, cbpf::check({cbpf::make(cbpf::Opcode::kRetK, 0)}, {.target = cbpf::Target::kUser}));
     }

@@ -61,9 +61,9 @@ class ReplacingFile {
  private:
   ReplacingFile() = default;
   void discard();
+  Status give_name();
   FileDescriptor descriptor_;
   std::string path_;
-  Status give_name();
   std::string beside_;    // the temporary path; empty when written in place
   bool unnamed_ = false;  // the file has no path yet
 };

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -38,12 +39,40 @@ Status install(const cbpf::Checked& program, const InstallOptions& options) {
   return fail(std::move(error));
 }
 
+namespace {
+
+// A process that is stopped until this goes: it gets the signal at which it stopped, and one that was stopped before
+// stays so. PTRACE_ATTACH would send a SIGSTOP, which could come after the stop for another signal.
+class Stopped {
+ public:
+  static Result<Stopped> stop(int process, const std::string& what) {
+    if (::ptrace(PTRACE_SEIZE, process, nullptr, nullptr) != 0 ||
+        ::ptrace(PTRACE_INTERRUPT, process, nullptr, nullptr) != 0)
+      return fail(system_failure(what, errno));
+    int status = 0;
+    while (::waitpid(process, &status, __WALL) < 0)
+      if (errno != EINTR) return fail(system_failure(what, errno));
+    if (!WIFSTOPPED(status)) return fail(Error{.code = ErrorCode::kSystem, .message = what + ": it ended"});
+    return Stopped(process, status >> 16 == PTRACE_EVENT_STOP ? 0 : WSTOPSIG(status));
+  }
+  ~Stopped() {
+    if (process_ != 0) (void)::ptrace(PTRACE_DETACH, process_, nullptr, reinterpret_cast<void*>(signal_));
+  }
+  Stopped(Stopped&& other) noexcept : process_(std::exchange(other.process_, 0)), signal_(other.signal_) {}
+  Stopped& operator=(Stopped&&) = delete;
+
+ private:
+  Stopped(int process, std::intptr_t signal) : process_(process), signal_(signal) {}
+  int process_;
+  std::intptr_t signal_;
+};
+
+}  // namespace
+
 Result<std::vector<cbpf::Program>> filters_of_process(int process) {
   constexpr auto kGetFilter = static_cast<__ptrace_request>(0x420c);  // PTRACE_SECCOMP_GET_FILTER
   const std::string what = fmt::format("cannot read the filters of process {}", process);
-  if (::ptrace(PTRACE_ATTACH, process, nullptr, nullptr) != 0) return fail(system_failure(what, errno));
-  int status = 0;
-  while (::waitpid(process, &status, __WALL) < 0 && errno == EINTR) {}
+  WEIR_TRY(const Stopped stopped, Stopped::stop(process, what));
   std::vector<cbpf::Program> filters;
   int error = 0;
   for (std::uintptr_t index = 0;; ++index) {
@@ -62,7 +91,6 @@ Result<std::vector<cbpf::Program>> filters_of_process(int process) {
     for (const sock_filter& i : code) instructions.push_back({i.code, i.jt, i.jf, i.k});
     filters.emplace_back(std::move(instructions));
   }
-  (void)::ptrace(PTRACE_DETACH, process, nullptr, nullptr);
   // The kernel counts from the oldest.
   std::reverse(filters.begin(), filters.end());
   if (error == 0) return filters;

@@ -1,14 +1,19 @@
 // Policies: text both ways, programs against the policy's own meaning, real children, explained and audited filters.
 #include <weir/kernel/seccomp.h>
 
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <linux/seccomp.h>
+#include <new>
+#include <pthread.h>
 #include <random>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
 
 #include <gmock/gmock.h>
@@ -415,6 +420,43 @@ TEST(Seccomp, FiltersOfAProcessAreReadBack) {
   ASSERT_EQ(filters->size(), 2u);
   EXPECT_EQ(filters->front(), newest.program());
   EXPECT_EQ(filters->back(), program.program());
+}
+
+TEST(Seccomp, AProcessThatIsLookedAtGoesOnWithItsSignals) {
+  // The child's first thread gets one signal after another: the next is sent when the last was handled.
+  static std::atomic<int>* const handled =
+      new (::mmap(nullptr, sizeof(std::atomic<int>), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0))
+          std::atomic<int>(0);
+  const cbpf::Checked program = compiled("default allow");
+  const pid_t child = ::fork();
+  if (child == 0) {
+    std::signal(SIGUSR1, [](int) { ++*handled; });
+    if (!install(program)) ::_exit(99);
+    const pthread_t first = ::pthread_self();
+    std::thread([first] {
+      for (int sent = 0;; ++sent) {
+        while (*handled < sent) std::this_thread::yield();
+        ::pthread_kill(first, SIGUSR1);
+      }
+    }).detach();
+    for (;;) ::pause();
+  }
+  const auto goes_on = [] {
+    for (int milliseconds = 0, before = *handled; milliseconds < 5000; ++milliseconds) {
+      if (*handled > before + 1) return true;
+      ::usleep(1000);
+    }
+    return false;
+  };
+  EXPECT_TRUE(goes_on());
+  Result<std::vector<cbpf::Program>> filters = filters_of_process(child);
+  for (int i = 0; filters && i < 300; ++i) filters = filters_of_process(child);
+  const bool alive = goes_on();
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  if (!filters && filters.error().system_error != 0) GTEST_SKIP() << filters.error().message;
+  EXPECT_TRUE(filters);
+  EXPECT_TRUE(alive);
 }
 
 #endif

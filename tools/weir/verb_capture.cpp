@@ -1,8 +1,10 @@
 // weir capture: packets of live interfaces, filtered in the kernel, into a file or a pipe.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -304,7 +306,6 @@ class CaptureRun {
     for (const std::unique_ptr<Tap>& tap : taps_)
       if (const Status started = tap->source->start(); !started) return report(started.error());
     announce();
-    interfaces_left_ = static_cast<int>(taps_.size());
     std::vector<std::thread> threads;
     for (std::size_t i = 1; i < taps_.size(); ++i) threads.emplace_back([this, i] { drain(*taps_[i]); });
     drain(*taps_.front());
@@ -328,12 +329,16 @@ class CaptureRun {
     if (const Result<capture::LiveStatistics> statistics = tap.source->statistics()) tap.statistics = *statistics;
   }
 
-  // Of several interfaces one may go away.
+  // Of several interfaces one may go away; each of its rings tells it.
   bool goes_on_without(Tap& tap) {
-    if (tap.result.error().system_error != ENETDOWN || --interfaces_left_ <= 0 || options_.threads > 1) return false;
+    if (tap.result.error().system_error != ENETDOWN) return false;
+    const std::lock_guard lock(gone_mutex_);
+    const bool first = std::find(gone_.begin(), gone_.end(), tap.interface) == gone_.end();
+    if (first) gone_.push_back(tap.interface);
+    if (gone_.size() == interfaces_.size() && gone_.back() == tap.interface) return false;
     Error warning = std::move(tap.result).error();
     warning.severity = Severity::kWarning;
-    report(warning);
+    if (first) report(warning);
     tap.result = {};
     return true;
   }
@@ -464,7 +469,8 @@ class CaptureRun {
   std::vector<std::unique_ptr<Tap>> taps_;
   std::unique_ptr<capture::LiveWriter> file_;
   std::atomic<std::uint64_t> claimed_{0};
-  std::atomic<int> interfaces_left_{0};
+  std::mutex gone_mutex_;
+  std::vector<std::uint32_t> gone_;  // interfaces, in the order in which they went away
 };
 
 }  // namespace

@@ -284,6 +284,11 @@ def test_runs(test):
     assert test.count(counts) == len(test.packets)
     once = test.json("prog", "run", program, "--mem-hex", "00" * 60, "--repeat", "1000")["runs"][0]
     assert once["nanoseconds"] >= 0 and test.count(counts) == len(test.packets) + 1000
+    made.write_pcap("runt.pcap", [test.packets[0], b"short", test.packets[1]], 1)
+    rows = test.json("prog", "run", program, "--pcap", "runt.pcap", status=3)["runs"]
+    assert [(row["packet"], row.get("result"), row.get("fault")) for row in rows] == [(1, 2, None), (2, None, "kernel"),
+                                                                                      (3, 2, None)], rows
+    test.run("prog", "run", program, "--pcap", "ethernet.pcap", "--mem-hex", "00" * 60, status=2)
     machine = test.run("prog", "dump", program, "--jited")
     assert "ret" in machine, machine
     test.forget(program, counts)

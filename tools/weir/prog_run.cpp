@@ -1,17 +1,16 @@
 // weir prog run: the kernel's test run of a program over memory or the packets of a capture.
 #include <algorithm>
 #include <memory>
-#include <optional>
 
 #include <fmt/format.h>
 
 #include <weir/base/file.h>
-#include <weir/capture/source.h>
 
 #include "map_entry.h"
 #include "prog_verbs.h"
 #include "quantity.h"
 #include "run_action.h"
+#include "run_verb.h"
 #include "terminal.h"
 
 namespace weir::tool {
@@ -38,9 +37,9 @@ class Runner {
       : options_(options), program_(program), type_(type) {}
 
   // Packets have numbers from 1; 0: there is only this one.
-  Status one(ByteSpan input, ByteSpan context, std::uint64_t number) {
+  int one(ByteSpan input, ByteSpan context, std::uint64_t number) {
     Result<kernel::TestResult> ran = program_.test_run({.input = input, .context = context, .repeat = options_.repeat});
-    if (!ran) return fail(explain(std::move(ran).error(), input, number));
+    if (!ran) return refused(explain(std::move(ran).error(), input, number), number);
     const std::string_view name = action_name(type_, ran->value);
     const bool changed = !std::equal(input.begin(), input.end(), ran->output.begin(), ran->output.end());
     if (options_.json) {
@@ -51,7 +50,7 @@ class Runner {
       if (options_.packets) row["output"] = hex_bytes(ran->output);
       else if (!input.empty()) row["changed"] = changed;
       runs_.push_back(std::move(row));
-      return {};
+      return kYes;
     }
     std::string line = fmt::format("{}0x{:x}", number > 0 ? fmt::format("{}: ", number) : "", ran->value);
     if (!name.empty()) line += fmt::format(" ({})", action_word(name));
@@ -59,46 +58,55 @@ class Runner {
     if (changed && !input.empty()) line += fmt::format("  packet changed: {} bytes", ran->output.size());
     line += "\n";
     if (options_.packets && !ran->output.empty()) line += "  " + hex_bytes(ran->output) + "\n";
-    printed_ = print(line);
-    return {};
+    return printed_ = print(line);
   }
 
-  Status capture() {
-    WEIR_TRY(const std::unique_ptr<capture::Source> source, capture::open(options_.capture));
-    capture::RecordBatch batch;
-    for (std::uint64_t number = 0;;) {
-      WEIR_TRY(const capture::Read read, source->read(batch));
-      if (read == capture::Read::kEnd) return {};
-      for (const packet::Packet& packet : batch.packets) {
-        WEIR_CHECK(one({packet.data, packet.length}, {}, ++number));
-        if (printed_ != kYes) return {};
-      }
-    }
+  // A packet that the kernel does not take is reported; the others are run all the same.
+  int capture(ByteSpan context) {
+    int status = kYes;
+    const Status read = each_packet(options_.capture, [&](const packet::Packet& packet, std::uint64_t number) {
+      status = std::max(status, one({packet.data, packet.length}, context, number));
+      return printed_ == kYes && !hopeless_;
+    });
+    return read ? status : report(read.error());
   }
 
-  int finish() const {
-    if (!options_.json) return printed_;
-    return print_prog_json({{"type", ebpf::name_of(type_)}, {"repeat", options_.repeat}, {"runs", runs_}});
+  int finish(int status) const {
+    if (!options_.json) return status;
+    const int printed = print_prog_json({{"type", ebpf::name_of(type_)}, {"repeat", options_.repeat}, {"runs", runs_}});
+    return printed != kYes ? printed : status;
   }
 
  private:
+  int refused(const Error& error, std::uint64_t number) {
+    hopeless_ = error.system_error == kNotSupported || error.system_error == EOPNOTSUPP;
+    Json row = {{"fault", "kernel"}, {"message", error.message}};
+    if (number > 0) row["packet"] = number;
+    runs_.push_back(std::move(row));
+    return report(error);
+  }
+
   Error explain(Error error, ByteSpan input, std::uint64_t number) const {
     if (number > 0) error.source = fmt::format("{}, packet {}", options_.capture, number);
     if (error.system_error == EINVAL && input.size() < 14 && !input.empty())
       error.hint = "the kernel wants an Ethernet header, 14 bytes at least";
     else if (error.system_error == EINVAL && input.empty() && options_.context_hex.empty())
       error.hint = "programs on packets need one: --mem, --mem-hex or --pcap";
-    constexpr int kNotSupported = 524;  // ENOTSUPP
+    else if ((error.system_error == EINVAL || error.system_error == ENOMEM) && options_.context_hex.empty())
+      error.hint = fmt::format("the kernel's test run takes no packet of {} bytes", input.size());
     if (error.system_error == kNotSupported || error.system_error == EOPNOTSUPP)
       error.hint = fmt::format("the kernel cannot test programs of type {}", ebpf::name_of(type_));
     return error;
   }
+
+  static constexpr int kNotSupported = 524;  // ENOTSUPP
 
   const Options& options_;
   const kernel::Program& program_;
   ebpf::ProgramType type_;
   Json runs_ = Json::array();
   int printed_ = kYes;
+  bool hopeless_ = false;  // no other packet will fare better
 };
 
 int run(const Options& options) {
@@ -121,9 +129,7 @@ int run(const Options& options) {
   const Result<kernel::ProgramInfo> info = program.info();
   if (!info) return report(info.error());
   Runner runner(options, program, info->type);
-  const Status done = options.capture.empty() ? runner.one(memory, *context, 0) : runner.capture();
-  const int printed = runner.finish();
-  return done ? printed : report(done.error());
+  return runner.finish(options.capture.empty() ? runner.one(memory, *context, 0) : runner.capture(*context));
 }
 
 }  // namespace
@@ -139,6 +145,7 @@ void add_prog_run(CLI::App& prog, int& status) {
   verb->add_option("--context-hex", options->context_hex,
                    "what r1 points to, as hexadecimal digits: __sk_buff, xdp_md, a raw tracepoint's words");
   verb->add_option("--pcap", options->capture, "run over each packet of this capture");
+  for (const char* memory : {"--mem", "--mem-hex"}) verb->get_option("--pcap")->excludes(verb->get_option(memory));
   verb->add_option("--repeat", options->repeat, "run so often, and tell how long one run takes")
       ->check(CLI::Range(1u, 1u << 30))
       ->capture_default_str();

@@ -1,7 +1,8 @@
 // Sending through a packet socket. Exports Injector.
 //
 // A full queue shows as ENOBUFS or EAGAIN: then wait for the socket, or a moment, and go on with the same packet, so
-// nothing is skipped. A packet that the interface cannot take (EMSGSIZE, EINVAL) is counted and passed over.
+// nothing is skipped, and the call waits nowhere else, so that it can be stopped. A packet that the interface cannot
+// take (EMSGSIZE, EINVAL) is counted and passed over.
 #include <weir/capture/inject.h>
 
 #include <cerrno>
@@ -52,6 +53,7 @@ Result<Injector> Injector::open(const std::string& interface, const InjectOption
                       .message = fmt::format("'{}' takes no packets with a link-layer header", interface)});
   Injector made;
   made.name_ = interface;
+  made.stopping_ = options.stopping;
   made.link_type_ = facts.link_type;
   made.socket_ = FileDescriptor(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
   if (!made.socket_) return fail(cannot_inject(interface, errno));
@@ -77,13 +79,12 @@ Result<InjectResult> Injector::send(packet::Batch batch) {
     messages[i].msg_hdr.msg_iov = &pieces[i];
     messages[i].msg_hdr.msg_iovlen = 1;
   }
-  while (!batch.empty()) {
+  while (!batch.empty() && (stopping_ == nullptr || !*stopping_)) {
     const std::size_t count = std::min(batch.size(), kAtOnce);
     for (std::size_t i = 0; i < count; ++i)
       pieces[i] = {const_cast<std::uint8_t*>(batch[i].data), batch[i].length};  // sendmmsg reads it
-    const int sent = ::sendmmsg(socket_.get(), messages, static_cast<unsigned>(count), 0);
+    const int sent = ::sendmmsg(socket_.get(), messages, static_cast<unsigned>(count), MSG_DONTWAIT);
     if (sent < 0) {
-      if (errno == EINTR) continue;
       if (busy(errno)) {
         wait_for(socket_.get(), errno);
         continue;

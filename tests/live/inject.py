@@ -5,8 +5,11 @@ usage: inject.py WEIR [PATTERN...]    see harness.py
 """
 import os
 import pathlib
+import shutil
+import signal
 import struct
 import subprocess
+import time
 
 import harness
 from harness import WEIR, Capture, check, pcap_of, summary, udp_frame
@@ -57,6 +60,40 @@ def test_injection_keeps_time():
             assert wanted - 0.001 <= seconds and (seconds < wanted + 0.4 or not last), (arguments, seconds)
             if seconds < wanted + 0.4:
                 break
+
+
+def ended_by(number, *arguments):
+    """(status, summary) of an injection that gets this signal after a while, and then three seconds to end."""
+    process = subprocess.Popen([WEIR, "inject", "-i", "v0", "--json", *arguments], stdout=subprocess.PIPE, text=True)
+    time.sleep(0.5)
+    process.send_signal(number)
+    try:
+        return process.wait(timeout=3), summary(process.stdout.read())
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_long_gaps_are_waited_for():
+    """However late a packet is due, it is not sent at once."""
+    for gap, pace in ((10**11, ["--speed", "1e-6"]), (10**15, ["--speed", "0.1"]), (1, ["--rate", "1e-300"]),
+                      (1, ["--bit-rate", "1e-300"])):
+        pcap_of("gaps.pcap", [udp_frame(i) for i in range(3)], gap=gap)
+        status, told = ended_by(signal.SIGINT, *pace, "gaps.pcap")
+        check((status, told["packets"]), (0, 1), pace)
+
+
+def test_a_signal_ends_it_while_the_queue_is_full():
+    if shutil.which("tc") is None:
+        return
+    pcap_of("much.pcap", [udp_frame(i, size=1000) for i in range(1000)])
+    subprocess.run("tc qdisc add dev v0 root tbf rate 8kbit burst 2kb limit 100m", shell=True, check=True)
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            status, told = ended_by(number, "-t", "--loop", "100000", "much.pcap")
+            assert status == 0 and 0 < told["packets"] < 100000, (number, status, told)
+    finally:
+        subprocess.run("tc qdisc del dev v0 root", shell=True, check=True)
 
 
 def test_inputs_are_opened_once():

@@ -1,4 +1,5 @@
 // weir inject: the packets of captures onto an interface: with recorded gaps, at a rate, or as fast as it goes.
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <ctime>
@@ -110,17 +111,20 @@ class Pace {
     if (packet_gap_ > 0 || bit_gap_ > 0) {
       const double at = at_;
       at_ += packet_gap_ > 0 ? packet_gap_ : bit_gap_ * 8 * length;
-      return static_cast<Nanoseconds>(at);
+      return rounded(at);
     }
     if (!last_) last_ = recorded;
     // Captures may step back in time; a packet cannot.
     if (recorded > *last_) at_ += static_cast<double>(recorded - *last_) / speed_;
     last_ = recorded;
-    return static_cast<Nanoseconds>(at_);
+    return rounded(at_);
   }
   void new_round() { last_.reset(); }
 
  private:
+  // At most 126 years: now() and this fit into a number.
+  static Nanoseconds rounded(double at) { return static_cast<Nanoseconds>(std::min(4e18, at)); }
+
   bool top_ = false;
   double speed_ = 1;
   double packet_gap_ = 0;
@@ -257,9 +261,11 @@ class InjectRun {
   }
 
   static Nanoseconds nanoseconds_of(const capture::Record& record, const capture::Interface& interface) {
+    constexpr std::uint64_t kMostSeconds = 9000000000;
     const std::uint64_t ticks = interface.ticks_per_second;
     const auto rest = static_cast<double>(record.ticks % ticks) * 1e9 / static_cast<double>(ticks);
-    return static_cast<Nanoseconds>(record.ticks / ticks) * 1000000000 + static_cast<Nanoseconds>(rest);
+    return static_cast<Nanoseconds>(std::min(record.ticks / ticks, kMostSeconds)) * 1000000000 +
+           static_cast<Nanoseconds>(rest);
   }
 
   Status send(packet::Batch packets) {
@@ -287,7 +293,8 @@ int run_inject(const Options& options) {
                         .hint = "weir inject -i eth0 in.pcap"});
   const Result<Pace> pace = Pace::make(options);
   if (!pace) return report(pace.error());
-  Result<capture::Injector> injector = capture::Injector::open(options.interface, {.bypass_queues = options.bypass});
+  Result<capture::Injector> injector =
+      capture::Injector::open(options.interface, {.bypass_queues = options.bypass, .stopping = &stopped});
   if (!injector) return report(injector.error());
   std::vector<Input> inputs;
   for (const std::string& name : options.captures) {

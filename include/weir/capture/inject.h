@@ -6,6 +6,7 @@
 // A packet socket and sendmmsg(2): one system call for up to 64 packets. Not synchronised.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -21,6 +22,8 @@ namespace weir::capture {
 struct InjectOptions {
   // Straight to the driver, past queueing disciplines: faster, and the interface's shaping does not hold.
   bool bypass_queues = false;
+  // Set, as by a signal, when nothing more shall be sent.
+  const std::atomic<bool>* stopping = nullptr;
 };
 
 struct InjectResult {
@@ -32,7 +35,8 @@ struct InjectResult {
 class Injector {
  public:
   static Result<Injector> open(const std::string& interface, const InjectOptions& options = {});
-  // Sends all packets, waiting while the interface is busy. The captured bytes are sent, also of a packet cut short.
+  // Sends all packets, waiting while the interface is busy, or those that were sent until `stopping` was set. The
+  // captured bytes are sent, also of a packet cut short.
   Result<InjectResult> send(packet::Batch batch);
   packet::LinkType link_type() const { return link_type_; }
 
@@ -40,6 +44,7 @@ class Injector {
   Injector() = default;
   FileDescriptor socket_;
   std::string name_;
+  const std::atomic<bool>* stopping_ = nullptr;
   packet::LinkType link_type_{};
 };
 

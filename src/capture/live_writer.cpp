@@ -17,9 +17,11 @@
 #include <mutex>
 #include <optional>
 #include <poll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -46,23 +48,40 @@ void copy_in_steps(std::uint8_t* to, const std::uint8_t* from, std::uint32_t len
   for (std::uint32_t at = 0; at < length; at += kStep) std::memcpy(to + at, from + at, kStep);
 }
 
-// `fresh`: it must not be there.
-Result<FileDescriptor> open_for_writing(const std::string& path, bool fresh) {
+struct OpenFile {
+  FileDescriptor descriptor;
+  bool socket = false;
+};
+
+// A write to it does not block for good. `fresh`: it must not be there.
+Result<OpenFile> open_for_writing(const std::string& path, bool fresh) {
   const int descriptor =
       path == "-" ? ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
                   : ::open(path.c_str(), O_WRONLY | O_CREAT | (fresh ? O_EXCL : O_TRUNC) | O_CLOEXEC | O_NOCTTY, 0666);
   if (descriptor < 0)
     return fail(system_failure(path == "-" ? "cannot write standard output" : "cannot write '" + path + "'", errno));
-  FileDescriptor file(descriptor);
+  OpenFile file{FileDescriptor(descriptor)};
   struct stat status {};
-  if (::fstat(descriptor, &status) != 0 || !S_ISFIFO(status.st_mode)) return file;
-  // A write to a pipe must not block for good. Its flags are shared with other processes: it is opened once more.
-  FileDescriptor again(::open(fmt::format("/proc/self/fd/{}", descriptor).c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
-  if (again) return again;
+  if (::fstat(descriptor, &status) != 0) return file;
+  file.socket = S_ISSOCK(status.st_mode);
+  if (!S_ISFIFO(status.st_mode) && !S_ISCHR(status.st_mode)) return file;
+  // The flags of a pipe or terminal are shared with other processes: it is opened once more.
+  FileDescriptor again(
+      ::open(fmt::format("/proc/self/fd/{}", descriptor).c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+  if (again) file.descriptor = std::move(again);
   return file;
 }
 
-// Waits until a pipe or socket takes more; an error when its reader stalls while the capture ends.
+ssize_t write_some(const OpenFile& file, std::span<iovec> pieces) {
+  const std::size_t count = std::min(pieces.size(), kMostPieces);
+  if (!file.socket) return ::writev(file.descriptor.get(), pieces.data(), static_cast<int>(count));
+  msghdr message{};
+  message.msg_iov = pieces.data();
+  message.msg_iovlen = count;
+  return ::sendmsg(file.descriptor.get(), &message, MSG_DONTWAIT);
+}
+
+// Waits until a pipe, socket or terminal takes more; an error when its reader stalls while the capture ends.
 Status wait_for_reader(int descriptor, const std::atomic<bool>* stopping, const std::string& name) {
   constexpr int kLookMilliseconds = 100;
   constexpr auto kPatience = std::chrono::seconds(3);
@@ -80,14 +99,14 @@ Status wait_for_reader(int descriptor, const std::atomic<bool>* stopping, const 
 }
 
 // Writes all pieces, resuming after short writes and signals. Changes them.
-Status write_pieces(int descriptor, std::span<iovec> pieces, const std::string& name,
+Status write_pieces(const OpenFile& file, std::span<iovec> pieces, const std::string& name,
                     const std::atomic<bool>* stopping) {
   while (!pieces.empty()) {
-    const ssize_t written = ::writev(descriptor, pieces.data(), static_cast<int>(std::min(pieces.size(), kMostPieces)));
+    const ssize_t written = write_some(file, pieces);
     if (written < 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN) {
-        WEIR_CHECK(wait_for_reader(descriptor, stopping, name));
+        WEIR_CHECK(wait_for_reader(file.descriptor.get(), stopping, name));
         continue;
       }
       return fail(system_failure(name == "-" ? "cannot write standard output" : "cannot write '" + name + "'", errno));
@@ -143,7 +162,7 @@ class LiveWriter::State {
     const std::lock_guard lock(mutex_);
     if (failure_) return fail(*failure_);
     if (must_rotate(bytes)) WEIR_CHECK(open_next());
-    if (const Status written = write_pieces(file_.get(), pieces, name_, options_.stopping); !written) {
+    if (const Status written = write_pieces(file_, pieces, name_, options_.stopping); !written) {
       failure_ = written.error();
       cut_back();
       return written;
@@ -172,7 +191,7 @@ class LiveWriter::State {
  private:
   Status write_bytes(ByteSpan bytes) {
     iovec piece{const_cast<std::uint8_t*>(bytes.data()), bytes.size()};
-    const Status written = write_pieces(file_.get(), {&piece, 1}, name_, options_.stopping);
+    const Status written = write_pieces(file_, {&piece, 1}, name_, options_.stopping);
     if (!written) failure_ = written.error();
     return written;
   }
@@ -180,8 +199,8 @@ class LiveWriter::State {
   // After a failed write: a file then ends with the last stretch of records that was written whole.
   void cut_back() {
     struct stat status {};
-    if (name_ != "-" && ::fstat(file_.get(), &status) == 0 && S_ISREG(status.st_mode))
-      (void)!::ftruncate(file_.get(), static_cast<off_t>(size_));
+    if (name_ != "-" && ::fstat(file_.descriptor.get(), &status) == 0 && S_ISREG(status.st_mode))
+      (void)!::ftruncate(file_.descriptor.get(), static_cast<off_t>(size_));
   }
 
   // The highest number that a file of this name has; 0: there is none.
@@ -228,7 +247,7 @@ class LiveWriter::State {
   std::vector<Interface> interfaces_;
   LiveWriterOptions options_;
   std::mutex mutex_;
-  FileDescriptor file_;
+  OpenFile file_;
   std::string name_;
   std::deque<std::string> kept_;
   std::uint32_t number_ = 0;  // of the file that is written

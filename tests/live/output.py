@@ -6,7 +6,9 @@ usage: output.py WEIR [PATTERN...]    see harness.py
 import json
 import os
 import pathlib
+import pty
 import signal
+import socket
 import struct
 import subprocess
 import time
@@ -178,13 +180,33 @@ def test_pipe():
 
 
 def test_stalled_reader_does_not_hold_a_signal_back():
-    capture = subprocess.Popen([WEIR, "capture", "-i", "v1", "-w", "-", "-q", "udp"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    """A pipe, a socket, a terminal: it waits for the reader, which never comes."""
+    for reading, writing in (os.pipe(), [end.detach() for end in socket.socketpair()], pty.openpty()):
+        output = os.ttyname(writing) if os.isatty(writing) else "-"
+        capture = subprocess.Popen([WEIR, "capture", "-i", "v1", "-w", output, "-q", "udp"], stdout=writing, stderr=subprocess.PIPE)
+        time.sleep(0.5)
+        send(udp_frame(i, size=1000) for i in range(500))
+        time.sleep(1)
+        capture.send_signal(signal.SIGTERM)
+        try:
+            check(capture.wait(timeout=10), 3, "status")
+        finally:
+            capture.kill()
+            os.close(reading)
+            os.close(writing)
+        assert b"takes nothing" in capture.stderr.read()
+
+
+def test_socket_gets_what_a_file_does():
+    ours, theirs = socket.socketpair()
+    capture = subprocess.Popen([WEIR, "capture", "-i", "v1", "-w", "-", "-c", "2000", "-q", "udp"], stdout=theirs)
+    theirs.close()
     time.sleep(0.5)
-    send(udp_frame(i, size=1000) for i in range(500))
-    time.sleep(1)  # now it waits for the reader, which never comes
-    capture.send_signal(signal.SIGTERM)
-    check(capture.wait(timeout=10), 3, "status")
-    assert b"takes nothing" in capture.stderr.read()
+    send(udp_frame(i, size=1000) for i in range(2000))
+    with ours, open("socket.pcapng", "wb") as out:
+        while data := ours.recv(65536):
+            out.write(data)
+    check((capture.wait(timeout=10), count_of("socket.pcapng")), (0, 2000), "packets")
 
 
 def test_slow_reader_loses_nothing():

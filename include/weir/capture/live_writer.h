@@ -26,7 +26,7 @@ struct LiveWriterOptions {
   std::uint64_t rotate_bytes = 0;   // a file gets no longer than this; 0: no limit
   double rotate_seconds = 0;        // a file gets no older than this; 0: no limit
   std::uint32_t keep_files = 0;     // the oldest goes when there are more; 0: all stay
-  // Set when the capture shall end: then a pipe or socket whose reader takes nothing for three seconds is an error.
+  // Set when the capture shall end: then a pipe, socket or terminal that takes nothing for three seconds is an error.
   const std::atomic<bool>* stopping = nullptr;
 };
 

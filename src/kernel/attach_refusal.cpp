@@ -110,8 +110,7 @@ std::string cause_of(const Error& error, const Program& program, std::uint32_t t
     struct statfs system {};
     if (fstatfs(static_cast<int>(target), &system) != 0 || system.f_type != CGROUP2_SUPER_MAGIC)
       return "the descriptor is not that of a control group (version 2)";
-    if (error.system_error == EPERM)
-      return "a program of this group, or of one above it, allows no other beside it (CgroupAttach::kMulti)";
+    if (error.system_error == EPERM) return "a program of this group, or of one above it, allows no other beside it";
   }
   if (error.system_error == EINVAL && wanted.size() == 1 && is_loaded_for_a_place(wanted.front()))
     return fmt::format("it must have been loaded for {} (its expected attach type)", place);

@@ -53,6 +53,12 @@ class Test:
         assert done.returncode == status, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout
 
+    def refused(self, *arguments, status=3):
+        """What it says on standard error."""
+        done = subprocess.run([self.weir, *arguments], capture_output=True, text=True)
+        assert done.returncode == status, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stderr
+
     def json(self, *arguments, **more):
         return json.loads(self.run(*arguments, "--json", **more))
 
@@ -197,6 +203,10 @@ def control_groups(test):
         assert sent() == 5
         test.run("prog", "attach", program, "cgroup_inet_egress", group)
         assert sent() == 0 and test.count(counts) == 5
+        os.mkdir(f"{group}/below")
+        said = test.refused("prog", "attach", program, "cgroup_inet_egress", f"{group}/below")
+        assert "allows no other beside it; --multi" in said and "::" not in said, said
+        os.rmdir(f"{group}/below")
         test.run("prog", "detach", program, "cgroup_inet_egress", group)
         assert sent() == 5
         test.run("prog", "attach", program, "cgroup_inet_egress", group, "--pin", f"{PINS}/link")
@@ -256,6 +266,23 @@ def places(test):
     test.run("prog", "detach", program, "tcx_ingress", "v1")
     assert test.json("prog", "show", program)["attached"] == []
     test.forget(f"{PINS}/link", program, counts)
+
+
+def idle_options(test):
+    """What a place has no use for is refused, and detach takes no file."""
+    program = f"{PINS}/program"
+    text = ".program xdp idle_options\nr0 = 2\nexit\n"
+    test.run("prog", "load", "-", program, text=text)
+    test.run("prog", "attach", program, "xdp", "v1")
+    assert "a link does not take" in test.refused("prog", "attach", program, "xdp", "v1", "--pin", f"{PINS}/link",
+                                                  "--replace", status=2)
+    for option in (("--multi",), ("--priority", "2")):
+        assert f"{option[0]} means nothing at xdp" in test.refused("prog", "attach", program, "xdp", "v1", *option, status=2)
+    assert "--replace means nothing" in test.refused("prog", "attach", program, "tcx_ingress", "v1", "--replace", status=2)
+    pathlib.Path("idle_options").write_text(text)
+    test.run("prog", "detach", "idle_options", "xdp", "v1")
+    assert test.json("prog", "show", program)["attached"] == []
+    test.forget(program)
 
 
 def entries(test):
@@ -321,7 +348,7 @@ def main():
         os.chdir(folder)
         made.write_pcap("ethernet.pcap", test.packets, 1)
         for case in (test_runs, expressions_as_xdp, expressions_as_sockets, expressions_as_tc_classes, drops_on_the_way_out,
-                     pinned_links, places, entries, control_groups, tracepoints):
+                     pinned_links, places, idle_options, entries, control_groups, tracepoints):
             try:
                 print(f"{case.__name__}: {case(test) or 'ok'}", flush=True)
             except Exception as error:  # every case is run, whatever one does

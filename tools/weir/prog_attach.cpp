@@ -4,6 +4,7 @@
 // control groups through BPF_PROG_ATTACH), or a link is made and pinned (--pin), which tracepoints need.
 #include <fcntl.h>
 #include <net/if.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -17,6 +18,7 @@
 #include <weir/kernel/net_attach.h>
 #include <weir/kernel/placement.h>
 
+#include "kernel_find.h"
 #include "prog_verbs.h"
 #include "terminal.h"
 
@@ -73,6 +75,20 @@ Result<Place> place_named(const std::string& kind) {
         "xdp, xdp_generic, xdp_driver, tc_ingress, tc_egress, tcx_ingress, tcx_egress, tracepoint, raw_tracepoint, "
         "cgroup_inet_ingress and the kernel's other cgroup_ names";
   return fail(usage(fmt::format("programs are not attached to '{}'", kind), std::move(hint)));
+}
+
+Status check_options(const Place& place, const Options& options) {
+  const auto refuse = [&](const char* option, const char* places) {
+    return fail(
+        usage(fmt::format("{} means nothing at {}", option, options.kind), fmt::format("it is for {}", places)));
+  };
+  if (options.priority_given && place.way != Way::kTc) return refuse("--priority", "tc_ingress and tc_egress");
+  if (options.multi && place.way != Way::kCgroup) return refuse("--multi", "control groups");
+  if (!options.replace) return {};
+  if (place.way != Way::kXdp) return refuse("--replace", "xdp, xdp_generic and xdp_driver");
+  if (!options.pin.empty())
+    return fail(usage("a link does not take the place of another program", "detach that one first"));
+  return {};
 }
 
 Result<std::uint32_t> interface_index(const std::string& name) {
@@ -142,6 +158,7 @@ int done_with(const kernel::Program& program, const Options& options) {
 int attach(const Options& options) {
   const Result<Place> place = place_named(options.kind);
   if (!place) return report(place.error());
+  if (const Status fits = check_options(*place, options); !fits) return report(fits.error());
   std::string text;
   const Result<LoadedPrograms> loaded = find_or_load(options.program, options.file, text);
   if (!loaded) return report(loaded.error(), text);
@@ -152,6 +169,8 @@ int attach(const Options& options) {
     Error error = done.error();
     if (place->way == Way::kXdp && error.system_error == EBUSY && error.hint.empty())
       error.hint = "--replace puts it in the place of the one that is there";
+    if (place->way == Way::kCgroup && error.system_error == EPERM && geteuid() == 0 && !options.multi)
+      error.hint += "; --multi, given for each of them, lets several run";
     return report(error);
   }
   const Result<kernel::Link> link = make_link(program, *place, options);
@@ -192,9 +211,7 @@ Status detach_filter(const kernel::Program& program, const Place& place, const O
 Status detach_from(const Place& place, const Options& options) {
   if (place.way == Way::kTracepoint || place.way == Way::kRawTracepoint)
     return fail(usage("a tracepoint's program goes with its link", "remove the link's pin"));
-  std::string text;
-  WEIR_TRY(const LoadedPrograms found, find_or_load(options.program, {}, text));
-  const kernel::Program& program = found.programs.front().program;
+  WEIR_TRY(const kernel::Program program, find_program(options.program));
   if (place.way == Way::kTc) return detach_filter(program, place, options);
   if (place.way == Way::kCgroup) {
     WEIR_TRY(const FileDescriptor group, open_group(options.target));
@@ -212,6 +229,7 @@ Status detach_from(const Place& place, const Options& options) {
 int detach(const Options& options) {
   const Result<Place> place = place_named(options.kind);
   if (!place) return report(place.error());
+  if (const Status fits = check_options(*place, options); !fits) return report(fits.error());
   const Status done = detach_from(*place, options);
   if (done && options.json) return print_prog_json({{"kind", options.kind}, {"target", options.target}});
   if (done) return kYes;
@@ -225,9 +243,9 @@ int detach(const Options& options) {
 
 void add_prog_attach(CLI::App& prog, int& status) {
   const auto options = std::make_shared<Options>();
-  const auto add = [&](const char* name, const char* text, int (*run)(const Options&)) {
+  const auto add = [&](const char* name, const char* text, const char* program, int (*run)(const Options&)) {
     CLI::App* verb = prog.add_subcommand(name, text);
-    verb->add_option("program", options->program, "a loaded program (id, name, tag:TAG, pin), or a file")->required();
+    verb->add_option("program", options->program, program)->required();
     verb->add_option("kind", options->kind,
                      "xdp, xdp_generic, xdp_driver, tcx_ingress, tcx_egress, tc_ingress, tc_egress, cgroup_..., "
                      "tracepoint, raw_tracepoint")
@@ -242,13 +260,14 @@ void add_prog_attach(CLI::App& prog, int& status) {
     });
     return verb;
   };
-  CLI::App* verb = add("attach", "put a program to work", attach);
+  CLI::App* verb =
+      add("attach", "put a program to work", "a loaded program (id, name, tag:TAG, pin), or a file", attach);
   verb->add_option("--pin", options->pin, "make a link and pin it here");
   verb->add_option("-p,--program", options->file.only, "of a file: the program of this name or section");
   verb->add_option("-t,--type", options->file.type, "of a file: its type, where the file does not say");
   verb->add_flag("--replace", options->replace, "xdp: in place of the program that is there");
   verb->add_flag("--multi", options->multi, "cgroup_*: beside others, and those of groups inside");
-  add("detach", "take a program off", detach);
+  add("detach", "take a program off", "a loaded program (id, name, tag:TAG, pin)", detach);
 }
 
 }  // namespace weir::tool

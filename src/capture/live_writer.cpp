@@ -64,7 +64,7 @@ Result<OpenFile> open_for_writing(const std::string& path, bool fresh) {
   struct stat status {};
   if (::fstat(descriptor, &status) != 0) return file;
   file.socket = S_ISSOCK(status.st_mode);
-  if (!S_ISFIFO(status.st_mode) && !S_ISCHR(status.st_mode)) return file;
+  if (!S_ISFIFO(status.st_mode) && ::isatty(descriptor) != 1) return file;
   // The flags of a pipe or terminal are shared with other processes: it is opened once more.
   FileDescriptor again(
       ::open(fmt::format("/proc/self/fd/{}", descriptor).c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));

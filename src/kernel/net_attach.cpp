@@ -99,6 +99,9 @@ Result<std::uint32_t> xdp_program(std::uint32_t interface) {
 }
 
 Status attach_tc(const Program& program, std::uint32_t interface, Direction direction, const TcOptions& options) {
+  // The kernel would refuse it, and the discipline would be there all the same.
+  if (const Result<ProgramInfo> info = program.info(); info && info->type != ebpf::ProgramType::kSchedCls)
+    return fail(explain_tc(system_failure("attach tc filter", EINVAL), program));
   WEIR_CHECK(make_clsact(interface));
   Message message(RTM_NEWTFILTER, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
                   filter_message(interface, direction, options));

@@ -279,6 +279,9 @@ def idle_options(test):
     for option in (("--multi",), ("--priority", "2")):
         assert f"{option[0]} means nothing at xdp" in test.refused("prog", "attach", program, "xdp", "v1", *option, status=2)
     assert "--replace means nothing" in test.refused("prog", "attach", program, "tcx_ingress", "v1", "--replace", status=2)
+    subprocess.run("ip link add w0 type veth peer name w1", shell=True, check=True)
+    assert "takes sched_cls" in test.refused("prog", "attach", program, "tc_ingress", "w0")
+    assert "clsact" not in subprocess.run("tc qdisc show dev w0; ip link del w0", shell=True, capture_output=True, text=True).stdout
     pathlib.Path("idle_options").write_text(text)
     test.run("prog", "detach", "idle_options", "xdp", "v1")
     assert test.json("prog", "show", program)["attached"] == []

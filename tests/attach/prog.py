@@ -285,6 +285,9 @@ def idle_options(test):
     pathlib.Path("idle_options").write_text(text)
     test.run("prog", "detach", "idle_options", "xdp", "v1")
     assert test.json("prog", "show", program)["attached"] == []
+    # In the working folder a pin is found by its name.
+    done = subprocess.run([test.weir, "prog", "run", "program", "--mem-hex", "00" * 60], cwd=PINS, capture_output=True, text=True)
+    assert done.stdout == "0x2 (pass)\n", done
     test.forget(program)
 
 
@@ -308,6 +311,9 @@ def test_runs(test):
     for expression in EXPRESSIONS:
         runs = test.json("prog", "run", test.object(expression, "xdp"), "--pcap", "ethernet.pcap")["runs"]
         assert sum(run["result"] == 2 for run in runs) == test.expected(expression), expression
+        runs = test.json("prog", "run", test.object(expression, "socket"), "--pcap", "ethernet.pcap")["runs"]
+        assert sum(run["result"] != 0 for run in runs) == test.expected(expression), expression
+        assert not any(run["changed"] for run in runs), expression
     program, counts = test.counter("xdp", 2)
     identity = test.json("prog", "show", program)["id"]
     assert len(test.run("prog", "run", str(identity), "--pcap", "ethernet.pcap").splitlines()) == len(test.packets)

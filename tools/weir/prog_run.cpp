@@ -38,16 +38,20 @@ class Runner {
 
   // Packets have numbers from 1; 0: there is only this one.
   int one(ByteSpan input, ByteSpan context, std::uint64_t number) {
-    Result<kernel::TestResult> ran = program_.test_run({.input = input, .context = context, .repeat = options_.repeat});
+    const ByteSpan packet = input.empty() ? input : packet_for_test(type_, input, packet_);
+    Result<kernel::TestResult> ran =
+        program_.test_run({.input = packet, .context = context, .repeat = options_.repeat});
     if (!ran) return refused(explain(std::move(ran).error(), input, number), number);
+    const ByteSpan all = ran->output;
+    const ByteSpan output = all.subspan(std::min(packet.size() - input.size(), all.size()));
     const std::string_view name = action_name(type_, ran->value);
-    const bool changed = !std::equal(input.begin(), input.end(), ran->output.begin(), ran->output.end());
+    const bool changed = !std::equal(input.begin(), input.end(), output.begin(), output.end());
     if (options_.json) {
       Json row = {{"result", ran->value}};
       if (!name.empty()) row["action"] = name;
       if (number > 0) row["packet"] = number;
       if (options_.repeat > 1) row["nanoseconds"] = ran->nanoseconds;
-      if (options_.packets) row["output"] = hex_bytes(ran->output);
+      if (options_.packets) row["output"] = hex_bytes(output);
       else if (!input.empty()) row["changed"] = changed;
       runs_.push_back(std::move(row));
       return kYes;
@@ -55,9 +59,9 @@ class Runner {
     std::string line = fmt::format("{}0x{:x}", number > 0 ? fmt::format("{}: ", number) : "", ran->value);
     if (!name.empty()) line += fmt::format(" ({})", action_word(name));
     if (options_.repeat > 1) line += fmt::format("  {} ns", ran->nanoseconds);
-    if (changed && !input.empty()) line += fmt::format("  packet changed: {} bytes", ran->output.size());
+    if (changed && !input.empty()) line += fmt::format("  packet changed: {} bytes", output.size());
     line += "\n";
-    if (options_.packets && !ran->output.empty()) line += "  " + hex_bytes(ran->output) + "\n";
+    if (options_.packets && !output.empty()) line += "  " + hex_bytes(output) + "\n";
     return printed_ = print(line);
   }
 
@@ -88,7 +92,7 @@ class Runner {
 
   Error explain(Error error, ByteSpan input, std::uint64_t number) const {
     if (number > 0) error.source = fmt::format("{}, packet {}", options_.capture, number);
-    if (error.system_error == EINVAL && input.size() < 14 && !input.empty())
+    if (error.system_error == EINVAL && input.size() < kEthernetHeader && !input.empty() && !loses_header(type_))
       error.hint = "the kernel wants an Ethernet header, 14 bytes at least";
     else if (error.system_error == EINVAL && input.empty() && options_.context_hex.empty())
       error.hint = "programs on packets need one: --mem, --mem-hex or --pcap";
@@ -104,6 +108,7 @@ class Runner {
   const Options& options_;
   const kernel::Program& program_;
   ebpf::ProgramType type_;
+  Bytes packet_;
   Json runs_ = Json::array();
   int printed_ = kYes;
   bool hopeless_ = false;  // no other packet will fare better

@@ -1,5 +1,5 @@
 // weir run --engine kernel: the program loaded into the running kernel and run there, over the same inputs, shown in
-// the same form. Exports kernel_type, run_in_kernel.
+// the same form. Exports loses_header, packet_for_test, kernel_type, run_in_kernel.
 //
 // The kernel's test run takes the Ethernet header off before it shows a packet to socket filters and their like, but
 // not for XDP and tc. weir run shows all of them the whole packet: such a packet gets a header more, for the kernel to
@@ -21,19 +21,6 @@ namespace {
 using Bytes = std::vector<std::uint8_t>;
 using ebpf::ProgramType;
 
-constexpr std::size_t kHeader = 14;  // bytes of an Ethernet header
-
-bool loses_header(ProgramType type) {
-  switch (type) {
-    case ProgramType::kSocketFilter:
-    case ProgramType::kCgroupSkb:
-    case ProgramType::kLwtIn:
-    case ProgramType::kLwtOut:
-    case ProgramType::kLwtXmit:
-    case ProgramType::kLwtSeg6local: return true;
-    default: return false;
-  }
-}
 // Their test run takes what r1 points to, and no packet.
 bool takes_context(ProgramType type) { return type == ProgramType::kRawTracepoint || type == ProgramType::kSyscall; }
 
@@ -58,14 +45,9 @@ class KernelRunner {
 
  private:
   int one(ByteSpan bytes, std::uint64_t number) {
-    kernel::TestRun run{.input = bytes};
-    if (takes_context(type_)) run = {.context = bytes};
-    if (loses_header(type_)) {
-      packet_.assign(kHeader, 0);
-      if (bytes.size() >= kHeader) std::copy_n(bytes.begin() + 12, 2, packet_.begin() + 12);
-      packet_.insert(packet_.end(), bytes.begin(), bytes.end());
-      run.input = packet_;
-    }
+    kernel::TestRun run;
+    if (takes_context(type_)) run.context = bytes;
+    else run.input = packet_for_test(type_, bytes, packet_);
     const Result<kernel::TestResult> ran = loaded_.programs.front().program.test_run(run);
     if (ran) return results_.add(number, ran->value, 0);
     Error error = ran.error();
@@ -75,7 +57,7 @@ class KernelRunner {
     if (hopeless_) error.hint = fmt::format("the kernel cannot test programs of type {}", ebpf::name_of(type_));
     else if (error.system_error == EINVAL && bytes.empty())
       error.hint = "programs on packets need one: --mem, --mem-hex or --pcap";
-    else if (error.system_error == EINVAL && bytes.size() < kHeader && !loses_header(type_))
+    else if (error.system_error == EINVAL && bytes.size() < kEthernetHeader && !loses_header(type_))
       error.hint = "the kernel wants an Ethernet header, 14 bytes at least";
     else if (error.system_error == EINVAL || error.system_error == ENOMEM)
       error.hint = fmt::format("the kernel's test run takes no packet of {} bytes", bytes.size());
@@ -123,6 +105,26 @@ bool fills_programs(const ExtendedInput& input) {
 }
 
 }  // namespace
+
+bool loses_header(ProgramType type) {
+  switch (type) {
+    case ProgramType::kSocketFilter:
+    case ProgramType::kCgroupSkb:
+    case ProgramType::kLwtIn:
+    case ProgramType::kLwtOut:
+    case ProgramType::kLwtXmit:
+    case ProgramType::kLwtSeg6local: return true;
+    default: return false;
+  }
+}
+
+ByteSpan packet_for_test(ProgramType type, ByteSpan packet, Bytes& room) {
+  if (!loses_header(type)) return packet;
+  room.assign(kEthernetHeader, 0);
+  if (packet.size() >= kEthernetHeader) std::copy_n(packet.begin() + 12, 2, room.begin() + 12);
+  room.insert(room.end(), packet.begin(), packet.end());
+  return room;
+}
 
 Result<ProgramType> kernel_type(const RunOptions& options, const ebpf::Program& program) {
   const See sees_alone = what_it_sees(RunOptions(), program);

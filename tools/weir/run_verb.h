@@ -71,6 +71,12 @@ Status each_packet(const std::string& capture, const std::function<bool(const pa
 // As which type the kernel shall load it; an error where it is none of a kernel's.
 Result<ebpf::ProgramType> kernel_type(const RunOptions& options, const ebpf::Program& program);
 
+// The kernel's test run takes an Ethernet header off before it shows a packet to programs of some types. They are given
+// one more, in `room`; `packet` itself where the type sees the header.
+bool loses_header(ebpf::ProgramType type);
+ByteSpan packet_for_test(ebpf::ProgramType type, ByteSpan packet, std::vector<std::uint8_t>& room);
+constexpr std::size_t kEthernetHeader = 14;
+
 // The running kernel's test runs; `memory` where there is no capture. Returns the exit status.
 int run_in_kernel(const RunOptions& options, const ExtendedInput& input, const ebpf::Program& program,
                   const std::string& text, const std::vector<std::uint8_t>& memory);

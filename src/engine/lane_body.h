@@ -5,10 +5,10 @@
 //
 // All lanes' packets have at least `known_length` >= 20 bytes (groups with shorter ones go to scalar code). A gather
 // reads four bytes; a field is read as the last bytes of its four, so that they all lie inside of the packet, and
-// fields near each other share a gather. Where gathers are slow, rows of sixteen bytes of each packet are loaded and
-// transposed instead; a field is then the bytes of one word of a row, or of two. Rows and shared gathers stand where
-// all blocks that use them are dominated. Lanes that are not in the block's mask are not read at all where the address
-// is not known to be inside.
+// fields near each other share a gather. Or rows of sixteen bytes of each packet are loaded and transposed, where that
+// is cheaper than gathers are; a field is then the bytes of one word of a row, or of two. Rows and shared gathers stand
+// where all blocks that use them are dominated. Lanes that are not in the block's mask are not read at all where the
+// address is not known to be inside.
 #pragma once
 
 #include <cstdint>
@@ -67,6 +67,10 @@ class LaneBody {
     std::uint32_t window = kNothing;
     std::uint32_t second = kNothing;  // the next word of the row, where the field goes on
   };
+  struct RowStart {
+    std::uint32_t start;
+    std::uint32_t crossings;  // fields that lie across words
+  };
   struct Choice {
     std::uint32_t address;  // the value of the phi
     std::uint32_t field;
@@ -84,8 +88,9 @@ class LaneBody {
 
   // lane_loads.cpp
   void plan_fields();
-  void plan_gathers();
-  void plan_rows();
+  void plan_windows();
+  static bool crosses(const Field& field, std::uint32_t start);
+  RowStart row_start(std::span<Field* const> members, std::uint32_t behind) const;
   std::uint32_t field_at(std::uint32_t k, std::uint32_t size);
   std::uint32_t window_at(std::uint32_t start, std::uint32_t row);
   void find_homes();
@@ -156,7 +161,7 @@ class LaneBody {
   std::vector<Window> windows_;
   std::vector<Row> rows_;
   std::vector<std::size_t> taken_windows_;
-  asmjit::x86::Gp lane_offsets_[16];  // where gathers are slow
+  asmjit::x86::Gp lane_offsets_[16];  // where there are rows
   const bool fast_gather_;
 
   // Loads near each other at one address that not all packets have share a gather too. That the last of them lies

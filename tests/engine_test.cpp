@@ -339,6 +339,36 @@ TEST(Engine, PacketsFarFromEachOther) {
   ::munmap(all, 2 * kGigabyte);
 }
 
+// Scalar code may run four packets at once: any number of packets, with short ones and matches in any place.
+TEST(Engine, PacketsInARowAgreeWithTheReference) {
+  std::mt19937 random(11);
+  PagedPackets memory;
+  for (const char* const expression :
+       {"ip", "ip6", "not ip", "vlan and ip", "vlan 7", "arp", "arp net 10.0.0.0/8 and not host 10.0.0.1",
+        "ip6 and (tcp port 80 or udp port 53)", "host 10.0.0.1 and tcp", "tcp port 80", "ether proto 0x88cc",
+        "len > 60", "ether[6] = 1 or ether[7] = 2"}) {
+    const auto compiled = filter::compile(expression);
+    ASSERT_TRUE(compiled) << expression;
+    const cbpf::Checked& program = compiled->program;
+    const reference::SteeredPackets steered =
+        reference::steer(program.program().instructions(), random, {.length = 96, .rounds = 4, .turns = 12});
+    ASSERT_FALSE(steered.packets.empty());
+    for (std::uint32_t count = 1; count <= PagedPackets::kCount; ++count) {
+      const auto often = random() % 4;
+      for (std::uint32_t p = 0; p < count; ++p) {
+        const reference::Bytes& from = steered.packets[random() % steered.packets.size()];
+        const bool is_short = random() % 4 < often;
+        const auto size = static_cast<std::uint32_t>(is_short ? random() % (from.size() + 1) : from.size());
+        std::copy_n(from.begin(), size, memory.place(p, size, random() % 2 == 0));
+        memory.describe(p, size + random() % 2, nullptr);
+      }
+      packet::Columns columns = memory.columns();
+      columns.count = count;
+      ASSERT_NO_FATAL_FAILURE(compare_all(program, columns)) << expression;
+    }
+  }
+}
+
 // Several programs in one pass give the bits of each. Every packet ends at a page end, or begins at a page's start.
 void compare_joined(engine::Kind kind) {
   const auto path = tests::shared_folder() / "data/pcap-filter/accept.tsv";

@@ -4,6 +4,11 @@
 // loads; shorter packets go to a second body that has all of them. So do packets that end among the loads at one
 // varying address (the ports behind an IP header): one check stands for all of these, and a packet that fails it is
 // begun anew.
+//
+// Where the code has no branches, or nearly all packets are rejected by its first test, four packets are run in a row
+// with one check of all their lengths. Before the code for four stands one for a single packet. It is run until the
+// number of packets left is a multiple of four, for four of which one is shorter, and for what the first test does not
+// reject.
 #include "engine/scalar_x86.h"
 
 #include <algorithm>
@@ -22,7 +27,8 @@ namespace x86 = asmjit::x86;
 
 constexpr x86::Gp kSavedRegisters[] = {x86::rbx, x86::rbp, x86::r12, x86::r13, x86::r14, x86::r15};
 
-constexpr int kCopies = 4;  // of code without branches, one for each of as many packets
+constexpr int kFour = 4;  // packets in a row
+constexpr std::uint32_t kLongestCompared = 0x7fffffff;
 
 constexpr std::uint32_t kMaximumWords = 700;  // keeps the frame within one page, so that no guard page is jumped over
 
@@ -113,36 +119,32 @@ class Function {
 
  private:
   bool emit() {
-    const asmjit::Label shorter = a_.newLabel();
-    const asmjit::Label done = a_.newLabel();
-    const asmjit::Label reject = a_.newLabel();
-    resume_ = a_.newLabel();
+    for (asmjit::Label* const label : {&single_, &resume_, &shorter_, &reject_, &done_}) *label = a_.newLabel();
     enter();
     a_.jmp(resume_);
     const bool lean = is_lean();
-    std::uint32_t words = emit_loop(lean, shorter, reject, done);
-    a_.bind(reject);
+    std::uint32_t words = emit_loops(lean);
+    a_.bind(reject_);
     mark_rejections();
-    a_.mov(x86::dword_ptr(x86::rbp, x86::r12, 2), 0);
+    a_.mov(verdict(), 0);
     a_.inc(x86::r12);
     a_.jnz(resume_);
-    a_.bind(done);
+    a_.bind(done_);
     leave();
-    if (a_.code()->labelEntry(shorter)->links() != nullptr || length_ != 0) {
-      a_.bind(shorter);
+    if (is_wanted(shorter_) || length_ != 0) {
+      a_.bind(shorter_);
       if (lean) {
         a_.mov(x86::ebx, x86::dword_ptr(x86::r14, x86::r12, 2));
         a_.add(x86::rbx, x86::rdi);
         a_.mov(x86::r15d, x86::dword_ptr(x86::r13, x86::r12, 2));
       }
       const std::span<const SetTable> tables = std::span(code_.tables).subspan(long_plan_.sets.size());
-      X86Body short_body(a_, short_plan_, tables, {reject, resume_, done, reject},
-                         {.base_in_rdi = lean, .seldom_run = true, .marks = marks()});
-      short_body.emit();
+      X86Body short_body(a_, short_plan_, tables, {.base_in_rdi = lean, .seldom_run = true});
+      short_body.emit({reject_, resume_, done_, reject_}, 0, marks());
       if (short_body.is_straight()) {
         a_.inc(x86::r12);
         a_.jnz(resume_);
-        a_.jmp(done);
+        a_.jmp(done_);
       }
       words = std::max(words, short_body.words_used());
     }
@@ -150,56 +152,110 @@ class Function {
     return words <= kMaximumWords;
   }
 
-  // The body for long packets; where it has no branches, one copy of it for each of kCopies packets, with one count and
-  // one jump for all. Returns the words that it uses.
-  std::uint32_t emit_loop(bool lean, const asmjit::Label& shorter, const asmjit::Label& reject,
-                          const asmjit::Label& done) {
-    struct Copy {
-      asmjit::Label begin, shorter, reject;
-    };
-    std::vector<Copy> copies;
+  // The code for long packets. Returns the words of the frame that it uses.
+  std::uint32_t emit_loops(bool lean) {
     const std::span<const SetTable> tables = std::span(code_.tables).first(long_plan_.sets.size());
-    std::uint32_t words = 0;
+    X86Body body(a_, long_plan_, tables, {.known_length = length_, .base_in_rdi = lean});
+    const bool comparable = length_ <= kLongestCompared;
+    const asmjit::Label outside = may_begin_anew(long_plan_) ? shorter_ : reject_;
     a_.align(asmjit::AlignMode::kCode, 32);
-    for (int number = 0; number < kCopies; ++number) {
-      Copy copy{a_.newLabel(), shorter, reject};
-      if (number > 0) copy = {copy.begin, a_.newLabel(), a_.newLabel()};
-      copies.push_back(copy);
-      a_.bind(copy.begin);
-      begin_packet(lean, copy.shorter, number);
-      const asmjit::Label outside = may_begin_anew(long_plan_) ? copy.shorter : copy.reject;
-      X86Body body(
-          a_, long_plan_, tables, {copy.reject, copy.begin, done, outside},
-          {.known_length = length_, .packet = number, .base_in_rdi = lean, .marks = number == 0 ? marks() : nullptr});
-      body.emit();
-      words = body.words_used();
-      if (body.is_straight()) continue;
-      holder_.bindLabel(resume_, a_.currentSection()->id(), holder_.labelOffset(copy.begin));
-      return words;
+    a_.bind(single_);
+    begin_packet(lean, 0);
+    check_length(lean);
+    body.emit({reject_, resume_, done_, outside}, 0, marks());
+    const bool scans = lean && comparable && body.rejects_most_at_once();
+    const bool in_fours = scans || (body.is_straight() && comparable);
+    if (body.is_straight()) {
+      a_.inc(x86::r12);
+      in_fours ? a_.jz(done_) : a_.jnz(single_);
     }
-    a_.add(x86::r12, kCopies);
-    a_.jnz(copies.front().begin);
-    a_.jmp(done);
-    for (int number = 1; number < kCopies; ++number) {
-      leave_copy(copies[number].shorter, number, shorter);
-      leave_copy(copies[number].reject, number, reject);
+    if (!in_fours) {
+      if (body.is_straight()) a_.jmp(done_);
+      holder_.bindLabel(resume_, a_.currentSection()->id(), holder_.labelOffset(single_));
+      return body.words_used();
     }
-    // r12 is a multiple of kCopies where the first copy begins; another packet begins in the middle.
-    static_assert(kCopies == 4);
     a_.bind(resume_);
-    a_.mov(x86::eax, x86::r12d);
-    a_.and_(x86::eax, kCopies - 1);
-    a_.jz(copies[0].begin);
-    a_.sub(x86::r12, x86::rax);
-    a_.cmp(x86::eax, 2);
-    a_.jb(copies[1].begin);
-    a_.je(copies[2].begin);
-    a_.jmp(copies[3].begin);
-    return words;
+    a_.test(x86::r12b, kFour - 1);
+    a_.jnz(single_);
+    if (length_ != 0) {
+      a_.mov(x86::eax, length_ - 1);
+      a_.movd(x86::xmm1, x86::eax);
+      a_.pshufd(x86::xmm1, x86::xmm1, 0);
+    }
+    if (scans) {
+      emit_scan(body);
+    } else {
+      emit_copies(body, lean, outside);
+    }
+    return body.words_used();
   }
 
+  // One copy of code without branches for each of four packets, with one count and one jump for all.
+  void emit_copies(X86Body& body, bool lean, const asmjit::Label& outside) {
+    const asmjit::Label four = a_.newLabel();
+    a_.align(asmjit::AlignMode::kCode, 32);
+    a_.bind(four);
+    check_four_lengths();
+    const bool restarts = outside.id() != reject_.id();
+    asmjit::Label rejected[kFour] = {reject_};
+    asmjit::Label left[kFour] = {outside};
+    for (int number = 0; number < kFour; ++number) {
+      if (number > 0) {
+        rejected[number] = a_.newLabel();
+        left[number] = restarts ? a_.newLabel() : rejected[number];
+      }
+      begin_packet(lean, number);
+      body.emit({rejected[number], single_, done_, left[number]}, number);
+    }
+    a_.add(x86::r12, kFour);
+    a_.jnz(four);
+    a_.jmp(done_);
+    for (int number = 1; number < kFour; ++number) {
+      leave_copy(rejected[number], number, reject_);
+      if (restarts) leave_copy(left[number], number, outside);
+    }
+  }
+
+  // The first test alone, for each of four packets. What it does not reject is run as a single packet.
+  void emit_scan(X86Body& body) {
+    const asmjit::Label four = a_.newLabel();
+    asmjit::Label found[kFour] = {single_};
+    for (int number = 1; number < kFour; ++number) found[number] = a_.newLabel();
+    a_.pxor(x86::xmm2, x86::xmm2);
+    a_.align(asmjit::AlignMode::kCode, 32);
+    a_.bind(four);
+    check_four_lengths();
+    for (int number = 0; number < kFour; ++number) {
+      begin_packet(true, number);
+      body.emit_first_test(found[number]);
+    }
+    a_.movdqu(x86::xmmword_ptr(x86::rbp, x86::r12, 2), x86::xmm2);
+    a_.add(x86::r12, kFour);
+    a_.jnz(four);
+    a_.jmp(done_);
+    for (int number = 1; number < kFour; ++number) {
+      a_.bind(found[number]);
+      a_.movdqu(x86::xmmword_ptr(x86::rbp, x86::r12, 2), x86::xmm2);
+      a_.add(x86::r12, number);
+      a_.jmp(single_);
+    }
+  }
+
+  // One of four that is too short, or longer than signed numbers say, is for the code for a single packet. xmm1 has the
+  // longest length that is too short.
+  void check_four_lengths() {
+    if (length_ == 0) return;
+    a_.movdqu(x86::xmm0, x86::xmmword_ptr(x86::r13, x86::r12, 2));
+    a_.pcmpgtd(x86::xmm0, x86::xmm1);
+    a_.movmskps(x86::eax, x86::xmm0);
+    a_.cmp(x86::eax, (1 << kFour) - 1);
+    a_.jne(single_);
+  }
+
+  bool is_wanted(const asmjit::Label& label) const { return holder_.labelEntry(label)->links() != nullptr; }
+
   void leave_copy(const asmjit::Label& from, int number, const asmjit::Label& to) {
-    if (a_.code()->labelEntry(from)->links() == nullptr) return;
+    if (!is_wanted(from)) return;
     a_.bind(from);
     a_.add(x86::r12, number);
     a_.jmp(to);
@@ -213,20 +269,27 @@ class Function {
                         [](const Node& node) { return node.op == flow::Op::kExtension; });
   }
 
-  void begin_packet(bool lean, const asmjit::Label& shorter, int number) {
-    const auto of_packet = [&](const x86::Gp& end) { return x86::dword_ptr(end, x86::r12, 2, 4 * number); };
-    a_.mov(x86::ebx, of_packet(x86::r14));
+  static x86::Mem of_packet(const x86::Gp& end, int number = 0) { return x86::dword_ptr(end, x86::r12, 2, 4 * number); }
+  static x86::Mem verdict() { return of_packet(x86::rbp); }
+
+  void begin_packet(bool lean, int number) {
+    a_.mov(x86::ebx, of_packet(x86::r14, number));
     if (lean) {
-      a_.cmp(of_packet(x86::r13), length_);
-      a_.jb(shorter);
       a_.add(x86::rbx, x86::rdi);
       return;
     }
-    a_.mov(x86::r15d, of_packet(x86::r13));
+    a_.mov(x86::r15d, of_packet(x86::r13, number));
     a_.add(x86::rbx, x86::qword_ptr(x86::rsp, X86Frame::kBase));
+  }
+
+  void check_length(bool lean) {
     if (length_ == 0) return;
-    a_.cmp(x86::r15d, length_);
-    a_.jb(shorter);
+    if (lean) {
+      a_.cmp(of_packet(x86::r13), length_);
+    } else {
+      a_.cmp(x86::r15d, length_);
+    }
+    a_.jb(shorter_);
   }
 
   std::vector<CodeMark>* marks() { return marks_ ? &code_.marks : nullptr; }
@@ -282,7 +345,11 @@ class Function {
   const std::uint32_t length_;
   const bool marks_;
   MachineCode code_;
-  asmjit::Label resume_;  // the packet that r12 says
+  asmjit::Label resume_;   // the next packets: the first of them is the one that r12 says
+  asmjit::Label single_;   // this one alone
+  asmjit::Label shorter_;  // this one, by code for packets of any length
+  asmjit::Label reject_;
+  asmjit::Label done_;
   asmjit::CodeHolder holder_;
   x86::Assembler a_;
   std::size_t frame_at_ = 0;

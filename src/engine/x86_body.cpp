@@ -17,20 +17,18 @@ namespace x86 = asmjit::x86;
 namespace {
 
 constexpr std::uint32_t kHomeRegisters = 5;
+constexpr float kUnlikely = 0.1F;
 
 }  // namespace
 
-X86Body::X86Body(x86::Assembler& assembler, const Plan& plan, std::span<const SetTable> tables, X86Exits exits,
-                 const Options& options)
+X86Body::X86Body(x86::Assembler& assembler, const Plan& plan, std::span<const SetTable> tables, const Options& options)
     : a_(assembler),
       plan_(plan),
       tables_(tables),
-      exits_(exits),
-      packet_(options.packet),
       seldom_run_(options.seldom_run),
       words_used_(plan.phi_count),
-      marks_(options.marks),
       values_(plan, scratch_),
+      order_(scratch_),
       labels_(plan.blocks.size(), scratch_),
       dominator_(dominators(plan, scratch_)),
       known_length_(plan.blocks.size(), ~std::uint64_t{0}, scratch_),
@@ -39,8 +37,7 @@ X86Body::X86Body(x86::Assembler& assembler, const Plan& plan, std::span<const Se
       homes_(plan.nodes.size(), scratch_),
       scopes_(scratch_),
       taken_(scratch_),
-      free_registers_((1u << kHomeRegisters) - 1),
-      first_free_word_(plan.phi_count),
+      registers_((1u << kHomeRegisters) - 1),
       region_guards_(scratch_),
       wanted_(scratch_),
       stack_(scratch_),
@@ -48,13 +45,13 @@ X86Body::X86Body(x86::Assembler& assembler, const Plan& plan, std::span<const Se
   constexpr std::size_t kUsual = 16;
   for (ScratchVector<NodeId>* each : {&taken_, &wanted_, &stack_, &run_}) each->reserve(kUsual);
   scopes_.reserve(kUsual);
-  if (options.base_in_rdi) free_registers_ &= ~2u;
+  if (options.base_in_rdi) registers_ &= ~2u;
   // Homes for life: region code wants the others.
   if (plan.phi_count <= (options.base_in_rdi ? 1 : 2))
     for (NodeId id = 0; id < plan.nodes.size(); ++id)
       if (plan[id].op == Op::kParameter) {
         homes_[id] = {Home::kRegister, plan[id].k};
-        free_registers_ &= ~(1u << plan[id].k);
+        registers_ &= ~(1u << plan[id].k);
       }
   known_length_[0] = options.known_length;
   for (PlanBlockId id = 0; id < plan.blocks.size(); ++id) {
@@ -69,10 +66,11 @@ X86Body::X86Body(x86::Assembler& assembler, const Plan& plan, std::span<const Se
     std::uint64_t& if_false = known_length_[block.if_false.target];
     if_false = std::min(if_false, known);
   }
+  find_order();
 }
 
 // Preorder of the dominator tree, a block's children in order of their numbers.
-void X86Body::emit() {
+void X86Body::find_order() {
   const auto count = static_cast<PlanBlockId>(plan_.blocks.size());
   ScratchVector<PlanBlockId> first_child(count, kNothing, scratch_);
   ScratchVector<PlanBlockId> sibling(count, kNothing, scratch_);
@@ -80,28 +78,43 @@ void X86Body::emit() {
     sibling[id] = first_child[dominator_[id]];
     first_child[dominator_[id]] = id;
   }
-  ScratchVector<PlanBlockId> order(scratch_);
-  order.reserve(count);
+  order_.reserve(count);
   ScratchVector<PlanBlockId> stack(scratch_);
   stack.reserve(count);
   stack.push_back(0);
   while (!stack.empty()) {
     const PlanBlockId id = stack.back();
     stack.pop_back();
-    order.push_back(id);
+    order_.push_back(id);
     const std::size_t mark = stack.size();
     for (PlanBlockId child = first_child[id]; child != kNothing; child = sibling[child]) stack.push_back(child);
     std::reverse(stack.begin() + static_cast<std::ptrdiff_t>(mark), stack.end());
   }
-  if (!seldom_run_) estimate_costs();
+}
+
+// Forgets what the copy before has left.
+void X86Body::forget() {
+  leave_scope({0, 0, registers_, plan_.phi_count});
+  scopes_.clear();
+  std::fill(labels_.begin(), labels_.end(), Label());
+  std::fill(needed_.begin(), needed_.end(), std::uint8_t{0});
+  is_straight_ = false;
+}
+
+void X86Body::emit(const X86Exits& exits, int packet, std::vector<CodeMark>* marks) {
+  exits_ = exits;
+  packet_ = packet;
+  marks_ = marks;
+  forget();
+  if (!seldom_run_ && costs_.empty()) estimate_costs();
   needed_[0] = 1;
   if (is_reject(0)) a_.jmp(exits_.reject);  // what stands behind the body may be anything
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    const PlanBlockId id = order[i];
+  for (std::size_t i = 0; i < order_.size(); ++i) {
+    const PlanBlockId id = order_[i];
     if (needed_[id] == 0 || is_reject(id)) continue;
     PlanBlockId next = kNothing;
-    for (std::size_t j = i + 1; j < order.size() && next == kNothing; ++j)
-      if (!is_reject(order[j])) next = order[j];
+    for (std::size_t j = i + 1; j < order_.size() && next == kNothing; ++j)
+      if (!is_reject(order_[j])) next = order_[j];
     enter_scope(id);
     a_.bind(label_of(id));
     const PlanBlock& block = plan_.blocks[id];
@@ -155,14 +168,16 @@ void X86Body::emit_exit(PlanBlockId id, PlanBlockId next) {
   }
 }
 
-// Few values, none of them likely: branches that are seldom taken are cheaper than bits.
-bool X86Body::emit_unlikely_set(const PlanBlock& block, PlanBlockId next) {
-  constexpr float kUnlikely = 0.1F;
+// Whether a test is for few single values: compared one by one.
+bool X86Body::has_singles(const PlanBlock& block) const {
   if (block.kind != ExitKind::kSet || tables_[block.set].kind != SetKind::kFew) return false;
-  if (!block.if_true.assignments.empty() || !block.if_false.assignments.empty()) return false;
   const std::vector<flow::Range>& ranges = tables_[block.set].ranges;
-  const auto is_single = [](const flow::Range& range) { return range.first == range.last; };
-  if (likelihood(plan_, block) > kUnlikely || !std::all_of(ranges.begin(), ranges.end(), is_single)) return false;
+  return std::all_of(ranges.begin(), ranges.end(), [](const flow::Range& range) { return range.first == range.last; });
+}
+
+// Compares with each single value in turn. Where `otherwise` is valid, values that are equal to none go there and the
+// others on; else the other way round.
+void X86Body::compare_singles(const PlanBlock& block, const Label& equal, const Label& otherwise) {
   const Node& node = plan_[block.lhs];
   const bool raw = node.op == Op::kLoad && homes_[block.lhs].where == Home::kNone;  // compared in its own byte order
   if (raw) {
@@ -172,21 +187,53 @@ bool X86Body::emit_unlikely_set(const PlanBlock& block, PlanBlockId next) {
     prepare(block.lhs);
     evaluate(block.lhs, x86::eax);
   }
-  const bool falls_into_true = block.if_true.target == next;
+  const std::vector<flow::Range>& ranges = tables_[block.set].ranges;
   for (std::size_t i = 0; i < ranges.size(); ++i) {
     const std::uint32_t member = ranges[i].first;
     // A value that the field cannot have is equal to none in either order.
     const bool possible = !raw || node.size == 4 || member >> (8 * node.size) == 0;
     a_.cmp(x86::eax, static_cast<std::int32_t>(raw && possible ? swap_bytes(member, node.size) : member));
-    if (i + 1 == ranges.size() && falls_into_true) {
-      static_cast<void>(label_of(next));
-      a_.jne(label_of(block.if_false.target));
+    if (i + 1 == ranges.size() && otherwise.isValid()) {
+      a_.jne(otherwise);
     } else {
-      a_.je(label_of(block.if_true.target));
+      a_.je(equal);
     }
   }
+}
+
+// Few values, none of them likely: branches that are seldom taken are cheaper than bits.
+bool X86Body::emit_unlikely_set(const PlanBlock& block, PlanBlockId next) {
+  if (!block.if_true.assignments.empty() || !block.if_false.assignments.empty()) return false;
+  if (!has_singles(block) || likelihood(plan_, block) > kUnlikely) return false;
+  const Label equal = label_of(block.if_true.target);
+  const bool falls_into_true = block.if_true.target == next;
+  compare_singles(block, equal, falls_into_true ? label_of(block.if_false.target) : Label());
   if (!falls_into_true) emit_edge(block.if_false, next);
   return true;
+}
+
+bool X86Body::rejects_most_at_once() const {
+  const PlanBlock& block = plan_.blocks[0];
+  if (is_straight_) return false;
+  if (block.kind != ExitKind::kTest && block.kind != ExitKind::kSet) return false;
+  if (!block.guards.empty() || !block.if_true.assignments.empty() || !block.if_false.assignments.empty()) return false;
+  const Node& load = plan_[block.lhs];
+  if (load.op != Op::kLoad || constant_extent(load) == 0 || constant_extent(load) > known_length_[0]) return false;
+  const float likely = likelihood(plan_, block);
+  if (block.kind == ExitKind::kSet)
+    return has_singles(block) && likely <= kUnlikely && is_reject(block.if_false.target);
+  if (raw_test(plan_, block).load == kNothing) return false;
+  return (likely <= kUnlikely && is_reject(block.if_false.target)) ||
+         (likely >= 1 - kUnlikely && is_reject(block.if_true.target));
+}
+
+void X86Body::emit_first_test(const Label& not_rejected) {
+  forget();
+  enter_scope(0);
+  const PlanBlock& block = plan_.blocks[0];
+  if (block.kind == ExitKind::kSet) return compare_singles(block, not_rejected, Label());
+  const CondCode condition = raw(raw_test(plan_, block));
+  a_.j(is_reject(block.if_false.target) ? condition : x86::negateCond(condition), not_rejected);
 }
 
 void X86Body::emit_edge(const PlanEdge& edge, PlanBlockId next) {

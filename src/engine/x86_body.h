@@ -45,22 +45,28 @@ struct X86Exits {
 class X86Body {
  public:
   struct Options {
-    std::uint32_t known_length = 0;          // what every packet that comes here has at least
-    int packet = 0;                          // counted from the one that r12 says; not 0 only for code without branches
-    bool base_in_rdi = false;                // rdi is no home
-    bool seldom_run = false;                 // not worth the time that finding code without branches takes
-    std::vector<CodeMark>* marks = nullptr;  // where the code of each block that was made from instructions begins is
-                                             // added here, in order of emission
+    std::uint32_t known_length = 0;  // what every packet that comes here has at least
+    bool base_in_rdi = false;        // rdi is no home
+    bool seldom_run = false;         // not worth the time that finding code without branches takes
   };
   // tables: one for each of the plan's sets.
-  X86Body(asmjit::x86::Assembler& assembler, const Plan& plan, std::span<const SetTable> tables, X86Exits exits,
+  X86Body(asmjit::x86::Assembler& assembler, const Plan& plan, std::span<const SetTable> tables,
           const Options& options);
 
-  void emit();
+  // Emits the code for one packet; may be called again, for copies.
+  // packet: counted from the one that r12 says; not 0 only for code without branches.
+  // marks: where the code of each block that was made from instructions begins is added here, in order of emission.
+  void emit(const X86Exits& exits, int packet = 0, std::vector<CodeMark>* marks = nullptr);
   // Whether all of the plan became code without branches: then the code ends where the verdict is stored, and what
   // comes next is up to the caller.
   bool is_straight() const { return is_straight_; }
   std::uint32_t words_used() const { return words_used_; }  // of the frame
+
+  // After emit(): whether there are branches, and most packets are rejected by the first test, which reads only what
+  // all packets have.
+  bool rejects_most_at_once() const;
+  // Emits that test alone: a packet that it does not reject goes to the label.
+  void emit_first_test(const asmjit::Label& not_rejected);
 
  private:
   using Gp = asmjit::x86::Gp;
@@ -79,7 +85,11 @@ class X86Body {
   void emit_verdict(NodeId value);
   void emit_next();
   bool emit_unlikely_set(const PlanBlock& block, PlanBlockId next);
+  bool has_singles(const PlanBlock& block) const;
+  void compare_singles(const PlanBlock& block, const asmjit::Label& equal, const asmjit::Label& otherwise);
   struct Scope;
+  void find_order();
+  void forget();
   void mark(const PlanBlock& block);
   void enter_scope(PlanBlockId id);
   void leave_scope(const Scope& scope);
@@ -128,13 +138,14 @@ class X86Body {
   asmjit::x86::Assembler& a_;
   const Plan& plan_;
   std::span<const SetTable> tables_;
-  X86Exits exits_;
-  const int packet_;
   const bool seldom_run_;
+  X86Exits exits_;
+  int packet_ = 0;
+  std::vector<CodeMark>* marks_ = nullptr;
   std::uint32_t words_used_;
-  std::vector<CodeMark>* const marks_;
   Scratch scratch_;
   PlanValues values_;
+  ScratchVector<PlanBlockId> order_;  // of emission
   ScratchVector<asmjit::Label> labels_;
   ScratchVector<PlanBlockId> dominator_;
   ScratchVector<std::uint64_t> known_length_;  // at each block's test, after its own guards
@@ -152,6 +163,7 @@ class X86Body {
   };
   ScratchVector<Scope> scopes_;
   ScratchVector<NodeId> taken_;
+  std::uint32_t registers_ = 0;  // that are not homes for life
   std::uint32_t free_registers_ = 0;
   std::uint32_t first_free_word_ = 0;
 

@@ -1,6 +1,7 @@
 // Maps and programs of the running kernel, as far as one machine can ask for them without touching its network.
 #include <sched.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -197,6 +198,11 @@ TEST(KernelProgram, PinsOutliveTheirMakers) {
     EXPECT_EQ(map->definition().max_entries, 3u);
     EXPECT_EQ(map->lookup(bytes(1, 4)).value(), bytes(77, 4));
     EXPECT_EQ(Program::open_pinned(program_path).value().id(), program_id);
+    // A name with a blank, which the table of mounts writes in another way.
+    const std::string folder = "/sys/fs/bpf/a b";
+    ASSERT_EQ(mkdir(folder.c_str(), 0700), 0) << std::strerror(errno);
+    ASSERT_EQ(mount("none", folder.c_str(), "bpf", 0, nullptr), 0) << std::strerror(errno);
+    ASSERT_TRUE(map->pin(folder + "/map"));
     const std::vector<Pin> all = pins();
     const auto find = [&](const std::string& path) {
       return std::find_if(all.begin(), all.end(), [&](const Pin& pin) { return pin.path == path; });
@@ -206,6 +212,7 @@ TEST(KernelProgram, PinsOutliveTheirMakers) {
     EXPECT_EQ(find(map_path)->id, map_id);
     ASSERT_NE(find(program_path), all.end());
     EXPECT_EQ(find(program_path)->kind, Pin::Kind::kProgram);
+    EXPECT_NE(find(folder + "/map"), all.end());
     unlink(program_path.c_str());
     EXPECT_TRUE(is_not_exist(Program::open_pinned(program_path).error()));
     EXPECT_EQ(Map::open_pinned(program_path).error().source, program_path);

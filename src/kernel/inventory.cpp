@@ -6,11 +6,10 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <fstream>
 #include <optional>
-#include <sstream>
 
 #include "kernel/bpf_call.h"
+#include "kernel/mounts.h"
 
 namespace weir::kernel {
 namespace {
@@ -84,14 +83,8 @@ Result<Pin> read_pin(const std::string& path) {
 
 std::vector<Pin> pins() {
   std::vector<Pin> found;
-  std::ifstream mounts("/proc/thread-self/mounts");
   std::vector<std::string> seen;
-  for (std::string line; std::getline(mounts, line);) {
-    std::istringstream words(line);
-    std::string device;
-    std::string folder;
-    std::string type;
-    if (!(words >> device >> folder >> type) || type != "bpf") continue;
+  for (const std::string& folder : mounts_of("bpf")) {
     if (std::find(seen.begin(), seen.end(), folder) != seen.end()) continue;
     seen.push_back(folder);
     collect(folder, found, 0);

@@ -18,11 +18,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 
 #include <weir/kernel/ebpf.h>
 
+#include "kernel/mounts.h"
 #include "kernel/netlink.h"
 
 namespace weir::kernel {
@@ -150,12 +149,8 @@ void ask_group(const std::string& folder, unsigned depth, std::vector<Placement>
 }
 
 void ask_groups(std::vector<Placement>& out) {
-  std::ifstream mounts("/proc/thread-self/mounts");
   std::vector<dev_t> seen;
-  for (std::string line; std::getline(mounts, line);) {
-    std::istringstream words(line);
-    std::string device, folder, type;
-    if (!(words >> device >> folder >> type) || type != "cgroup2") continue;
+  for (const std::string& folder : mounts_of("cgroup2")) {
     struct stat status {};
     if (stat(folder.c_str(), &status) != 0 || std::find(seen.begin(), seen.end(), status.st_dev) != seen.end())
       continue;

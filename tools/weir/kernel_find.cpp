@@ -31,7 +31,7 @@ struct Wanted {
   std::string text{};
 };
 
-Result<Wanted> understand(const std::string& text) {
+Result<Wanted> understand(const std::string& text, kernel::Pin::Kind kind) {
   using By = Wanted::By;
   if (const auto id = number(text)) return Wanted{By::kId, *id, text};
   if (begins(text, "id:")) {
@@ -43,6 +43,8 @@ Result<Wanted> understand(const std::string& text) {
   if (begins(text, "tag:")) return Wanted{By::kTag, 0, text.substr(4)};
   if (begins(text, "pin:")) return Wanted{By::kPath, 0, text.substr(4)};
   if (text.find('/') != std::string::npos) return Wanted{By::kPath, 0, text};
+  if (const Result<kernel::Pin> here = kernel::read_pin(text); here && here->kind == kind)
+    return Wanted{By::kPath, 0, text};
   return Wanted{By::kName, 0, text};
 }
 
@@ -109,7 +111,7 @@ Status each_program(const std::function<void(const kernel::Program&, const kerne
 }
 
 Result<kernel::Map> find_map(const std::string& text) {
-  WEIR_TRY(const Wanted wanted, understand(text));
+  WEIR_TRY(const Wanted wanted, understand(text, kernel::Pin::Kind::kMap));
   if (wanted.by == Wanted::By::kId) return by_id<kernel::Map>("map", wanted.id);
   if (wanted.by == Wanted::By::kPath) return by_path<kernel::Map>("map", kernel::Pin::Kind::kMap, wanted.text);
   if (wanted.by == Wanted::By::kTag) return fail(usage("maps have no tags"));
@@ -124,7 +126,7 @@ Result<kernel::Map> find_map(const std::string& text) {
 }
 
 Result<kernel::Program> find_program(const std::string& text) {
-  WEIR_TRY(const Wanted wanted, understand(text));
+  WEIR_TRY(const Wanted wanted, understand(text, kernel::Pin::Kind::kProgram));
   if (wanted.by == Wanted::By::kId) return by_id<kernel::Program>("program", wanted.id);
   if (wanted.by == Wanted::By::kPath)
     return by_path<kernel::Program>("program", kernel::Pin::Kind::kProgram, wanted.text);

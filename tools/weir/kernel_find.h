@@ -1,5 +1,6 @@
 // Maps and programs of the running kernel as the command line names them: by id ("12", "id:12"), by name ("counts",
-// "name:12"), by a pin's path ("/sys/fs/bpf/counts"), programs also by tag ("tag:a04f5eef06a7f555").
+// "name:12"), by a pin's path ("/sys/fs/bpf/counts", and "counts" where the working folder has that pin), programs also
+// by tag ("tag:a04f5eef06a7f555").
 #pragma once
 
 #include <functional>

@@ -4,6 +4,7 @@
 // is made later. So loads behind the header move by 20, and loads of the header's fields become what the kernel knows.
 #include <weir/capture/live.h>
 
+#include <cstdint>
 #include <vector>
 
 #include <fmt/format.h>
@@ -11,6 +12,7 @@
 #include <weir/cbpf/opcode_info.h>
 
 #include "capture/live_interfaces.h"
+#include "convert/facts.h"
 
 namespace weir::capture {
 namespace {
@@ -39,20 +41,24 @@ tl::unexpected<Error> not_in_kernel(std::uint32_t at, std::string what) {
 
 Result<cbpf::Checked> cooked_for_kernel(const cbpf::Checked& program) {
   std::vector<Instruction> code(program.program().begin(), program.program().end());
+  const auto nowhere = [](std::uint32_t) { return UINT32_MAX; };
+  const auto never = [](std::uint32_t, unsigned) { return false; };
+  const convert::ProgramFacts facts = convert::find_facts(program.program(), std::vector<bool>(code.size(), true),
+                                                          {.place = nowhere, .always_fails = never});
   for (std::uint32_t at = 0; at < code.size(); ++at) {
     Instruction& i = code[at];
     const cbpf::OpcodeInfo* info = cbpf::find(i.code);
     switch (info->shape) {
       case cbpf::OperandShape::kAbsolute:
+      case cbpf::OperandShape::kHeaderLength:
         if (i.k >= cbpf::kLinkLayerOffset) break;
         if (i.k >= kCookedHeader) i.k -= kCookedHeader;
         else if (!field_of_header(i))
           return not_in_kernel(at, fmt::format("the kernel does not know what stands at {} of a cooked packet", i.k));
         break;
       case cbpf::OperandShape::kIndirect:
-      case cbpf::OperandShape::kHeaderLength:
-        // X is not known: with k in the header, x + k may be before or behind its end.
-        if (i.k < kCookedHeader)
+        // x + k must be behind the header: also where X is "negative" it may be in it.
+        if (i.k < kCookedHeader || std::uint64_t{facts.at[at].x_most} + i.k > INT32_MAX)
           return not_in_kernel(at, "a load whose place depends on X may reach the cooked header");
         i.k -= kCookedHeader;
         break;

@@ -101,7 +101,7 @@ def test_filter_in_weir_gives_the_same():
 
 def test_filters_in_weir_see_whole_packets():
     """A short snap length cuts behind the filter, wherever it runs."""
-    for arguments in (["udp port 53"], ["greater 100"], ["udp[12:4] = 7 or len > 100"]):
+    for arguments in (["udp port 53"], ["greater 100"], ["udp[12:4] = 7 or len > 100"], ["ip[(ip[0] & 0xf) - 9] = 2"]):
         for interface in ("v1", "any"):
             counts = []
             for where in ([], ["--filter-in-weir"]):

@@ -87,8 +87,10 @@ void warn_of_length(const cbpf::Program& program) {
                        " by itself, and weir filter runs any"}});
 }
 
+bool is_extended(const Options& options) { return options.to == "ebpf-asm" || options.to == "ebpf-elf"; }
+
 int run(const Options& options) {
-  const bool extended = options.to == "ebpf-asm" || options.to == "ebpf-elf";
+  const bool extended = is_extended(options);
   if (!extended && !(options.accept.empty() && options.reject.empty()))
     return report(Error{.code = ErrorCode::kUsage,
                         .message = "--accept and --reject are for extended programs",
@@ -122,8 +124,8 @@ int run(const Options& options) {
   return write_program(program, *format_named(options.to));
 }
 
-// What a form is for tells what its packets look like: xt_bpf hands over packets from the IP header on, and tc those
-// whose VLAN tag the kernel has taken off.
+// What a form is for tells what its packets look like: xt_bpf hands over packets from the IP header on; tc and sockets
+// those whose VLAN tag the kernel has taken off, which XDP has in the packet.
 void suit_the_form(Options& options, const CLI::App& verb) {
   const bool netfilter = options.to == "iptables" || options.to == "xt_bpf";
   if (netfilter && verb.count("--link-type") == 0) options.target.link_type = "RAW";
@@ -132,7 +134,8 @@ void suit_the_form(Options& options, const CLI::App& verb) {
     report_all({{.severity = Severity::kWarning,
                  .message = "xt_bpf sees packets from the IP header on, not of link type " + options.target.link_type,
                  .hint = "without -y, the program is made for such packets"}});
-  if (options.to == "tc" && verb.count("--platform") == 0) options.target.platform = "linux";
+  const bool tagless = is_extended(options) && options.where != "xdp" && options.where != "memory";
+  if ((options.to == "tc" || tagless) && verb.count("--platform") == 0) options.target.platform = "linux";
 }
 
 }  // namespace

@@ -336,6 +336,17 @@ def test_runs(test):
     test.forget(f"{PINS}/program")
 
 
+def features(test):
+    """What could not be asked is marked, and the reason told; in part, and with the words for it, below root's rights."""
+    setpriv = ["setpriv", "--bounding-set", "-perfmon,-sys_admin", "--inh-caps", "-perfmon,-sys_admin", "--"]
+    if shutil.which("setpriv") is None or subprocess.run([*setpriv, "true"], capture_output=True).returncode != 0:
+        return "skipped: no setpriv"
+    done = subprocess.run([*setpriv, test.weir, "prog", "features"], capture_output=True, text=True)
+    assert done.returncode == 0 and re.search(r"\n  tracing +\?\n", done.stdout), done
+    assert re.search(r"\n  array +yes\n", done.stdout), done
+    assert "marked with '?' could not be asked" in done.stderr and "CAP_PERFMON" in done.stderr, done.stderr
+
+
 def main():
     weir = os.path.abspath(sys.argv[1])
     if os.environ.get("WEIR_LIVE_NAMESPACE") != "1":
@@ -357,7 +368,7 @@ def main():
         os.chdir(folder)
         made.write_pcap("ethernet.pcap", test.packets, 1)
         for case in (test_runs, expressions_as_xdp, expressions_as_sockets, expressions_as_tc_classes, drops_on_the_way_out,
-                     pinned_links, places, idle_options, entries, control_groups, tracepoints):
+                     pinned_links, places, idle_options, entries, control_groups, tracepoints, features):
             try:
                 print(f"{case.__name__}: {case(test) or 'ok'}", flush=True)
             except Exception as error:  # every case is run, whatever one does

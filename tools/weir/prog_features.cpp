@@ -1,5 +1,7 @@
 // weir prog features: what the running kernel takes.
+#include <cerrno>
 #include <memory>
+#include <optional>
 
 #include <fmt/format.h>
 #include <sys/utsname.h>
@@ -24,6 +26,15 @@ struct Options {
 Json as_json(const Result<bool>& answer) { return answer ? Json(*answer) : Json(); }
 std::string_view as_text(const Result<bool>& answer) { return !answer ? "?" : *answer ? "yes" : "no"; }
 
+// What of the kernel's answers is missing, and why.
+Error explained(Error error) {
+  if (error.system_error == EPERM && kernel::has(ebpf::MapType::kArray))  // bpf(2) itself is allowed
+    error.hint =
+        "programs need CAP_BPF, those on packets CAP_NET_ADMIN too, those that trace CAP_PERFMON; a policy of the "
+        "machine may forbid some even to root";
+  return error;
+}
+
 std::string kernel_release() {
   utsname name{};
   return uname(&name) == 0 ? name.release : "";
@@ -42,7 +53,7 @@ int helpers(const Options& options) {
     const Result<bool> there = kernel::has(*type, static_cast<ebpf::Helper>(i));
     if (!there && options.json)
       return print_prog_json({{"kernel", kernel_release()}, {"type", ebpf::name_of(*type)}, {"helpers", Json()}});
-    if (!there) return report(there.error());
+    if (!there) return report(explained(there.error()));
     if (!*there) continue;
     if (options.json) names.push_back(std::string(all[i]));
     else out += fmt::format("{}\n", all[i]);
@@ -66,22 +77,27 @@ int run(const Options& options) {
     return print_prog_json(
         {{"kernel", kernel_release()}, {"features", features}, {"program_types", programs}, {"map_types", maps}});
   }
+  std::optional<Error> refused;
+  const auto ask = [&](auto what) {
+    Result<bool> answer = kernel::has(what);
+    if (!answer && !refused) refused = answer.error();
+    return as_text(answer);
+  };
   std::string out = fmt::format("Linux {}\n", kernel_release());
   for (const kernel::FeatureInfo& row : kernel::features())
-    out += fmt::format("  {:<16} {:<4} since {:<5} {}\n", row.text, as_text(kernel::has(row.feature)), row.since,
-                       row.meaning);
+    out += fmt::format("  {:<16} {:<4} since {:<5} {}\n", row.text, ask(row.feature), row.since, row.meaning);
   out += "programs\n";
   for (std::size_t i = 1; i < ebpf::program_type_names().size(); ++i)
-    out += fmt::format("  {:<23} {}\n", ebpf::program_type_names()[i],
-                       as_text(kernel::has(static_cast<ebpf::ProgramType>(i))));
+    out += fmt::format("  {:<23} {}\n", ebpf::program_type_names()[i], ask(static_cast<ebpf::ProgramType>(i)));
   out += "maps\n";
   for (std::size_t i = 1; i < ebpf::map_type_names().size(); ++i)
-    out += fmt::format("  {:<23} {}\n", ebpf::map_type_names()[i], as_text(kernel::has(static_cast<ebpf::MapType>(i))));
-  // Without privileges most questions end with the same error.
-  if (const Result<bool> first = kernel::has(ebpf::MapType::kArray); !first)
-    report_all({{.severity = Severity::kWarning,
-                 .message = "what is marked with '?' could not be asked: " + first.error().message,
-                 .hint = first.error().hint}});
+    out += fmt::format("  {:<23} {}\n", ebpf::map_type_names()[i], ask(static_cast<ebpf::MapType>(i)));
+  if (refused) {  // most questions end with the same error
+    Error warning = explained(*std::move(refused));
+    warning.severity = Severity::kWarning;
+    warning.message = "what is marked with '?' could not be asked: " + warning.message;
+    report(warning);
+  }
   return print(out);
 }
 

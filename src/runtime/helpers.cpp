@@ -126,9 +126,11 @@ Word buffer_length(Invocation& run, Word, Word, Word, Word, Word) {
   return run.packet != nullptr ? run.packet->size() : 0;
 }
 Word redirect(Invocation& run, Word interface, Word flags, Word, Word, Word) {
-  if ((flags & ~Word{1}) != 0) return 2;  // TC_ACT_SHOT
+  const bool xdp = run.packet != nullptr && run.arguments[0] == reinterpret_cast<Word>(run.packet->xdp_context());
+  const Word known = xdp ? 0 : BPF_F_INGRESS;
+  if ((flags & ~known) != 0) return xdp ? XDP_ABORTED : 2;  // TC_ACT_SHOT
   run.redirect = interface & 0xffffffff;
-  return 7;  // TC_ACT_REDIRECT
+  return xdp ? XDP_REDIRECT : 7;  // TC_ACT_REDIRECT
 }
 
 // Sums, RFC 1071.
@@ -155,7 +157,8 @@ Word checksum_difference(Invocation&, Word from, Word from_size, Word to, Word t
 // Replaces `from` by `to` in the sum at `offset`; both have flags & 15 bytes, or 0: `to` is a difference.
 Word replace_sum(Invocation& run, Word offset, Word from, Word to, Word flags, bool transport) {
   const Word known = transport ? 0x7f : 0xf;
-  if ((flags & ~known) != 0 || (offset & 0xffffffff) > 0xffff || (offset & 1) != 0) return number(-EINVAL);
+  offset &= 0xffffffff;
+  if ((flags & ~known) != 0 || offset > 0xffff || (offset & 1) != 0) return number(-EINVAL);
   if (!inside(run, offset, 2)) return number(-EFAULT);
   std::uint8_t* place = run.packet->data() + offset;
   const auto old = weir::load<std::uint16_t>(place, std::endian::native);

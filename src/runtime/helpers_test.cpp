@@ -87,8 +87,30 @@ TEST(Helpers, SumsStayRight) {
   EXPECT_EQ(call(ebpf::Helper::kSkbStoreBytes, run, 1, 16, address(back), 4, 0), 0u);
   EXPECT_EQ(sum(packet.bytes()), 0);
   EXPECT_EQ(packet.bytes()[10], header[10]);
+  // Of the offset, 32 bits count.
+  const std::vector<std::uint8_t> before(packet.bytes().begin(), packet.bytes().end());
+  for (const ebpf::Helper helper : {ebpf::Helper::kL3CsumReplace, ebpf::Helper::kL4CsumReplace}) {
+    EXPECT_EQ(call(helper, run, 1, 0x10000000a, from, to, 4), 0u);
+    EXPECT_EQ(call(helper, run, 1, 0xffffffff0000000a, to, from, 4), 0u);
+  }
+  EXPECT_TRUE(std::equal(before.begin(), before.end(), packet.bytes().begin()));
   EXPECT_EQ(static_cast<std::int64_t>(call(ebpf::Helper::kL3CsumReplace, run, 1, 11, 0, 0, 0)), -EINVAL);
   EXPECT_EQ(static_cast<std::int64_t>(call(ebpf::Helper::kL3CsumReplace, run, 1, 200, 0, 0, 0)), -EFAULT);
+}
+
+TEST(Helpers, RedirectionsHaveTheNumbersOfTheirKind) {
+  PacketBuffer packet = std::move(PacketBuffer::create(100).value());
+  Invocation run;
+  run.packet = &packet;
+  run.arguments[0] = address(packet.xdp_context());
+  EXPECT_EQ(call(ebpf::Helper::kRedirect, run, 5, BPF_F_INGRESS), std::uint64_t{XDP_ABORTED});
+  EXPECT_EQ(run.redirect, 0u);
+  EXPECT_EQ(call(ebpf::Helper::kRedirect, run, 5, 0), std::uint64_t{XDP_REDIRECT});
+  EXPECT_EQ(run.redirect, 5u);
+  run.arguments[0] = address(packet.socket_context());
+  EXPECT_EQ(call(ebpf::Helper::kRedirect, run, 6, BPF_F_INGRESS), 7u);  // TC_ACT_REDIRECT
+  EXPECT_EQ(run.redirect, 6u);
+  EXPECT_EQ(call(ebpf::Helper::kRedirect, run, 7, 2), 2u);  // TC_ACT_SHOT
 }
 
 TEST(Helpers, LoadsOutsideGiveZerosAndFail) {

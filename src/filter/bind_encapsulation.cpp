@@ -194,6 +194,7 @@ FormulaId Binder::lane() {
   layout_.network = 0;
   layout_.network_no_snap = 3;
   layout_.lane = true;
+  shifts_.push_back(node().span);
   return result;
 }
 

@@ -47,7 +47,6 @@ std::string_view alone_words(Special special) {
     case Special::kInbound: return "received by the capturing host";
     case Special::kOutbound: return "sent by the capturing host";
     case Special::kPppoed: return "PPPoE discovery";
-    case Special::kAtmLane: return "ATM LAN emulation";
     case Special::kAtmMetac: return "on the ATM meta-signalling circuit";
     case Special::kAtmBcc: return "on the ATM broadcast signalling circuit";
     case Special::kAtmSc: return "on the ATM signalling circuit";
@@ -196,6 +195,7 @@ std::string special_words(const Node& node, std::string_view written, bool tests
     case Special::kPppoes: return with("a PPPoE session", "identifier");
     case Special::kGeneve: return with("in a Geneve tunnel", "network identifier");
     case Special::kVxlan: return with("in a VXLAN tunnel", "network identifier");
+    case Special::kAtmLane: return with("ATM LAN emulation", "");
     case Special::kLlc:
       return node.name.empty() ? "an 802.2 LLC frame" : fmt::format("an 802.2 LLC frame of the kind '{}'", node.name);
     case Special::kPfIfname: return fmt::format("logged by pf on interface '{}'", node.name);

@@ -1,5 +1,6 @@
 // Hosts and nets: IPv4, IPv6, DECnet, by address and by name.
 #include <algorithm>
+#include <bit>
 
 #include <fmt/format.h>
 
@@ -184,6 +185,14 @@ FormulaId Binder::net_named() {
   std::uint32_t address = *found;
   std::uint32_t mask = 0xffffffff;
   while ((address & 0xff000000) == 0) address <<= 8, mask <<= 8;
+  if (const int zeroes = std::countr_zero(address) / 8 * 8; mask == 0xffffffff && zeroes > 0) {
+    const std::string number = fmt::format("{}.{}.{}.0", address >> 24, address >> 16 & 0xff, address >> 8 & 0xff);
+    warnings_.push_back({.severity = Severity::kWarning,
+                         .message = fmt::format("'net {}' is the address {} alone", node().id.text, number),
+                         .place = node().id.span,
+                         .hint = fmt::format("names of networks have no masks: write the number, as in 'net {}/{}'",
+                                             number, 32 - zeroes)});
+  }
   return host4(address, mask, node().qualifiers.protocol, node().qualifiers.direction, Type::kNet);
 }
 

@@ -183,11 +183,8 @@ class SystemResolver final : public Resolver {
       std::vector<std::string> names(words.begin() + 1, words.end());
       names.push_back(first);
       if (!holds_any_case(names, name)) return;
-      const auto address = parse_ipv4(words.front());
-      if (!address) return;
-      std::uint32_t value = address->value;
-      while (value != 0 && (value & 0xff) == 0) value >>= 8;
-      network = value;
+      // As the C library of Linux reads it: 10.1 is 10.1.0.0, four octets.
+      if (const auto address = parse_ipv4(words.front())) network = address->value << (32 - address->bits);
     });
     return network;
   }

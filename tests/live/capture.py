@@ -63,6 +63,15 @@ def test_language_options():
         subprocess.run(["ip", "address", "flush", "dev", "v1"], check=True)
 
 
+def test_expression_behind_the_interface():
+    for words in (["-c", "1", "-i", "v1", "udp", "port", "53"], ["-i", "v1", "-c", "1", "-i", "v1", "--", "udp", "port", "53"]):
+        capture = subprocess.Popen([WEIR, "capture", "--count", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(0.5)
+        send([udp_frame(1, port=99), udp_frame(2)])
+        out, err = capture.communicate(timeout=20)
+        check((capture.returncode, out), (0, "1\n"), err)
+
+
 def test_direction():
     for direction, wanted in (("in", 3), ("out", 2), ("both", 5)):
         capture = Capture("--count", "-Q", direction, "udp port 53")

@@ -33,8 +33,9 @@ int list_interfaces(const CaptureOptions& options) {
 }
 
 void add_choice_options(CLI::App* verb, const std::shared_ptr<CaptureOptions>& options) {
-  verb->add_option("-i,--interface", options->interfaces, "the interface, or 'any'; may be given several times");
-  verb->add_option("expression", options->expression, "which packets; all when missing")->expected(0, -1);
+  verb->add_option("-i,--interface", options->interfaces, "the interface, or 'any'; may be given several times")
+      ->allow_extra_args(false);
+  verb->add_option("expression", options->expression, "which packets; all when missing");
   verb->add_option("-F,--file", options->expression_file, "read the expression from this file");
   verb->add_option("-s,--snap-length", options->snap_length, "bytes kept of a packet; 0: all")
       ->check(CLI::Range(0u, 262144u))

@@ -130,7 +130,8 @@ void add_prog_load(CLI::App& prog, int& status) {
   verb->add_option("-p,--program", options->load.only, "the program of this name or section; else the first");
   verb->add_flag("--all", options->load.all, "all programs of the object");
   verb->add_option("-t,--type", options->load.type, "its type, where the file does not say: xdp, socket_filter, ...");
-  verb->add_option("--map", options->load.maps, "NAME=MAP: this map of the kernel in place of a new one");
+  verb->add_option("--map", options->load.maps, "NAME=MAP: this map of the kernel in place of a new one")
+      ->allow_extra_args(false);
   verb->add_option("--pin-maps", options->map_folder, "pin the program's maps in this folder");
   verb->add_option("--loader", options->load.loader, "auto, weir or libbpf")
       ->check(CLI::IsMember({"auto", "weir", "libbpf"}))

@@ -387,7 +387,7 @@ class FilterRun {
 void add_filter(CLI::App& app, int& status) {
   const auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("filter", "write or count the packets of captures that match an expression");
-  verb->add_option("arguments", options->arguments, "EXPRESSION FILE...: '-' is standard input")->expected(0, -1);
+  verb->add_option("arguments", options->arguments, "EXPRESSION FILE...: '-' is standard input");
   verb->add_option("-F,--file", options->expression_file,
                    "read the expression from this file; all arguments are captures");
   verb->add_option("-e,--expression", options->expressions,

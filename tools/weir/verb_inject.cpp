@@ -316,7 +316,7 @@ int run_inject(const Options& options) {
 void add_inject(CLI::App& app, int& status) {
   const auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("inject", "send the packets of captures on an interface");
-  verb->add_option("captures", options->captures, "captures; '-' is standard input")->expected(0, -1);
+  verb->add_option("captures", options->captures, "captures; '-' is standard input");
   verb->add_option("-i,--interface", options->interface, "the interface");
   CLI::Option* const top = verb->add_flag("-t,--top-speed", options->top_speed, "as fast as it goes");
   CLI::Option* const rate = verb->add_option("--rate", options->rate, "packets a second: 50k");

@@ -195,7 +195,7 @@ int run(const Options& options) {
 void add_trace(CLI::App& app, int& status) {
   const auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("trace", "tell why a packet did or did not match");
-  verb->add_option("arguments", options->arguments, "EXPRESSION FILE; with a program FILE alone")->expected(0, -1);
+  verb->add_option("arguments", options->arguments, "EXPRESSION FILE; with a program FILE alone");
   verb->add_option("-p,--program", options->program, "trace the program in this file instead of an expression");
   verb->add_option("-X,--extended", options->extended,
                    "trace the extended program in this file: an ELF object, assembler text or numbers");

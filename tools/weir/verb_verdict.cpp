@@ -284,7 +284,7 @@ int run_compare(Options& options) {
 }
 
 void add_options(CLI::App* verb, const std::shared_ptr<Options>& options) {
-  verb->add_option("arguments", options->arguments, "PROGRAM CAPTURE...: '-' is standard input")->expected(0, -1);
+  verb->add_option("arguments", options->arguments, "PROGRAM CAPTURE...: '-' is standard input");
   verb->add_option("-e,--expression", options->expression,
                    "the program of this expression; all arguments are captures");
   verb->add_option("-F,--file", options->expression_file, "the same, the expression from this file");

@@ -228,10 +228,10 @@ Status Map::iterate(const std::function<bool(ByteSpan, ByteSpan)>& use, ByteSpan
   if (!hint.empty()) WEIR_CHECK(check_sizes(hint, std::nullopt));
   WEIR_TRY(bool more, next_key(key, next));
   for (std::uint64_t count = 0; more; ++count) {
-    if (count > definition_.max_entries)
+    if (count > definition_.max_entries && definition_.max_entries != 0)
       return fail(Error{.code = ErrorCode::kLimit,
                         .message = "the map changed while it was read, and the kernel began anew",
-                        .hint = "read it with iterate_many"});
+                        .hint = "read it again"});
     key = next;
     // The next key is asked for before the entry is shown: `use` may delete it.
     const Result<std::vector<std::uint8_t>> value = lookup(key);

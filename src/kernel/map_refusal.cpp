@@ -214,14 +214,20 @@ bool is_array(T type) {
          type == T::kCgroupArray || type == T::kArrayOfMaps;
 }
 
+// A key is the number of a slot.
+bool has_slots(T type) {
+  return is_array(type) || type == T::kDevmap || type == T::kSockmap || type == T::kCpumap || type == T::kXskmap ||
+         type == T::kReuseportSockarray;
+}
+
 std::string why_not(const Map& map, int command, int error, bool writes) {
   constexpr int kNotSupported = 524;  // ENOTSUPP, the kernel's own number
   const ebpf::MapDefinition& definition = map.definition();
   const std::string type = ebpf::name_of(definition.type);
   if (error == EPERM) return why_no_access(map, writes);
   if (error == E2BIG && command == BPF_MAP_UPDATE_ELEM)
-    return is_array(definition.type) ? fmt::format("the index is not below {}", definition.max_entries)
-                                     : fmt::format("the map is full: it takes {} entries", definition.max_entries);
+    return has_slots(definition.type) ? fmt::format("the index is not below {}", definition.max_entries)
+                                      : fmt::format("the map is full: it takes {} entries", definition.max_entries);
   if (error == EINVAL && command == BPF_MAP_DELETE_ELEM && is_array(definition.type))
     return fmt::format("entries of maps of type {} cannot be deleted", type);
   if (error == kNotSupported || error == EOPNOTSUPP) return fmt::format("maps of type {} cannot do this", type);

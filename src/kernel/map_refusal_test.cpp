@@ -185,6 +185,11 @@ TEST(MapRefusal, RefusedCallsSayWhy) {
   EXPECT_EQ(array.set(far, zero).error().hint, "the index is not below 4");
   EXPECT_TRUE(is_too_big(array.set(far, zero).error()));
   EXPECT_EQ(array.erase(key).error().hint, "entries of maps of type array cannot be deleted");
+  for (const T type : {T::kProgArray, T::kPerfEventArray, T::kCgroupArray, T::kDevmap, T::kCpumap, T::kXskmap}) {
+    Result<Map> slots = Map::create({.name = "s", .type = type, .key_size = 4, .value_size = 4, .max_entries = 4});
+    if (!slots) continue;  // not in this kernel
+    EXPECT_EQ(slots->set(far, key).error().hint, "the index is not below 4") << ebpf::name_of(type);
+  }
   EXPECT_EQ(array.take(key).error().hint, "maps of type array cannot do this");
   EXPECT_EQ(array.contains(zero).error().message, "maps of type array are asked by their keys");
   EXPECT_EQ(array.set_many(ByteSpan(zero, 3), zero).error().message, "3 bytes of keys, want a multiple of 4");

@@ -40,6 +40,15 @@ lock *(u64 *)(r0 + 0) += r1
 out: r0 = {result}
 exit
 """
+STORING = """.program cgroup_skb storing
+.license "GPL"
+.map stored, cgroup_storage, key 16, value 8, entries 0
+r1 = map[stored]
+r2 = 0
+call bpf_get_local_storage
+r0 = 1
+exit
+"""
 PINS = "/sys/fs/bpf"
 
 
@@ -209,6 +218,7 @@ def control_groups(test):
         os.rmdir(f"{group}/below")
         test.run("prog", "detach", program, "cgroup_inet_egress", group)
         assert sent() == 5
+        stored_by_group(test, group)
         test.run("prog", "attach", program, "cgroup_inet_egress", group, "--pin", f"{PINS}/link")
         assert sent() == 0 and test.count(counts) == 10
         test.forget(f"{PINS}/link", program, counts)
@@ -216,6 +226,22 @@ def control_groups(test):
         os.rmdir(group)
         subprocess.run(["umount", folder])
     return "ok"
+
+
+def stored_by_group(test, group):
+    """A map with an entry for each control group, however many those are."""
+    test.run("prog", "load", "-", f"{PINS}/storing", "--pin-maps", f"{PINS}/maps", text=STORING)
+    below = [f"{group}/{i}" for i in range(3)]
+    for folder in below:
+        os.mkdir(folder)
+        test.run("prog", "attach", f"{PINS}/storing", "cgroup_inet_egress", folder)
+    try:
+        assert len(test.json("map", "dump", f"{PINS}/maps/stored")["entries"]) == len(below)
+    finally:
+        for folder in below:
+            test.run("prog", "detach", f"{PINS}/storing", "cgroup_inet_egress", folder)
+            os.rmdir(folder)
+    test.forget(f"{PINS}/storing", f"{PINS}/maps/stored")
 
 
 def tracepoints(test):
@@ -303,6 +329,13 @@ def entries(test):
     assert test.json("map", "lookup", f"{PINS}/bloom_filter", "5") == {"version": 1, "value": "05 00 00 00", "maybe": True}
     test.run("map", "lookup", f"{PINS}/bloom_filter", "6", status=1)
     test.run("map", "create", "-t", "array", "-k", "8", f"{PINS}/array", status=3)
+    for kind in ("xskmap", "prog_array", "queue"):
+        test.run("map", "create", "-t", kind, "-e", "4", f"{PINS}/{kind}", *(["-v", "4"] if kind == "queue" else []))
+    test.run("prog", "load", test.object(EXPRESSIONS[0], "xdp"), f"{PINS}/slot")
+    assert "the index is not below 4" in test.refused("map", "update", f"{PINS}/prog_array", "9", f"{PINS}/slot")
+    assert "the index is not below 4" in test.refused("map", "update", f"{PINS}/xskmap", "9", "3")
+    assert "the map is empty" in test.refused("map", "lookup", f"{PINS}/queue", status=1)
+    test.forget(*(f"{PINS}/{name}" for name in ("xskmap", "prog_array", "queue", "slot")))
     test.forget(f"{PINS}/hash", f"{PINS}/bloom_filter")
 
 

@@ -255,12 +255,11 @@ Result<Opened> open(const Options& options) {
 }
 
 Error explain(Error error, const Options& options, const Opened& opened) {
-  if (kernel::is_not_exist(error)) error = {.message = fmt::format("there is no entry '{}'", options.key)};
+  if (kernel::is_not_exist(error))
+    error = {.message =
+                 opened.info.key_size == 0 ? "the map is empty" : fmt::format("there is no entry '{}'", options.key)};
   else if (kernel::is_exist(error)) error = {.message = fmt::format("there is an entry '{}' already", options.key)};
-  else if (kernel::is_too_big(error))
-    error = {.message = opened.info.type == ebpf::MapType::kArray || opened.info.type == ebpf::MapType::kPercpuArray
-                            ? fmt::format("the index is not below {}", opened.info.max_entries)
-                            : fmt::format("the map is full: it takes {} entries", opened.info.max_entries)};
+  else if (kernel::is_too_big(error) && !error.hint.empty()) error = {.message = error.hint};
   return in_map(std::move(error), options);
 }
 
@@ -374,9 +373,10 @@ int pop(const Options& options) {
     return report(
         in_map({.code = ErrorCode::kUsage, .message = "the map has keys", .hint = "use 'weir map delete'"}, options));
   const Result<Bytes> value = opened->map.take({});
-  if (!value && kernel::is_not_exist(value.error()))
-    return report(in_map({.message = "the map is empty"}, options)), kNo;
-  if (!value) return report(explain(value.error(), options, *opened));
+  if (!value) {
+    const int status = report(explain(value.error(), options, *opened));
+    return kernel::is_not_exist(value.error()) ? int{kNo} : status;
+  }
   const Shower shower(opened->map, opened->form);
   return options.json ? print_json(shower.json({}, *value)) : print(shower.value_text(*value) + "\n");
 }

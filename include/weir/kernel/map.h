@@ -86,7 +86,8 @@ class Map {
 
   // Calls `use` with each entry until it returns true. Entries may be deleted meanwhile. Kernels before 4.12 cannot
   // begin without a key: give them one that is not in the map as a hint; else it may be empty. Where others delete keys
-  // meanwhile the kernel may begin anew; after max_entries entries that is an error of ErrorCode::kLimit.
+  // meanwhile the kernel may begin anew; after max_entries entries, where the map has such a limit, that is an error of
+  // ErrorCode::kLimit.
   Status iterate(const std::function<bool(ByteSpan key, ByteSpan value)>& use, ByteSpan hint = {}) const;
 
   // Many entries a call (BPF_MAP_*_BATCH); kinds of maps that cannot take one by one. Keys lie one behind the other,

@@ -183,10 +183,11 @@ bool Walk::add_to_pointer(const Value& pointer, const Value& number, bool subtra
     const auto by = static_cast<std::int64_t>(number.number.number());
     const bool near = by > -kFarthest && by < kFarthest;
     if (near) out.offset += subtract ? -by : by;
-    if (near && std::abs(out.offset) < kFarthest) {
-      reg(dst) = out;
-      return true;
-    }
+    if (!near || std::abs(out.offset) >= kFarthest)
+      return refuse(Rule::kPointerArithmetic, "constants lead too far from what the pointer points to",
+                    fmt::format("a sum of constants between {} and {}", -kFarthest, kFarthest), {dst}, "");
+    reg(dst) = out;
+    return true;
   }
   out.number =
       arithmetic(subtract ? AluOperation::kSub : AluOperation::kAdd, false, true, pointer.number, number.number);

@@ -70,8 +70,8 @@ bool Walk::nothing_held(const char* what) {
 }
 
 // Pointers into the packet are numbers from now on: it may have moved.
-void Walk::forget_packet() {
-  each_value(state_, [&](Value& value) {
+void Walk::forget_packet(State& state) {
+  each_value(state, [&](Value& value) {
     const bool is_length = value.is_number() && (value.identity == kLengthIdentity || value.room != 0);
     if (!value.is_packet() && !is_length) return;
     value = Value::of(is_length ? value.number : Range::unknown());
@@ -86,6 +86,17 @@ void Walk::release(std::uint32_t reference) {
     value = Value::of(Range::unknown());
     value.size = at_ + 1;
   });
+}
+
+// Leaves the way on which a tail call in a function succeeds for later: the function gives what the other program
+// gives, and that may have moved the packet.
+bool Walk::leave_by_tail_call() {
+  State caller = state_;
+  const std::uint32_t back = caller.frame().back;
+  caller.frames.pop_back();
+  caller.registers()[0] = Value::of(Range::unknown());
+  if (!on_memory_) forget_packet(caller);
+  return push(std::move(caller), back, at_, true);
 }
 
 // The prototype: of the kernel's helpers for programs of the kernel, of the given ones for all others.
@@ -131,7 +142,8 @@ bool Walk::call_helper(std::int32_t number) {
   for (unsigned i = 0; i < 5; ++i)
     if (!argument(call, i)) return false;
   if (is_tail_call && !nothing_held("a tail call is made")) return false;
-  if (prototype->changes_packet) forget_packet();
+  if (is_tail_call && state_.frames.size() > 1 && !leave_by_tail_call()) return false;
+  if (prototype->changes_packet) forget_packet(state_);
   if (call.released != 0) release(call.released);
   for (unsigned i = 0; i <= 5; ++i) reg(i) = Value{};
   return give_result(call);

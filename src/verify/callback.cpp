@@ -83,6 +83,7 @@ bool Walk::enter_callback(const Call& call) {
     callee.registers[2] = Value::pointer(Kind::kMapKey);
     callee.registers[3] = Value::pointer(Kind::kMapValue);
     for (unsigned i = 1; i <= 3; ++i) callee.registers[i].map = *call.map;
+    callee.registers[2].frame = static_cast<std::uint8_t>(state_.frames.size());
     callee.registers[4] = reg(3);
   } else {
     callee.registers[1] = Value::of(Range::unknown());
@@ -109,8 +110,16 @@ bool Walk::leave_callback() {
   if (!std::equal(held.begin(), held.end(), state_.held.begin(), state_.held.end(), same))
     return refuse(Rule::kHeld, "a function that is called back holds other records at its end than at its start",
                   "each record submitted or discarded in the function that reserved it", {}, "");
+  const std::size_t ended = state_.frames.size() - 1;
+  const std::uint32_t last = at_;
   at_ = state_.frame().back;
   state_.frames.pop_back();
+  // The key that the function was called with is gone.
+  each_value(state_, [&](Value& value) {
+    if (value.kind != Kind::kMapKey || value.frame != ended) return;
+    value = Value::of(Range::unknown());
+    value.size = last + 1;
+  });
   ++state_.turns;
   widen();
   return true;

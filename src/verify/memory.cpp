@@ -130,7 +130,12 @@ bool Walk::access(const Access& access, Value* loaded, const Value* stored) {
     case Kind::kFlowKeys: return access_sized(access, kFlowKeysSize, Rule::kContextAccess, "the flow keys");
     default: break;
   }
-  if (base.kind == Kind::kNumber && base.size != 0)
+  const bool is_void = base.kind == Kind::kNumber && base.size != 0;
+  if (is_void && flow_.rows[base.size - 1]->shape == ebpf::OperandShape::kNone)
+    return refuse(Rule::kNotAPointer,
+                  fmt::format("r{} pointed to a key that was gone at instruction {}", access.base, base.size - 1),
+                  "a key of the round that runs", {access.base}, "copy the key while the function is called with it");
+  if (is_void)
     return refuse(Rule::kNotAPointer,
                   fmt::format("r{} pointed into the packet until instruction {}", access.base, base.size - 1),
                   "a pointer into the packet as it is now", {access.base},

@@ -48,7 +48,7 @@ inline constexpr std::uint32_t kLengthIdentity = 1;
 struct Value {
   Kind kind = Kind::kNothing;
   bool may_be_null = false;
-  std::uint8_t frame = 0;       // kStack
+  std::uint8_t frame = 0;       // kStack: whose; kMapKey: of the function that was called back with it
   std::uint16_t map = 0;        // kMap, kMapValue, kMapKey: which of the program's
   std::int16_t delta = 0;       // kNumber: this much more than what its identity stands for
   std::uint32_t identity = 0;   // numbers: copies of each other, but for their deltas; pointers into the packet: those

@@ -432,6 +432,60 @@ TEST(Joins, AStateComesBackOnlyBetweenRoundsOfOneCall) {
   }
 }
 
+// A round's key is gone when its function has ended; one of a round that still runs is there.
+TEST(Callbacks, KeysAreThoseOfTheRound) {
+  const std::string head =
+      "*(u64 *)(r10 - 16) = 0\nr1 = r10\nr1 += -16\n*(u64 *)(r10 - 8) = r1\nr1 = map[hash]\nr2 = subprog[keep]\nr3 = "
+      "r10\nr3 += -8\nr4 = 0\n"
+      "call bpf_for_each_map_elem\n";
+  const std::string keep = "\nkeep: *(u64 *)(r4 + 0) = r2\nr0 = *(u32 *)(r2 + 0)\nr0 = 0\nexit";
+  accepts(head + "r0 = 0\nexit" + keep);
+  const Refusal refusal =
+      refuses(head + "r1 = *(u64 *)(r10 - 8)\nr0 = *(u8 *)(r1 + 0)\nexit" + keep, Rule::kNotAPointer);
+  EXPECT_NE(refusal.message.find("key"), std::string::npos) << refusal.message;
+  // In the next round the one before is gone, too.
+  refuses(head + "r0 = 0\nexit\nkeep: r1 = *(u64 *)(r4 + 0)\n*(u64 *)(r4 + 0) = r2\nr0 = *(u8 *)(r1 + 0)\nr0 = 0\nexit",
+          Rule::kNotAPointer);
+  accepts(
+      "r1 = map[hash]\nr2 = subprog[outer]\nr3 = 0\nr4 = 0\ncall bpf_for_each_map_elem\nr0 = 0\nexit\n"
+      "outer: r6 = r2\nr1 = map[array]\nr2 = subprog[inner]\nr3 = r10\nr3 += -8\n*(u64 *)(r10 - 8) = r6\nr4 = 0\n"
+      "call bpf_for_each_map_elem\nr0 = *(u32 *)(r6 + 0)\nr0 = 0\nexit\n"
+      "inner: r1 = *(u64 *)(r3 + 0)\nr0 = 0\nexit");
+}
+
+// Where a tail call in a function succeeds, the function gives what the other program gives.
+TEST(TailCalls, EndTheFunctionThatMakesThem) {
+  const std::string function = "\nf: r2 = map[jumps]\nr3 = 0\ncall tail_call\nr0 = 0\nexit";
+  const std::string use = "r6 = map[variables][0]+0\nr6 += r0\nr0 = *(u8 *)(r6 + 0)\nexit";
+  for (const Options& options : {Options{}, as(ProgramType::kXdp)}) {
+    const Refusal refusal = refuses("call local f\n" + use + function, Rule::kPointerArithmetic, options);
+    EXPECT_NE(explain(refusal).find("the other program ends the function"), std::string::npos) << explain(refusal);
+    accepts("call local f\nr0 &= 7\n" + use + function, options);
+  }
+  accepts("r2 = map[jumps]\nr3 = 0\ncall tail_call\nr0 = 0\n" + use);
+  // And it may have moved the packet, wherever pointers into it are.
+  const std::string packet =
+      "r6 = *(u32 *)(r1 + 0)\nr3 = *(u32 *)(r1 + 4)\nr4 = r6\nr4 += 8\nr0 = 0\nif r4 > r3 goto out\n";
+  const std::string end = "r0 = *(u8 *)(r6 + 7)\nout: exit";
+  const auto xdp = as(ProgramType::kXdp);
+  refuses(packet + "call local f\n" + end + function, Rule::kNotAPointer, xdp);
+  accepts(packet + "r2 = map[jumps]\nr3 = 0\ncall tail_call\n" + end, xdp);
+  refuses(packet + "call local g\n" + end + "\ng: call local f\nexit" + function, Rule::kNotAPointer, xdp);
+  // The memory of a program on memory stays where it is.
+  accepts("r6 = r1\ncall local f\nr0 = *(u8 *)(r6 + 7)\nexit" + function, {.premise = {.memory_least = 8}});
+}
+
+TEST(Pointers, ConstantsLeadNotTooFar) {
+  const std::string start = "r6 = map[variables][0]+0\n";
+  const std::string end = "r0 = *(u8 *)(r6 + 0)\nexit";
+  accepts(start + "r6 += 0x1fffffff\nr6 += -0x1fffffff\n" + end);
+  refuses(start + "r6 += 0x1fffffff\nr6 += 1\nr6 += -1\nr6 += -0x1fffffff\n" + end, Rule::kPointerArithmetic);
+  refuses(start + "r6 += -0x1fffffff\nr6 += -0x1fffffff\nr0 = 0\nexit", Rule::kPointerArithmetic);
+  refuses(start + "r6 += 0x20000000\nr0 = 0\nexit", Rule::kPointerArithmetic);
+  const std::string far = "r6 += 0x1fffffff\nr6 += 0x1fffffff\nr6 += -0x1fffffff\nr6 += -0x1fffffff\n";
+  refuses("r2 &= 7\n" + start + far + "r2 += -0x1fffffff\nr6 += r2\n" + end, Rule::kPointerArithmetic);
+}
+
 TEST(Explanations, TellWherePathAndWhatToChange) {
   ebpf::Program program =
       program_of("r0 = 0\nif r2 == 0 goto +2\nif r2 > 9 goto +1\nr0 = *(u16 *)(r1 + 0)\nexit", false);

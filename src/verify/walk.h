@@ -155,13 +155,14 @@ class Walk {
   bool call_local();
   bool call_helper(std::int32_t number);
   bool leave();
+  bool leave_by_tail_call();
   bool packet_load(const ebpf::OpcodeInfo& row);
   bool find_helper(std::int32_t number, const runtime::Prototype*& prototype);
   bool give_result(const Call& call);
   bool give_value(const Call& call, bool may_be_null);
   void give_socket(Kind kind, std::uint32_t reference);
   bool nothing_held(const char* what);
-  void forget_packet();
+  void forget_packet(State& state);
   void release(std::uint32_t reference);
 
   // callback.cpp

@@ -319,8 +319,56 @@ TEST(Maps, RecordsWithoutBytes) {
   std::vector<std::size_t> sizes;
   EXPECT_EQ(ring.consume([&](ByteSpan bytes) { sizes.push_back(bytes.size()); }), 1u);
   EXPECT_EQ(sizes, std::vector<std::size_t>{0});
-  EXPECT_NE(ring.reserve(4088), nullptr) << "the whole ring is one record";
+  EXPECT_EQ(ring.reserve(4088), nullptr) << "a byte stays free";
+  EXPECT_NE(ring.reserve(4080), nullptr) << "all but a byte is one record";
   EXPECT_EQ(ring.reserve(0), nullptr);
+}
+
+// Records that are finished in any order, all over the ring: what is being written is known by each of its bytes.
+TEST(Maps, RecordsBeingWrittenAreKnown) {
+  const auto map = made({"r", MapType::kRingbuf, 0, 0, 4096});
+  auto& ring = dynamic_cast<RingBuffer&>(*map);
+  std::mt19937 random(11);
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> open;  // where, and how many bytes
+  std::vector<std::uint64_t> closed;
+  for (int round = 0; round < 20000; ++round) {
+    const std::uint64_t bytes = random() % 3 == 0 ? 0 : random() % 900;
+    if (void* const record = ring.reserve(bytes)) open.emplace_back(reinterpret_cast<std::uint64_t>(record), bytes);
+    if (!open.empty() && random() % 8 < 7) {
+      const std::size_t which = random() % open.size();
+      auto* const record = reinterpret_cast<void*>(open[which].first);
+      random() % 2 == 0 ? ring.commit(record) : ring.discard(record);
+      closed.push_back(open[which].first);
+      open.erase(open.begin() + static_cast<std::ptrdiff_t>(which));
+    }
+    if (random() % 4 == 0) ring.consume([](ByteSpan) {});
+    for (const auto& [at, size] : open) {
+      ASSERT_EQ(ring.reserved_size(reinterpret_cast<const void*>(at)), std::optional(size));
+      ASSERT_TRUE(map->contains(at, size));
+      ASSERT_TRUE(map->contains(at + size, 0));
+      ASSERT_TRUE(size == 0 || map->contains(at + size - 1, 1));
+      ASSERT_FALSE(map->contains(at, size + 1));
+      ASSERT_FALSE(map->contains(at - 1, 1));
+      ASSERT_EQ(ring.reserved_size(reinterpret_cast<const void*>(at + 4)), std::nullopt);
+    }
+    for (const std::uint64_t at : closed) {
+      const bool again = std::any_of(open.begin(), open.end(), [at](const auto& one) { return one.first == at; });
+      ASSERT_EQ(ring.reserved_size(reinterpret_cast<const void*>(at)).has_value(), again);
+    }
+    if (closed.size() > 20) closed.clear();
+  }
+}
+
+// Programs ask for each access whether a record holds it: what was written before must not be walked each time.
+TEST(Maps, ManyRecordsCostNothing) {
+  const auto map = made({"r", MapType::kRingbuf, 0, 0, 1u << 24});
+  auto& ring = dynamic_cast<RingBuffer&>(*map);
+  while (void* const record = ring.reserve(0)) {
+    ring.commit(record);
+    ASSERT_EQ(ring.reserved_size(record), std::nullopt);
+    ASSERT_FALSE(map->contains(reinterpret_cast<std::uint64_t>(record), 1));
+  }
+  EXPECT_EQ(ring.available(), (1u << 24) - 8);
 }
 
 // Results as the kernel's: fd_array_map_delete_elem, array_map_get_next_key.

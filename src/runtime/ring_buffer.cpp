@@ -6,8 +6,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <deque>
 #include <mutex>
+#include <new>
 
 #include <weir/base/file.h>
 
@@ -19,6 +22,7 @@ namespace {
 
 constexpr std::uint32_t kBusy = 1u << 31;
 constexpr std::uint32_t kDiscarded = 1u << 30;
+constexpr std::uint32_t kMarks = kBusy | kDiscarded;
 constexpr std::uint64_t kHeader = 8;
 
 class Ring : public RingBuffer {
@@ -49,24 +53,24 @@ class Ring : public RingBuffer {
 
   bool contains(std::uint64_t address, std::uint64_t length) const override {
     // Any record that is being written; programs keep pointers to their own only.
-    const std::lock_guard lock(lock_);
-    for (std::uint64_t at = consumed_.load(); at < produced_.load();) {
-      const std::uint32_t word = header(at).load(std::memory_order_acquire);
-      const std::uint64_t bytes = word & ~(kBusy | kDiscarded);
-      const std::uint64_t begin = reinterpret_cast<std::uint64_t>(data_ + at % size_ + kHeader);
-      if ((word & kBusy) != 0 && address >= begin && address - begin <= bytes && length <= bytes - (address - begin))
-        return true;
-      at += round_up(bytes, 8) + kHeader;
-    }
-    return false;
+    const std::optional<ByteSpan> record = reserved_around(address);
+    return record && length <= record->size() - (address - reinterpret_cast<std::uint64_t>(record->data()));
   }
 
   void* reserve(std::uint64_t bytes) override {
     const std::uint64_t whole = round_up(bytes, 8) + kHeader;
-    if (bytes >= kDiscarded || whole > size_) return nullptr;
+    if (bytes >= kDiscarded || whole >= size_) return nullptr;
     const std::lock_guard lock(lock_);
     const std::uint64_t at = produced_.load(std::memory_order_relaxed);
-    if (at + whole - consumed_.load(std::memory_order_acquire) > size_) return nullptr;
+    const std::uint64_t consumed = consumed_.load(std::memory_order_acquire);
+    if (at + whole - consumed >= size_) return nullptr;  // one byte stays free
+    while (!reserved_.empty() && (reserved_.front() < consumed || !is_busy(reserved_.front()))) reserved_.pop_front();
+    while (!reserved_.empty() && !is_busy(reserved_.back())) reserved_.pop_back();
+    try {
+      reserved_.push_back(at);
+    } catch (const std::bad_alloc&) {
+      return nullptr;
+    }
     header(at).store(static_cast<std::uint32_t>(bytes) | kBusy, std::memory_order_release);
     produced_.store(at + whole, std::memory_order_release);
     return data_ + at % size_ + kHeader;
@@ -75,19 +79,12 @@ class Ring : public RingBuffer {
   void discard(void* record) override { finish(record, kDiscarded); }
 
   std::optional<std::uint64_t> reserved_size(const void* record) const override {
-    const auto address = reinterpret_cast<std::uint64_t>(record);
-    const std::lock_guard lock(lock_);
-    for (std::uint64_t at = consumed_.load(); at < produced_.load();) {
-      const std::uint32_t word = header(at).load(std::memory_order_acquire);
-      const std::uint64_t bytes = word & ~(kBusy | kDiscarded);
-      if (address == reinterpret_cast<std::uint64_t>(data_ + at % size_ + kHeader))
-        return (word & kBusy) != 0 ? std::optional(bytes) : std::nullopt;
-      at += round_up(bytes, 8) + kHeader;
-    }
-    return std::nullopt;
+    const std::optional<ByteSpan> found = reserved_around(reinterpret_cast<std::uint64_t>(record));
+    return found && found->data() == record ? std::optional<std::uint64_t>(found->size()) : std::nullopt;
   }
 
   std::uint64_t available() const override { return produced_.load() - consumed_.load(); }
+  std::uint64_t produced() const override { return produced_.load(); }
 
   std::size_t consume(const std::function<void(ByteSpan)>& use) override {
     const std::lock_guard reader(reader_lock_);
@@ -97,7 +94,7 @@ class Ring : public RingBuffer {
       if (at >= produced_.load(std::memory_order_acquire)) return count;
       const std::uint32_t word = header(at).load(std::memory_order_acquire);
       if ((word & kBusy) != 0) return count;
-      const std::uint64_t bytes = word & ~(kBusy | kDiscarded);
+      const std::uint64_t bytes = word & ~kMarks;
       if ((word & kDiscarded) == 0) {
         use({data_ + at % size_ + kHeader, bytes});
         ++count;
@@ -110,6 +107,26 @@ class Ring : public RingBuffer {
   std::atomic<std::uint32_t>& header(std::uint64_t at) const {
     return *reinterpret_cast<std::atomic<std::uint32_t>*>(data_ + at % size_);
   }
+  bool is_busy(std::uint64_t at) const { return (header(at).load(std::memory_order_acquire) & kBusy) != 0; }
+  // The record that is being written and has this address, or ends before it.
+  std::optional<ByteSpan> reserved_around(std::uint64_t address) const {
+    const std::uint64_t offset = address - reinterpret_cast<std::uint64_t>(data_);
+    if (offset > 2 * size_) return std::nullopt;
+    const std::lock_guard lock(lock_);
+    // A record lies in this round through the ring or in the next one.
+    const std::uint64_t consumed = consumed_.load(std::memory_order_acquire);
+    const std::uint64_t round = consumed - consumed % size_;
+    for (const std::uint64_t place : {round + offset, round + size_ + offset}) {
+      if (place < kHeader) continue;
+      const auto next = std::upper_bound(reserved_.begin(), reserved_.end(), place - kHeader);
+      if (next == reserved_.begin()) continue;
+      const std::uint64_t at = *std::prev(next);
+      if (at < consumed || !is_busy(at)) continue;
+      const ByteSpan record(data_ + at % size_ + kHeader, header(at).load(std::memory_order_relaxed) & ~kMarks);
+      if (address - reinterpret_cast<std::uint64_t>(record.data()) <= record.size()) return record;
+    }
+    return std::nullopt;
+  }
   void finish(void* record, std::uint32_t mark) {
     auto& word = *reinterpret_cast<std::atomic<std::uint32_t>*>(static_cast<std::uint8_t*>(record) - kHeader);
     word.store((word.load(std::memory_order_relaxed) & ~kBusy) | mark, std::memory_order_release);
@@ -118,6 +135,7 @@ class Ring : public RingBuffer {
   std::uint64_t size_;
   std::uint8_t* data_ = nullptr;
   mutable std::mutex lock_;
+  std::deque<std::uint64_t> reserved_;  // where records begin that may still be written, in order
   std::mutex reader_lock_;
   std::atomic<std::uint64_t> produced_{0};
   std::atomic<std::uint64_t> consumed_{0};

@@ -109,13 +109,14 @@ class RingBuffer : public Map {
   using Map::Map;
   // A record of `size` bytes (0 too) to fill, or null when the ring is full. commit() or discard() must follow, once
   // and with this pointer; until then nothing behind it is handed out. A record takes its bytes rounded up to 8, and 8
-  // more.
+  // more; a ring is never filled to its last byte.
   virtual void* reserve(std::uint64_t size) = 0;
   virtual void commit(void* record) = 0;
   virtual void discard(void* record) = 0;
   // Bytes that a reserved record has; nothing when `record` is none that is reserved now.
   virtual std::optional<std::uint64_t> reserved_size(const void* record) const = 0;
   virtual std::uint64_t available() const = 0;  // bytes not read yet, with headers
+  virtual std::uint64_t produced() const = 0;   // bytes of all records that there ever were, with headers
   // Hands each finished record to `use`, oldest first, until one is still being written; how many there were. Its bytes
   // are there until `use` returns. Readers wait for each other; `use` must not call consume().
   virtual std::size_t consume(const std::function<void(ByteSpan)>& use) = 0;

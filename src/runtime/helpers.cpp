@@ -38,7 +38,8 @@ Word map_push(Invocation&, Word map, Word value, Word flags, Word, Word) {
 Word map_pop(Invocation&, Word map, Word value, Word, Word, Word) { return number(map_at(map).pop(at(value))); }
 Word map_peek(Invocation&, Word map, Word value, Word, Word, Word) { return number(map_at(map).peek(at(value))); }
 Word map_lookup_percpu(Invocation&, Word map, Word key, Word cpu, Word, Word) {
-  return reinterpret_cast<Word>(map_at(map).lookup(at(key), static_cast<unsigned>(cpu)));
+  const auto which = static_cast<unsigned>(cpu);
+  return which < map_at(map).cpus() ? reinterpret_cast<Word>(map_at(map).lookup(at(key), which)) : 0;
 }
 
 Word clock_of(clockid_t clock) {
@@ -82,9 +83,9 @@ Word trace_print(Invocation& run, Word format, Word size, Word a, Word b, Word c
 Word compare_text(Invocation& run, Word s1, Word size, Word s2, Word, Word) {
   for (Word i = 0; i < size; ++i) {
     if (!run.may_access(s2 + i, 1, false)) return number(-EFAULT);
-    const int difference = at<const unsigned char>(s1)[i] - at<const unsigned char>(s2)[i];
-    if (difference != 0) return number(difference);
-    if (at<const char>(s1)[i] == '\0') return 0;
+    const unsigned char left = at<const unsigned char>(s1)[i], right = at<const unsigned char>(s2)[i];
+    if (left != right) return number(left < right ? -1 : 1);
+    if (left == '\0') return 0;
   }
   return 0;
 }
@@ -138,28 +139,27 @@ std::uint32_t fold(Word sum) {
   while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
   return static_cast<std::uint32_t>(sum);
 }
+// An odd byte counts with a 0 after it.
 Word sum_of(const std::uint8_t* bytes, Word size, bool inverted) {
   Word sum = 0;
-  for (Word i = 0; i + 2 <= size; i += 2) {
-    const auto half = weir::load<std::uint16_t>(bytes + i, std::endian::native);
+  for (Word i = 0; i < size; i += 2) {
+    std::uint16_t half = 0;
+    std::memcpy(&half, bytes + i, std::min<Word>(size - i, 2));
     sum += inverted ? static_cast<std::uint16_t>(~half) : half;
   }
   return sum;
 }
 Word checksum_difference(Invocation&, Word from, Word from_size, Word to, Word to_size, Word seed) {
-  if (((from_size | to_size) & 3) != 0) return number(-EINVAL);
-  if (from_size + to_size > 512) return number(-EINVAL);
-  Word sum = (seed & 0xffffffff) % 0xffff;
-  if (seed != 0 && sum == 0) sum = 0xffff;
+  Word sum = seed & 0xffffffff;
   sum += sum_of(at<std::uint8_t>(from), from_size, true) + sum_of(at<std::uint8_t>(to), to_size, false);
   return fold(sum);
 }
 // Replaces `from` by `to` in the sum at `offset`; both have flags & 15 bytes, or 0: `to` is a difference.
 Word replace_sum(Invocation& run, Word offset, Word from, Word to, Word flags, bool transport) {
-  const Word known = transport ? 0x7f : 0xf;
+  const Word known = transport ? 0xff : 0xf;
   offset &= 0xffffffff;
-  if ((flags & ~known) != 0 || offset > 0xffff || (offset & 1) != 0) return number(-EINVAL);
-  if (!inside(run, offset, 2)) return number(-EFAULT);
+  if ((flags & ~known) != 0) return number(-EINVAL);
+  if (offset > 0xffff || (offset & 1) != 0 || !inside(run, offset, 2)) return number(-EFAULT);
   std::uint8_t* place = run.packet->data() + offset;
   const auto old = weir::load<std::uint16_t>(place, std::endian::native);
   const bool mangled = transport && (flags & 0x20) != 0;  // BPF_F_MARK_MANGLED_0: 0 says that there is no sum
@@ -217,7 +217,9 @@ Word ring_query(Invocation&, Word map, Word what, Word, Word, Word) {
   const RingBuffer* ring = ring_at(map);
   if (ring == nullptr) return 0;
   if (what == 0) return ring->available();
-  return what == 1 ? ring->definition().max_entries : 0;
+  if (what == 1) return ring->definition().max_entries;
+  if (what == 2) return ring->produced() - ring->available();  // the consumer's position
+  return what == 3 ? ring->produced() : 0;
 }
 
 Word perf_output(Invocation& run, Word, Word map, Word flags, Word data, Word size) {

@@ -44,15 +44,19 @@ TEST(PacketBuffer, GrowsAndShrinks) {
   EXPECT_LT(address(packet.data()) + 100, 1ull << 32);
   EXPECT_EQ(packet.xdp_context()->data, address(packet.data()));
   EXPECT_EQ(packet.xdp_context()->data_end, address(packet.data()) + 100);
-  EXPECT_TRUE(packet.adjust_head(-256));
-  EXPECT_EQ(packet.size(), 356u);
+  EXPECT_FALSE(packet.adjust_head(-217)) << "the kernel keeps 40 of 256 bytes";
+  EXPECT_TRUE(packet.adjust_head(-216));
+  EXPECT_EQ(packet.size(), 316u);
   EXPECT_FALSE(packet.adjust_head(-1));
-  EXPECT_TRUE(packet.adjust_head(256));
+  EXPECT_TRUE(packet.adjust_head(216));
   EXPECT_FALSE(packet.adjust_head(87)) << "an Ethernet header must be left";
   EXPECT_TRUE(packet.adjust_tail(10));
   EXPECT_EQ(packet.bytes()[109], 0);
   EXPECT_FALSE(packet.adjust_tail(-100));
   EXPECT_EQ(packet.socket_context()->data_end, address(packet.data()) + 110);
+  EXPECT_FALSE(packet.adjust_tail(3411)) << "a frame has a page";
+  EXPECT_TRUE(packet.adjust_tail(3410));
+  EXPECT_EQ(packet.size(), 3520u);
   packet.set(std::vector<std::uint8_t>(5000));
   EXPECT_EQ(packet.size(), 2000u) << "cut";
 }
@@ -94,8 +98,12 @@ TEST(Helpers, SumsStayRight) {
     EXPECT_EQ(call(helper, run, 1, 0xffffffff0000000a, to, from, 4), 0u);
   }
   EXPECT_TRUE(std::equal(before.begin(), before.end(), packet.bytes().begin()));
-  EXPECT_EQ(static_cast<std::int64_t>(call(ebpf::Helper::kL3CsumReplace, run, 1, 11, 0, 0, 0)), -EINVAL);
-  EXPECT_EQ(static_cast<std::int64_t>(call(ebpf::Helper::kL3CsumReplace, run, 1, 200, 0, 0, 0)), -EFAULT);
+  EXPECT_EQ(static_cast<std::int64_t>(call(ebpf::Helper::kL3CsumReplace, run, 1, 10, 0, 0, 16)), -EINVAL);
+  for (const std::uint64_t offset : {11, 200, 0x10000})
+    for (const ebpf::Helper helper : {ebpf::Helper::kL3CsumReplace, ebpf::Helper::kL4CsumReplace})
+      EXPECT_EQ(static_cast<std::int64_t>(call(helper, run, 1, offset, 0, 0, 0)), -EFAULT);
+  EXPECT_EQ(call(ebpf::Helper::kL4CsumReplace, run, 1, 10, 0, 0, 0x80), 0u) << "BPF_F_IPV6";
+  EXPECT_EQ(static_cast<std::int64_t>(call(ebpf::Helper::kL4CsumReplace, run, 1, 10, 0, 0, 0x100)), -EINVAL);
 }
 
 TEST(Helpers, RedirectionsHaveTheNumbersOfTheirKind) {
@@ -129,6 +137,66 @@ TEST(Helpers, NoBytesAreReadToNowhere) {
   Invocation run;
   for (const ebpf::Helper helper : {ebpf::Helper::kProbeRead, ebpf::Helper::kProbeReadKernel})
     EXPECT_LE(static_cast<std::int64_t>(call(helper, run, 0, 0, 0)), 0);
+}
+
+// As Linux 6.18 gives them.
+TEST(Helpers, DifferencesOfSumsOfAnyLength) {
+  Invocation run;
+  std::vector<std::uint8_t> bytes(2048);
+  for (std::size_t i = 0; i < 16; ++i) bytes[i] = static_cast<std::uint8_t>(i + 1);
+  for (std::size_t i = 0; i < 15; ++i) bytes[16 + i] = static_cast<std::uint8_t>(0xf1 + i);
+  const auto difference = [&](std::uint64_t from, std::uint64_t to, std::uint64_t seed) {
+    const std::uint64_t sizes[] = {from, to};
+    return call(ebpf::Helper::kCsumDiff, run, sizes[0] != 0 ? address(&bytes[8]) : 0, from,
+                sizes[1] != 0 ? address(&bytes[1]) : 0, to, seed);
+  };
+  EXPECT_EQ(difference(0, 3, 0), 0x306u);
+  EXPECT_EQ(difference(3, 0, 0), 0xf5ebu);
+  EXPECT_EQ(difference(5, 7, 9), 0xf8fbu);
+  EXPECT_EQ(difference(512, 1024, 77), 0x26eu);
+  EXPECT_EQ(difference(2000, 0, 0xdeadbeef), 0x99a6u);
+  EXPECT_EQ(difference(0, 0, 1ull << 32), 0u);
+  EXPECT_EQ(difference(0, 0, 0xffffffff), 0xffffu);
+}
+
+TEST(Helpers, TextsCompareToASign) {
+  struct Everything final : AccessRule {
+    bool allows(std::uint64_t, std::uint64_t, bool) const override { return true; }
+  } everything;
+  Invocation run;
+  run.access = &everything;
+  const auto compare = [&](const char* left, const char* right) {
+    return static_cast<std::int64_t>(call(ebpf::Helper::kStrncmp, run, address(left), 4, address(right)));
+  };
+  EXPECT_EQ(compare("aaa", "cde"), -1);
+  EXPECT_EQ(compare("\xff", "a"), 1);
+  EXPECT_EQ(compare("aaaa", "aaaab"), 0);
+}
+
+TEST(Helpers, ProcessorsThatAMapDoesNotHave) {
+  const auto map = make_map({"m", ebpf::MapType::kPercpuArray, 4, 8, 1}, {.cpus = 2}).value();
+  Invocation run;
+  const std::uint32_t key = 0;
+  const auto value = [&](std::uint64_t cpu) {
+    return call(ebpf::Helper::kMapLookupPercpuElem, run, address(map.get()), address(&key), cpu);
+  };
+  EXPECT_EQ(value(1), address(map->lookup(&key, 1)));
+  EXPECT_EQ(value(1ull << 32), address(map->lookup(&key, 0))) << "32 bits count";
+  EXPECT_EQ(value(2), 0u);
+  EXPECT_EQ(value(100000), 0u);
+}
+
+TEST(Helpers, RingsTellTheirPositions) {
+  const auto map = make_map({"r", ebpf::MapType::kRingbuf, 0, 0, 4096}).value();
+  Invocation run;
+  const std::uint64_t data = 7;
+  for (int i = 0; i < 3; ++i)
+    EXPECT_EQ(call(ebpf::Helper::kRingbufOutput, run, address(map.get()), address(&data), 8, 0), 0u);
+  dynamic_cast<RingBuffer&>(*map).consume([](ByteSpan) {});
+  EXPECT_EQ(call(ebpf::Helper::kRingbufOutput, run, address(map.get()), address(&data), 8, 0), 0u);
+  constexpr std::uint64_t kAnswers[] = {16, 4096, 48, 64, 0};
+  for (std::uint64_t what = 0; what < std::size(kAnswers); ++what)
+    EXPECT_EQ(call(ebpf::Helper::kRingbufQuery, run, address(map.get()), what), kAnswers[what]) << what;
 }
 
 TEST(Helpers, StandardOnesHaveTheKernelsNames) {

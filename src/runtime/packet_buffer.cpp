@@ -17,6 +17,9 @@ namespace {
 
 constexpr std::uint64_t kContextPage = 4096;
 constexpr std::uint64_t kLimit = 1ull << 32;
+// What the kernel keeps of a frame, which has a page: struct xdp_frame before the room, struct skb_shared_info behind.
+constexpr std::int64_t kFrameHead = 40;
+constexpr std::int64_t kFrameEnd = 4096 - PacketBuffer::kTailroom;
 
 // A mapping below 4 GiB, or null.
 std::uint8_t* map_low(std::uint64_t bytes) {
@@ -95,7 +98,7 @@ void PacketBuffer::set(ByteSpan bytes, const PacketFacts& facts) {
 }
 
 bool PacketBuffer::adjust_head(std::int32_t delta) {
-  const std::int64_t room = data_ - (memory_ + kContextPage);
+  const std::int64_t room = data_ - (memory_ + kContextPage) - kFrameHead;
   if (delta > static_cast<std::int64_t>(size_) - 14 || -static_cast<std::int64_t>(delta) > room) return false;
   data_ += delta;
   size_ = static_cast<std::uint32_t>(static_cast<std::int64_t>(size_) - delta);
@@ -105,7 +108,7 @@ bool PacketBuffer::adjust_head(std::int32_t delta) {
 
 bool PacketBuffer::adjust_tail(std::int32_t delta) {
   const std::int64_t size = static_cast<std::int64_t>(size_) + delta;
-  if (size < 14 || data_ + size > memory_ + mapped_) return false;
+  if (size < 14 || (delta > 0 && data_ + size > memory_ + kContextPage + kFrameEnd)) return false;
   if (delta > 0) std::memset(data_ + size_, 0, static_cast<std::size_t>(delta));
   size_ = static_cast<std::uint32_t>(size);
   point_contexts();

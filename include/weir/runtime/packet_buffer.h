@@ -37,8 +37,8 @@ struct PacketFacts {
 
 class PacketBuffer {
  public:
-  static constexpr std::uint32_t kHeadroom = 256;  // XDP_PACKET_HEADROOM
-  static constexpr std::uint32_t kTailroom = 320;
+  static constexpr std::uint32_t kHeadroom = 256;        // XDP_PACKET_HEADROOM, of which the kernel keeps 40 bytes
+  static constexpr std::uint32_t kTailroom = 320;        // at the end of a frame, kept by the kernel
   static constexpr std::uint32_t kSocketContext = 1024;  // where it lies behind the other context
 
   // Room for packets of up to `capacity` bytes. ErrorCode::kSystem (ENOMEM) where there is no room below 4 GiB.
@@ -59,7 +59,8 @@ class PacketBuffer {
   __sk_buff* socket_context() const { return reinterpret_cast<__sk_buff*>(memory_ + kSocketContext); }
 
   // Moves the start of the packet by `delta` bytes (negative: grows), or its end by `delta` (positive: grows); false
-  // where there is no room or nothing would be left. New bytes at the end are 0.
+  // where fewer than 14 bytes would be left, or there is no room: as in a kernel a frame has 4096 bytes, with 256
+  // before the packet and 320 behind, and nothing longer grows at its end. New bytes at the end are 0.
   bool adjust_head(std::int32_t delta);
   bool adjust_tail(std::int32_t delta);
 

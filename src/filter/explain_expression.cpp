@@ -2,6 +2,8 @@
 #include <weir/filter/explain.h>
 
 #include <algorithm>
+#include <bit>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -32,7 +34,24 @@ std::string_view protocol_words(Protocol protocol) {
     case Protocol::kIso: return "ISO network protocols";
     case Protocol::kIpx: return "IPX";
     case Protocol::kAtalk: return "AppleTalk";
+    case Protocol::kAarp: return "AppleTalk ARP";
     case Protocol::kDecnet: return "DECnet";
+    case Protocol::kSca: return "DEC SCA";
+    case Protocol::kLat: return "DEC LAT";
+    case Protocol::kMopdl: return "DEC MOP, dump and load";
+    case Protocol::kMoprc: return "DEC MOP, remote console";
+    case Protocol::kNetbeui: return "NetBEUI";
+    case Protocol::kIgrp: return "IGRP over IPv4";
+    case Protocol::kEsis: return "ES-IS";
+    case Protocol::kClnp: return "CLNP";
+    case Protocol::kIsis: return "IS-IS";
+    case Protocol::kIsisL1: return "IS-IS of level 1";
+    case Protocol::kIsisL2: return "IS-IS of level 2";
+    case Protocol::kIsisIih: return "an IS-IS hello";
+    case Protocol::kIsisLsp: return "an IS-IS link state packet";
+    case Protocol::kIsisSnp: return "IS-IS sequence numbers, complete or partial";
+    case Protocol::kIsisCsnp: return "IS-IS complete sequence numbers";
+    case Protocol::kIsisPsnp: return "IS-IS partial sequence numbers";
     default: return name_of(protocol);
   }
 }
@@ -62,6 +81,45 @@ std::string ether_type_words(std::uint32_t type) {
     case 0x88cc: return "0x88cc (LLDP)";
     default: return fmt::format("{:#06x}", type);
   }
+}
+
+std::string dotted(std::uint32_t address) {
+  return fmt::format("{}.{}.{}.{}", address >> 24, address >> 16 & 0xff, address >> 8 & 0xff, address & 0xff);
+}
+
+struct Ipv4Network {
+  std::uint32_t address = 0;
+  std::uint32_t mask = 0xffffffff;
+};
+
+// What a number or an address with dots stands for: `host 10.1` is all of 10.1.0.0/16, `host 10` is 0.0.0.10, but
+// `net 10` is 10.0.0.0/8.
+std::optional<Ipv4Network> ipv4_of(const Id& id, bool net) {
+  if (id.kind == IdKind::kNumber) {
+    Ipv4Network out{.address = id.number};
+    while (net && out.address != 0 && out.address <= 0xffffff) out.address <<= 8, out.mask <<= 8;
+    return out;
+  }
+  const std::optional<PartialIpv4> address = parse_ipv4(id.text);
+  if (!address) return std::nullopt;
+  const auto all_octets = [](const PartialIpv4& part) { return part.value << (32 - part.bits); };
+  Ipv4Network out{all_octets(*address), 0xffffffffu << (32 - address->bits)};
+  if (id.kind == IdKind::kIpv4Prefix) out.mask = id.number == 0 ? 0 : 0xffffffffu << (32 - id.number);
+  if (id.kind == IdKind::kIpv4Mask) {
+    const std::optional<PartialIpv4> mask = parse_ipv4(id.second);
+    if (!mask) return std::nullopt;
+    out.mask = all_octets(*mask);
+  }
+  return out;
+}
+
+// "is 10.0.0.1", "lies in 10.0.0.0/8"
+std::string ipv4_words(const Ipv4Network& network) {
+  const std::string address = dotted(network.address);
+  if (network.mask == 0xffffffff) return "is " + address;
+  const int bits = std::countl_one(network.mask);
+  if (network.mask << bits != 0) return fmt::format("lies in {} mask {}", address, dotted(network.mask));
+  return fmt::format("lies in {}/{}", address, bits);
 }
 
 class Outline {
@@ -119,23 +177,39 @@ class Outline {
     const std::string_view side = side_words(q.direction);
     switch (q.type) {
       case Type::kPort:
-      case Type::kPortRange: return ports(node, id, side);
+      case Type::kPortRange: return ports(node, port_words(node.id), side);
       case Type::kProto: return protocol_number(node, id);
       case Type::kProtoChain:
         return fmt::format("{} with protocol {} somewhere in the chain of its headers", network(q.protocol), id);
       case Type::kGateway: return fmt::format("passing the gateway '{}': its MAC address, but not its IP address", id);
       default: break;
     }
-    const bool net = q.type == Type::kNet;
-    const std::string_view verb = net ? "lies in" : node.id.kind == IdKind::kFile ? "is one of" : "is";
-    if (q.protocol == Protocol::kLink) return fmt::format("the {} link-layer address {} {}", side, verb, id);
+    const std::string is = address_words(node);
+    if (q.protocol == Protocol::kLink) return fmt::format("the {} link-layer address {}", side, is);
     const bool ip6 = node.id.kind == IdKind::kIpv6 || node.id.kind == IdKind::kIpv6Prefix;
     if (q.protocol != Protocol::kDefault)
-      return fmt::format("the {} {} address {} {}", side, protocol_words(q.protocol), verb, id);
-    if (ip6) return fmt::format("the {} IPv6 address {} {}", side, verb, id);
+      return fmt::format("the {} {} address {}", side, protocol_words(q.protocol), is);
+    if (ip6) return fmt::format("the {} IPv6 address {}", side, is);
     const bool name = node.id.kind == IdKind::kName || node.id.kind == IdKind::kFile;
-    return fmt::format("the {} {} address {} {}; or so in ARP and RARP", side, name ? "IPv4 or IPv6" : "IPv4", verb,
-                       id);
+    return fmt::format("the {} {} address {}; or so in ARP and RARP", side, name ? "IPv4 or IPv6" : "IPv4", is);
+  }
+
+  // What is told of an address: "is 10.0.0.1".
+  static std::string address_words(const Node& node) {
+    const bool net = node.qualifiers.type == Type::kNet;
+    switch (node.id.kind) {
+      case IdKind::kNumber:
+      case IdKind::kIpv4:
+      case IdKind::kIpv4Prefix:
+      case IdKind::kIpv4Mask:
+        if (node.qualifiers.protocol == Protocol::kDecnet) break;
+        if (const std::optional<Ipv4Network> network = ipv4_of(node.id, net)) return ipv4_words(*network);
+        break;
+      case IdKind::kIpv6: return "is " + node.id.text;
+      default: break;
+    }
+    const std::string_view verb = net ? "lies in" : node.id.kind == IdKind::kFile ? "is one of" : "is";
+    return fmt::format("{} {}", verb, id_words(node.id));
   }
 
   static std::string_view network(Protocol protocol) {
@@ -151,6 +225,17 @@ class Outline {
     const bool walk = options_.ip6 == Ip6Headers::kWalk;
     return fmt::format("{} with {} port {} (over IPv4 not in later fragments; over IPv6 {})", transport, side, id,
                        walk ? "also behind extension headers" : "only without extension headers");
+  }
+
+  // A range from the lower number to the higher one, in whichever order it was written.
+  static std::string port_words(const Id& id) {
+    if (id.kind == IdKind::kNumber) return std::to_string(id.number);
+    const std::size_t dash = std::min(id.text.find('-'), id.text.size());
+    std::optional<std::uint32_t> first = parse_number(id.text.substr(0, dash));
+    std::optional<std::uint32_t> last = dash < id.text.size() ? parse_number(id.text.substr(dash + 1)) : std::nullopt;
+    if (!first || !last) return id_words(id);
+    if (*first > *last) std::swap(first, last);
+    return *first == *last ? std::to_string(*first) : fmt::format("{}-{}", *first, *last);
   }
 
   std::string protocol_number(const Node& node, const std::string& id) const {
@@ -170,9 +255,7 @@ class Outline {
 
   static std::string id_words(const Id& id) {
     switch (id.kind) {
-      case IdKind::kIpv4Prefix:
       case IdKind::kIpv6Prefix: return fmt::format("{}/{}", id.text, id.number);
-      case IdKind::kIpv4Mask: return fmt::format("{} mask {}", id.text, id.second);
       case IdKind::kFile: return fmt::format("those in the file '{}'", id.text);
       default: return id.text;
     }

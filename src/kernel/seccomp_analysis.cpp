@@ -13,6 +13,8 @@
 
 #include <weir/cbpf/opcode_info.h>
 
+#include "kernel/seccomp_explore.h"
+
 namespace weir::kernel {
 namespace {
 
@@ -21,6 +23,8 @@ using cbpf::Opcode;
 
 constexpr std::uint32_t kWords = 16;  // of struct seccomp_data
 constexpr int kMostPaths = 20000;
+constexpr Effort kEffortForOne{20'000'000};
+constexpr std::uint64_t kForkEffort = 32;
 
 struct Value {
   bool known = true;
@@ -68,7 +72,8 @@ bool holds(Opcode opcode, std::uint32_t a, std::uint32_t b) {
 // The machine with some of its input known.
 class Explorer {
  public:
-  Explorer(const cbpf::Program& program, const std::optional<std::uint32_t> (&words)[kWords]) : program_(program) {
+  Explorer(const cbpf::Program& program, const std::optional<std::uint32_t> (&words)[kWords], Effort& effort)
+      : program_(program), effort_(effort) {
     State start;
     std::copy(std::begin(words), std::end(words), start.words);
     pending_.push_back(start);
@@ -79,11 +84,10 @@ class Explorer {
     while (!pending_.empty()) {
       State state = pending_.back();
       pending_.pop_back();
-      if (++paths > kMostPaths) {
+      if (++paths > kMostPaths || !follow(state)) {
         outcome_.complete = false;
         break;
       }
-      follow(state);
     }
     std::sort(outcome_.actions.begin(), outcome_.actions.end(), [](Action a, Action b) { return a.value < b.value; });
     // What was asked decides nothing when there is one answer.
@@ -147,14 +151,21 @@ class Explorer {
     }
   }
 
-  // Follows one path to its end, or to a fork, of which it takes one way and leaves the other for later.
-  void follow(State& state) {
+  bool spend(std::uint64_t effort) {
+    const bool enough = effort_.left >= effort;
+    effort_.left -= enough ? effort : effort_.left;
+    return enough;
+  }
+
+  // Follows one path to its end; of forks it takes one way and leaves the other for later. False when it may not go on.
+  bool follow(State& state) {
     for (;;) {
+      if (!spend(1)) return false;
       const Instruction& i = program_[state.at++];
       const Opcode opcode = i.opcode();
       switch (opcode) {
-        case Opcode::kRetK: end(number(i.k)); return;
-        case Opcode::kRetA: end(state.a); return;
+        case Opcode::kRetK: end(number(i.k)); return true;
+        case Opcode::kRetA: end(state.a); return true;
         case Opcode::kJa: state.at += i.k; break;
         case Opcode::kLdWordAbsolute: state.a = load(state, i.k / 4); break;
         case Opcode::kLdImmediate: state.a = number(i.k); break;
@@ -174,13 +185,17 @@ class Explorer {
         case Opcode::kJeqK:
         case Opcode::kJgtK:
         case Opcode::kJgeK:
-        case Opcode::kJsetK: branch(state, i, number(i.k)); break;
+        case Opcode::kJsetK:
+          if (!branch(state, i, number(i.k))) return false;
+          break;
         case Opcode::kJeqX:
         case Opcode::kJgtX:
         case Opcode::kJgeX:
-        case Opcode::kJsetX: branch(state, i, state.x); break;
+        case Opcode::kJsetX:
+          if (!branch(state, i, state.x)) return false;
+          break;
         default:
-          if (!compute(state, i)) return;
+          if (!compute(state, i)) return true;
           break;
       }
     }
@@ -207,21 +222,23 @@ class Explorer {
     return true;
   }
 
-  void branch(State& state, const Instruction& i, const Value& operand) {
+  // False when the effort does not suffice for a fork.
+  bool branch(State& state, const Instruction& i, const Value& operand) {
     if (state.a.known && operand.known) {
       state.at += holds(i.opcode(), state.a.number, operand.number) ? i.jt : i.jf;
-      return;
+      return true;
     }
+    if (!spend(kForkEffort + state.not_equal.size())) return false;
     const bool equality = i.opcode() == Opcode::kJeqK && state.a.word.has_value();
     if (equality)
       for (const auto& [word, not_this] : state.not_equal)
         if (word == *state.a.word && not_this == i.k) {
           state.at += i.jf;
-          return;
+          return true;
         }
     if (i.jt == i.jf) {
       state.at += i.jt;
-      return;
+      return true;
     }
     asked(state.a);
     asked(operand);
@@ -235,9 +252,11 @@ class Explorer {
       state.not_equal.emplace_back(*state.a.word, i.k);
     }
     pending_.push_back(std::move(other));
+    return true;
   }
 
   const cbpf::Program& program_;
+  Effort& effort_;
   std::vector<State> pending_;
   std::vector<std::uint32_t> numbers_[kWords];
   Outcome outcome_;
@@ -272,18 +291,19 @@ Outcome combined(const Outcome& newer, const Outcome& older) {
   return both;
 }
 
-Explorer explorer_of(const cbpf::Checked& program, const CallPattern& pattern) {
+Explorer explorer_of(const cbpf::Checked& program, const CallPattern& pattern, Effort& effort) {
   std::optional<std::uint32_t> words[kWords];
   words[0] = pattern.number;
   words[1] = pattern.architecture;
   std::copy(std::begin(pattern.halves), std::end(pattern.halves), words + 4);
-  return Explorer(program.program(), words);
+  return Explorer(program.program(), words, effort);
 }
 
 }  // namespace
 
 Outcome outcome_of(const cbpf::Checked& program, const CallPattern& pattern) {
-  return explorer_of(program, pattern).run();
+  Effort effort = kEffortForOne;
+  return explorer_of(program, pattern, effort).run();
 }
 
 Outcome outcome_of(const cbpf::Checked& program, std::uint32_t audit_architecture, std::uint32_t number) {
@@ -291,17 +311,29 @@ Outcome outcome_of(const cbpf::Checked& program, std::uint32_t audit_architectur
 }
 
 Outcome outcome_of(std::span<const cbpf::Checked> filters, const CallPattern& pattern) {
+  Effort effort{kEffortForOne.left * filters.size()};
+  return outcome_of(filters, pattern, effort);
+}
+
+Outcome outcome_of(std::span<const cbpf::Checked> filters, const CallPattern& pattern, Effort& effort) {
   if (filters.empty()) return Outcome{.actions = {kAllow}};
-  Outcome outcome = outcome_of(filters.front(), pattern);
-  for (const cbpf::Checked& older : filters.subspan(1)) outcome = combined(outcome, outcome_of(older, pattern));
+  Outcome outcome = explorer_of(filters.front(), pattern, effort).run();
+  for (const cbpf::Checked& older : filters.subspan(1))
+    outcome = combined(outcome, explorer_of(older, pattern, effort).run());
   return outcome;
 }
 
 std::vector<std::uint32_t> numbers_held_against(const cbpf::Checked& program, std::uint32_t audit_architecture,
-                                                std::uint32_t number, unsigned argument) {
-  Explorer explorer = explorer_of(program, {.number = number, .architecture = audit_architecture});
+                                                std::uint32_t number, unsigned argument, Effort& effort) {
+  Explorer explorer = explorer_of(program, {.number = number, .architecture = audit_architecture}, effort);
   (void)explorer.run();
   return explorer.numbers(4 + 2 * argument);
+}
+
+std::vector<std::uint32_t> numbers_held_against(const cbpf::Checked& program, std::uint32_t audit_architecture,
+                                                std::uint32_t number, unsigned argument) {
+  Effort effort = kEffortForOne;
+  return numbers_held_against(program, audit_architecture, number, argument, effort);
 }
 
 Action run_filter(const cbpf::Checked& program, const SeccompCall& call) {
@@ -314,7 +346,8 @@ Action run_filter(const cbpf::Checked& program, const SeccompCall& call) {
     words[4 + 2 * i] = static_cast<std::uint32_t>(call.arguments[i]);
     words[5 + 2 * i] = static_cast<std::uint32_t>(call.arguments[i] >> 32);
   }
-  return Explorer(program.program(), words).run().actions.front();
+  Effort effort = kEffortForOne;
+  return Explorer(program.program(), words, effort).run().actions.front();
 }
 
 std::string write_outcome(const Outcome& outcome) {

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "kernel/seccomp_explore.h"
 #include "seccomp_arguments.h"
 #include "seccomp_families.h"
 
@@ -34,13 +35,54 @@ std::uint32_t unnamed_number(Architecture architecture) { return kNoSuchCall | i
 
 using Filters = std::span<const cbpf::Checked>;
 
-Outcome outcome_of_number(Filters filters, std::uint32_t audit, std::uint32_t number) {
-  return outcome_of(filters, {.number = number, .architecture = audit});
-}
+// What filters do with calls, with a bound on the effort of all that is asked.
+class Questions {
+ public:
+  Questions(Filters filters, Effort& effort) : filters_(filters), effort_(effort) {}
 
-Outcome outcome_of_call(Filters filters, const Syscall& call, Architecture architecture) {
-  return outcome_of_number(filters, info(architecture).audit, *number_of(call, architecture));
-}
+  Filters filters() const { return filters_; }
+  bool complete() const { return complete_; }
+
+  Outcome pattern(const CallPattern& pattern) {
+    Outcome outcome = outcome_of(filters_, pattern, effort_);
+    complete_ = complete_ && outcome.complete;
+    return outcome;
+  }
+  Outcome number(std::uint32_t audit, std::uint32_t number) {
+    return pattern({.number = number, .architecture = audit});
+  }
+  Outcome unnamed(Architecture architecture) { return number(info(architecture).audit, unnamed_number(architecture)); }
+  Outcome call(const Syscall& call, Architecture architecture) {
+    return number(info(architecture).audit, *number_of(call, architecture));
+  }
+  std::vector<std::uint32_t> held_against(const cbpf::Checked& filter, std::uint32_t audit, std::uint32_t number,
+                                          unsigned argument) {
+    return numbers_held_against(filter, audit, number, argument, effort_);
+  }
+
+  std::vector<ArchitectureSummary> summaries() {
+    std::vector<ArchitectureSummary> all;
+    for (const ArchitectureInfo& one : architectures()) {
+      ArchitectureSummary summary{.architecture = one.architecture, .unnamed = unnamed(one.architecture)};
+      for (const Syscall& each : syscalls()) {
+        if (!number_of(each, one.architecture)) continue;
+        Outcome outcome = call(each, one.architecture);
+        if (outcome == summary.unnamed) continue;
+        auto group = std::find_if(summary.groups.begin(), summary.groups.end(),
+                                  [&](const auto& known) { return known.outcome == outcome; });
+        if (group == summary.groups.end()) group = summary.groups.insert(group, {std::move(outcome), {}});
+        group->syscalls.emplace_back(each.name);
+      }
+      all.push_back(std::move(summary));
+    }
+    return all;
+  }
+
+ private:
+  Filters filters_;
+  Effort& effort_;
+  bool complete_ = true;
+};
 
 // "open, execve and 12 more"
 std::string some_of(const std::vector<std::string>& names) {
@@ -54,7 +96,7 @@ std::string some_of(const std::vector<std::string>& names) {
 
 class Auditor {
  public:
-  Auditor(Filters filters, Architecture architecture) : filters_(filters), own_(architecture) {}
+  Auditor(Filters filters, Architecture architecture, Effort& effort) : ask_(filters, effort), own_(architecture) {}
 
   std::vector<Finding> run() {
     other_architectures();
@@ -64,10 +106,12 @@ class Auditor {
     multiplexed(own_);
     for (const Architecture sibling : siblings(own_)) multiplexed(sibling);
     if (has_wide_registers(own_)) upper_halves();
-    if (may_permit(outcome_of_number(filters_, info(own_).audit, unnamed_number(own_))))
+    if (may_permit(ask_.unnamed(own_)))
       note(false, "open-default",
            "calls that the filter does not name are let through: new ones of later kernels are among them");
     unknown_actions();
+    if (!ask_.complete())
+      note(false, "incomplete", "what the filter does is not known for all calls: there may be more holes");
     return std::move(findings_);
   }
 
@@ -77,16 +121,16 @@ class Auditor {
   }
 
   // The name, with a note when only some arguments are denied; empty when none are.
-  std::string denied(std::string_view name) const {
+  std::string denied(std::string_view name) {
     const Syscall* call = find_syscall(name);
     if (call == nullptr || !number_of(*call, own_)) return {};
-    const Outcome outcome = outcome_of_call(filters_, *call, own_);
+    const Outcome outcome = ask_.call(*call, own_);
     return always_denies(outcome) ? std::string(name) : restricts(outcome) ? by_argument(name) : std::string();
   }
   static std::string by_argument(std::string_view name) { return std::string(name) + " (by argument)"; }
-  bool permitted(std::string_view name) const {
+  bool permitted(std::string_view name) {
     const Syscall* call = find_syscall(name);
-    return call != nullptr && number_of(*call, own_) && may_permit(outcome_of_call(filters_, *call, own_));
+    return call != nullptr && number_of(*call, own_) && may_permit(ask_.call(*call, own_));
   }
 
   // Calls that are denied here and pass under the number of a sibling.
@@ -95,8 +139,8 @@ class Auditor {
       std::vector<std::string> through;
       for (const Syscall& call : syscalls()) {
         if (!number_of(call, own_) || !number_of(call, sibling)) continue;
-        const Outcome here = outcome_of_call(filters_, call, own_);
-        const Outcome there = outcome_of_call(filters_, call, sibling);
+        const Outcome here = ask_.call(call, own_);
+        const Outcome there = ask_.call(call, sibling);
         if (always_denies(here) && may_permit(there)) through.emplace_back(call.name);
         else if (restricts(here) && never_denies(there)) through.push_back(by_argument(call.name));
       }
@@ -114,7 +158,7 @@ class Auditor {
   void unchecked_architecture() {
     for (const Syscall& call : syscalls()) {
       const auto number = number_of(call, own_);
-      if (!number || !may_permit(outcome_of_number(filters_, kNoSuchArchitecture, *number))) continue;
+      if (!number || !may_permit(ask_.number(kNoSuchArchitecture, *number))) continue;
       note(true, "architecture", "calls of an unknown architecture are let through: the filter does not check it");
       return;
     }
@@ -133,20 +177,19 @@ class Auditor {
     const Syscall* clone = find_syscall("clone");
     if (number_of(*clone, own_) && permitted("clone3") && !denied("clone").empty())
       note(true, "clone3", "clone is restricted, but clone3 is let through: its flags are in memory, out of reach");
-    if (number_of(*clone, own_) && restricts(outcome_of_call(filters_, *clone, own_)) && permitted("unshare"))
+    if (number_of(*clone, own_) && restricts(ask_.call(*clone, own_)) && permitted("unshare"))
       note(true, "namespaces",
            "clone is denied by argument, but unshare is let through, and makes the same namespaces");
   }
 
   // Denied by more than the default: an allow list does not mean that its calls do all that others can.
-  std::optional<Outcome> denied_by_name(std::string_view name, Architecture architecture) const {
+  std::optional<Outcome> denied_by_name(std::string_view name, Architecture architecture) {
     const Syscall* call = find_syscall(name);
     if (call == nullptr || !number_of(*call, architecture)) return std::nullopt;
-    Outcome outcome = outcome_of_call(filters_, *call, architecture);
+    Outcome outcome = ask_.call(*call, architecture);
     if (restricts(outcome)) return outcome;
     if (!always_denies(outcome)) return std::nullopt;
-    if (outcome == outcome_of_number(filters_, info(architecture).audit, unnamed_number(architecture)))
-      return std::nullopt;
+    if (outcome == ask_.unnamed(architecture)) return std::nullopt;
     return outcome;
   }
 
@@ -164,7 +207,7 @@ class Auditor {
         whole = whole || always;
         clone_restricted = clone_restricted || name == "clone";
         closed.push_back(always ? std::string(name) : by_argument(name));
-      } else if (never_denies(outcome_of_call(filters_, *call, own_)) && (!plain || whole)) {
+      } else if (never_denies(ask_.call(*call, own_)) && (!plain || whole)) {
         if (name != "clone3" || !clone_restricted) open.emplace_back(name);  // clone3 has its own finding
       }
     };
@@ -180,9 +223,7 @@ class Auditor {
   void multiplexed(Architecture architecture) {
     for (const Multiplexer& multiplexer : multiplexers_of(architecture)) {
       const Syscall* call = find_syscall(multiplexer.name);
-      if (call == nullptr || !number_of(*call, architecture) ||
-          !may_permit(outcome_of_call(filters_, *call, architecture)))
-        continue;
+      if (call == nullptr || !number_of(*call, architecture) || !may_permit(ask_.call(*call, architecture))) continue;
       std::vector<std::string> closed;
       for (const std::string_view name : names_in(multiplexer.calls))
         if (const auto outcome = denied_by_name(name, architecture))
@@ -199,7 +240,7 @@ class Auditor {
     std::vector<std::string> open;
     for (const Syscall& call : syscalls()) {
       if (!number_of(call, own_)) continue;
-      const Outcome outcome = outcome_of_call(filters_, call, own_);
+      const Outcome outcome = ask_.call(call, own_);
       if (!outcome.complete || !restricts(outcome)) continue;
       for (unsigned argument = 0; argument < 6; ++argument)
         if ((outcome.arguments & (1u << argument)) != 0 && is_int_argument(call.name, argument))
@@ -213,17 +254,17 @@ class Auditor {
   }
 
   // A value that passes and would be denied if its upper half were 0, or the sign's.
-  std::optional<std::uint64_t> hidden_by_upper_half(std::uint32_t number, unsigned argument) const {
+  std::optional<std::uint64_t> hidden_by_upper_half(std::uint32_t number, unsigned argument) {
     constexpr std::size_t kMostTried = 64;
     std::size_t tried = 0;
     CallPattern pattern{.number = number, .architecture = info(own_).audit};
     const auto outcome_with = [&](std::uint32_t low, std::uint32_t high) {
       pattern.halves[2 * argument] = low;
       pattern.halves[2 * argument + 1] = high;
-      return outcome_of(filters_, pattern);
+      return ask_.pattern(pattern);
     };
-    for (const cbpf::Checked& filter : filters_)
-      for (const std::uint32_t low : numbers_held_against(filter, info(own_).audit, number, argument)) {
+    for (const cbpf::Checked& filter : ask_.filters())
+      for (const std::uint32_t low : ask_.held_against(filter, info(own_).audit, number, argument)) {
         if (++tried > kMostTried) return std::nullopt;
         const Outcome odd = outcome_with(low, 1);
         if (!may_permit(odd)) continue;
@@ -240,7 +281,7 @@ class Auditor {
   }
 
   void unknown_actions() {
-    for (const ArchitectureSummary& summary : explain(filters_))
+    for (const ArchitectureSummary& summary : ask_.summaries())
       for (const ArchitectureSummary::Group& group : summary.groups)
         for (const Action action : group.outcome.actions)
           if (write_action(action).find("unknown") != std::string::npos) {
@@ -250,7 +291,7 @@ class Auditor {
           }
   }
 
-  Filters filters_;
+  Questions ask_;
   Architecture own_;
   std::vector<Finding> findings_;
 };
@@ -258,35 +299,22 @@ class Auditor {
 }  // namespace
 
 std::vector<ArchitectureSummary> explain(std::span<const cbpf::Checked> filters) {
-  std::vector<ArchitectureSummary> all;
-  for (const ArchitectureInfo& one : architectures()) {
-    ArchitectureSummary summary{.architecture = one.architecture,
-                                .unnamed = outcome_of_number(filters, one.audit, unnamed_number(one.architecture))};
-    for (const Syscall& call : syscalls()) {
-      if (!number_of(call, one.architecture)) continue;
-      Outcome outcome = outcome_of_call(filters, call, one.architecture);
-      if (outcome == summary.unnamed) continue;
-      auto group = std::find_if(summary.groups.begin(), summary.groups.end(),
-                                [&](const auto& known) { return known.outcome == outcome; });
-      if (group == summary.groups.end()) group = summary.groups.insert(group, {std::move(outcome), {}});
-      group->syscalls.emplace_back(call.name);
-    }
-    all.push_back(std::move(summary));
-  }
-  return all;
+  Effort effort = kEffortForAll;
+  return Questions(filters, effort).summaries();
 }
 
 std::vector<ArchitectureSummary> explain(const cbpf::Checked& program) { return explain({&program, 1}); }
 
 std::vector<Finding> audit(const cbpf::Checked& program, Architecture architecture) {
-  return Auditor({&program, 1}, architecture).run();
+  return audit({&program, 1}, architecture);
 }
 
 std::vector<Finding> audit(std::span<const cbpf::Checked> filters, Architecture architecture) {
-  std::vector<Finding> together = Auditor(filters, architecture).run();
+  Effort effort = kEffortForAll;
+  std::vector<Finding> together = Auditor(filters, architecture, effort).run();
   if (filters.size() < 2) return together;
   for (std::size_t i = 0; i < filters.size(); ++i) {
-    const std::vector<Finding> alone = audit(filters[i], architecture);
+    const std::vector<Finding> alone = Auditor(filters.subspan(i, 1), architecture, effort).run();
     for (Finding& finding : together)
       if (std::any_of(alone.begin(), alone.end(), [&](const Finding& one) { return one.kind == finding.kind; }))
         finding.filters.push_back(i);

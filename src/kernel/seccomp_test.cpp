@@ -499,6 +499,24 @@ TEST(Audit, FindsAnX32HoleBehindAnArchitectureCheck) {
   EXPECT_THAT(found, Not(Contains(Field(&Finding::kind, "architecture"))));
 }
 
+// 16384 paths to each call.
+TEST(Audit, EndsWhereThereAreManyPaths) {
+  std::vector<cbpf::Instruction> code;
+  for (std::uint32_t i = 0; i < 14; ++i) {
+    code.push_back(cbpf::make(cbpf::Opcode::kLdWordAbsolute, 16 + 4 * (i % 12)));
+    code.push_back(cbpf::make_jump(cbpf::Opcode::kJsetK, 1 + i / 12, 0, 1));
+    code.push_back(cbpf::make(cbpf::Opcode::kLdImmediate, i + 1));
+    code.push_back(cbpf::make(cbpf::Opcode::kSt, i));
+  }
+  code.push_back(cbpf::make(cbpf::Opcode::kLdWordAbsolute, 0));
+  code.push_back(cbpf::make_jump(cbpf::Opcode::kJeqK, 1, 0, 1));
+  code.push_back(cbpf::make(cbpf::Opcode::kRetK, kAllow.value));
+  code.push_back(cbpf::make(cbpf::Opcode::kRetK, kKillProcess.value));
+  const cbpf::Checked program = cbpf::check(cbpf::Program(std::move(code)), {.target = cbpf::Target::kSeccomp}).value();
+  EXPECT_THAT(findings(program), Contains(Field(&Finding::kind, "incomplete")));
+  EXPECT_EQ(write_outcome(outcome_of(program, kX86Audit, 1)), "allow");  // one alone is followed
+}
+
 TEST(Audit, OurOwnPoliciesHaveNoHoles) {
   for (const char* text : {"arch x86_64\ndefault errno(EPERM)\nallow read write exit_group",
                            "arch x86_64 i386 x32\ndefault errno(EPERM)\nallow read write exit_group",

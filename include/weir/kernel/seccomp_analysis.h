@@ -20,7 +20,7 @@ struct Outcome {
   std::vector<Action> actions{};  // all that can happen, without repetition, by value
   std::uint8_t arguments = 0;     // bit i: argument i decides between them
   bool instruction_pointer = false;
-  bool complete = true;  // false: too many paths; there may be more actions
+  bool complete = true;  // false: too many paths, or an action that is computed; there may be more actions
   friend bool operator==(const Outcome&, const Outcome&) = default;
   bool only(Action action) const { return actions.size() == 1 && actions.front() == action; }
 };
@@ -65,19 +65,20 @@ struct ArchitectureSummary {
   };
   std::vector<Group> groups{};  // calls whose outcome differs from `unnamed`, by outcome
 };
+// About a second at most: of filters with very many paths what is found by then; the rest is not complete.
 std::vector<ArchitectureSummary> explain(const cbpf::Checked& program);
 std::vector<ArchitectureSummary> explain(std::span<const cbpf::Checked> filters);  // together
 
 struct Finding {
   bool hole = true;  // false: a remark
   // "x32", "architecture", "open-default", "io_uring", "clone3", "namespaces", "family", "multiplexer", "upper-half",
-  // "unknown-action"
+  // "unknown-action", "incomplete"
   std::string kind{};
   std::string message{};
   // The filters that have it, when there are several: their indices.
   std::vector<std::size_t> filters{};
 };
-// For a process of this architecture.
+// For a process of this architecture. As long as explain() at most; "incomplete" tells that holes may be missing.
 std::vector<Finding> audit(const cbpf::Checked& program, Architecture architecture);
 // For a process with several filters, the newest first: a hole is what all of them leave open.
 std::vector<Finding> audit(std::span<const cbpf::Checked> filters, Architecture architecture);

@@ -110,7 +110,7 @@ int show_loaded(const Options& options) {
 }
 
 Result<cbpf::Checked> program_of(const Options& options, std::string& text) {
-  if (!options.program.empty()) return read_checked(options.program, cbpf::Target::kSocket, &text);
+  if (!options.program.empty()) return read_checked(options.program, cbpf::Target::kUser, &text);
   WEIR_TRY(text, expression_text(options.words, ""));
   filter::CompileOptions compile;
   WEIR_CHECK(apply(options.target, compile));

@@ -2,6 +2,7 @@
 // from the running kernel; and whether all of them agree.
 #include <cerrno>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,7 +26,7 @@ namespace {
 
 struct Options {
   std::vector<std::string> arguments;
-  std::string expression;
+  std::optional<std::string> expression;
   std::string expression_file;
   std::string engine = "auto";
   LanguageFlags language;
@@ -110,12 +111,12 @@ class Run {
   template <typename MakeJudges, typename Each>
   Status over_packets(MakeJudges make_judges, Each each) {
     std::optional<cbpf::Checked> program;
-    if (options_.expression.empty()) {
+    if (!options_.expression) {
       if (files_.empty())
         return fail(Error{.code = ErrorCode::kUsage,
                           .message = "a program is missing",
                           .hint = "name its file, or give an expression with -e"});
-      WEIR_TRY(cbpf::Checked read, read_checked(files_.front(), cbpf::Target::kSocket, &text_));
+      WEIR_TRY(cbpf::Checked read, read_checked(files_.front(), cbpf::Target::kUser, &text_));
       program = std::move(read);
       files_.erase(files_.begin());
     }
@@ -131,7 +132,7 @@ class Run {
   }
 
   // What a Span in an error points into.
-  const std::string& text() const { return options_.expression.empty() ? text_ : options_.expression; }
+  const std::string& text() const { return options_.expression ? *options_.expression : text_; }
 
  private:
   template <typename MakeJudges, typename Each>
@@ -162,8 +163,8 @@ class Run {
     filter::CompileOptions compile;
     WEIR_CHECK(apply(options_.language, compile));
     compile.bind.link_type = link_type;
-    WEIR_TRY(const filter::Compiled made, filter::compile(options_.expression, compile));
-    if (!std::exchange(warned_, true)) report_all(made.warnings, options_.expression);
+    WEIR_TRY(const filter::Compiled made, filter::compile(text(), compile));
+    if (!std::exchange(warned_, true)) report_all(made.warnings, text());
     return make_judges(made.program);
   }
 
@@ -180,8 +181,7 @@ int report_of(const Run& run, const Error& error) {
 // -F as -e.
 Status take_expression(Options& options) {
   if (options.expression_file.empty()) return {};
-  if (!options.expression.empty())
-    return fail(Error{.code = ErrorCode::kUsage, .message = "-e and -F contradict each other"});
+  if (options.expression) return fail(Error{.code = ErrorCode::kUsage, .message = "-e and -F contradict each other"});
   WEIR_TRY(options.expression, expression_text({}, options.expression_file));
   return {};
 }

@@ -105,6 +105,26 @@ TEST(Console, BackGoesOverPackets) {
   EXPECT_EQ(console.session().state().pc, 5u);
 }
 
+TEST(Console, StepsEndWithTheRun) {
+  Console console = loaded_console();
+  EXPECT_THAT(console.execute("step 4294967295").text, HasSubstr("(going back to first packet)"));
+  EXPECT_EQ(console.session().packet_number(), 1u);
+  EXPECT_EQ(console.session().state().pc, 0u);
+  EXPECT_FALSE(console.session().at_start());
+}
+
+TEST(Console, PacketsThatStepsEndAreCounted) {
+  Console console = loaded_console();
+  console.execute("breakpoint pass");
+  EXPECT_THAT(console.execute("run").text, HasSubstr("(packet 2 of 4, breakpoint 1)"));
+  EXPECT_THAT(console.execute("step").text, HasSubstr("(packet 3 of 4)"));
+  console.execute("breakpoint reset");
+  EXPECT_EQ(console.execute("run").text, "bpf passes:1 fails:3\n");
+  console.execute("step 5");
+  console.execute("back 2");
+  EXPECT_EQ(console.execute("run").text, "bpf passes:1 fails:3\n");
+}
+
 TEST(Console, WhyNamesTheTestAndTheField) {
   Console console = loaded_console();
   console.execute("select 3");

@@ -102,11 +102,12 @@ Stop Session::step(std::uint64_t steps) {
       continue;
     }
     const std::uint32_t number = packet_number();
-    const bool more = leave_packet(after, false);
+    const bool more = leave_packet(after, true);
     if (finished_.size() == kMostFinished) finished_.erase(finished_.begin());
     finished_.push_back({number, after, !more});
     // The step over the packet's end arrives at the next packet's first instruction.
     fresh_ = false;
+    if (!more) break;
   }
   return {};
 }

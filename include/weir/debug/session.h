@@ -107,6 +107,7 @@ class Session {
   // ---- moving in time; all need ready() ----
   // Begins a new run at this packet. False when there is none of this number.
   bool select(std::uint32_t packet_number);
+  // At most over the end of the last packet, to the first instruction of the next run. Packets that end are counted.
   Stop step(std::uint64_t steps);
   Stop back(std::uint64_t steps);
   // Whether the instruction at this point ends the packet.
@@ -169,7 +170,7 @@ class Session {
   State state_;
   bool fresh_ = true;
   Counts counts_;
-  std::vector<bool> counted_;  // of the packets from run_start_ to before packet_: ended by run(), so in counts_
+  std::vector<bool> counted_;  // of the packets from run_start_ to before packet_: not left by leave(), so in counts_
   std::vector<Finished> finished_;
   Surroundings surroundings_;  // of packet_
 };

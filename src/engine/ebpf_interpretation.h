@@ -1,12 +1,14 @@
 // One run of an extended program in the interpreter. Exports Interpretation.
 //
-// Each function has 512 bytes of stack, the first one at the top; r6 to r9 and the place to return to are kept beside
-// it, out of the program's reach. Every load, store and atomic asks Memory first. The loop over steps is in
+// Each function has 512 bytes of stack, a program's first one at the top; r6 to r9 and the place to return to are kept
+// beside it, out of the program's reach. Every load, store and atomic asks Memory first. The loop over steps is in
 // ebpf_interpreter.cpp, calls are in ebpf_interpreter_calls.cpp.
 #pragma once
 
 #include <cstring>
+#include <memory>
 #include <type_traits>
+#include <vector>
 
 #include "engine/ebpf_callbacks.h"
 #include "engine/ebpf_code.h"
@@ -20,12 +22,24 @@ struct Frame {
   std::uint64_t saved[4];
 };
 
+// The functions of one program that are active. What a tail call in a function leads into has its own.
+struct Activation {
+  std::uint32_t first = 0;  // the depth of the program's first function
+  Frame frames[ebpf::kMaximumCallDepth];
+  alignas(16) std::uint8_t stack[ebpf::kMaximumCallDepth * ebpf::kStackSize];
+
+  std::uint64_t top() const { return reinterpret_cast<std::uint64_t>(stack + sizeof stack); }
+  // r10 of the function at this depth.
+  std::uint64_t frame_pointer(std::uint32_t depth) const {
+    return top() - std::uint64_t{depth - first} * ebpf::kStackSize;
+  }
+};
+
 class Interpretation {
  public:
   Interpretation(const Code& code, runtime::Invocation& run, std::uint64_t budget, std::uint32_t tail_calls = 0)
       : code_(&code), run_(run), memory_(code, run), tail_calls_(tail_calls) {
-    for (std::size_t i = 0; i < 5; ++i) registers_[i + 1] = run.arguments[i];
-    enter(0);
+    begin();
     budget_ = budget != 0 ? budget : UINT64_MAX;
     run_.access = &memory_;
   }
@@ -36,11 +50,21 @@ class Interpretation {
   Outcome go_on(std::uint32_t from);
 
   // For whoever looks at a run that stands still.
-  void run_callbacks_whole() { whole_callbacks_ = true; }
+  void run_callbacks_whole(std::uint64_t budget) {
+    whole_callbacks_ = true;
+    callbacks_left_ = budget != 0 ? budget : UINT64_MAX;
+  }
+  bool callbacks_are_spent() const { return whole_callbacks_ && callbacks_left_ == 0; }
   const std::uint64_t* registers() const { return registers_; }
   std::uint32_t depth() const { return depth_; }
-  const Memory& memory() const { return memory_; }
-  const Frame& frame(std::uint32_t depth) const { return frames_[depth]; }
+  std::uint32_t return_slot(std::uint32_t depth) const {
+    const Activation& program = activation_at(depth);
+    return program.frames[depth - program.first].back;
+  }
+  std::uint64_t frame_pointer(std::uint32_t depth) const { return activation_at(depth).frame_pointer(depth); }
+  // Also stacks of functions that wait for another program.
+  bool may_read(std::uint64_t address, std::uint64_t size) const;
+  std::uint32_t tail_calls() const { return tail_calls_; }
 
  private:
   template <typename T>
@@ -80,7 +104,11 @@ class Interpretation {
   bool store_release(const Step& step);
   template <typename T>
   bool packet_load(std::uint64_t offset);
+  void begin();
   bool enter(std::uint32_t depth);
+  void look_at_stack();
+  void leave_program();
+  const Activation& activation_at(std::uint32_t depth) const;
   bool call(const Step& step, std::uint32_t& at);
   bool leave(std::uint32_t& at);
   bool helper(std::int32_t number, std::uint32_t& at, bool& ended);
@@ -110,19 +138,28 @@ class Interpretation {
   std::uint32_t depth_ = 0;
   std::uint32_t base_depth_ = 0;  // of the function that was called back, or of the program
   std::uint64_t left_ = 0;        // of the budget, while a helper runs
-  bool whole_callbacks_ = false;  // functions that are called back do not count
+  bool whole_callbacks_ = false;  // functions that are called back have a budget of their own:
+  std::uint64_t callbacks_left_ = 0;
   std::uint32_t tail_calls_ = 0;
-  Frame frames_[ebpf::kMaximumCallDepth];
-  alignas(16) std::uint8_t stack_[ebpf::kMaximumCallDepth * ebpf::kStackSize];
+  std::vector<std::unique_ptr<Activation>> others_{};  // of programs that tail calls in functions led into
+  Activation* active_ = &first_;
+  Activation first_;
 };
+
+// The stack of the function at this depth.
+inline void Interpretation::look_at_stack() {
+  registers_[10] = active_->frame_pointer(depth_);
+  memory_.stack_begin = registers_[10] - ebpf::kStackSize;
+  memory_.stack_end = active_->top();
+}
 
 // Back to the caller; false when the first function ends.
 inline bool Interpretation::leave(std::uint32_t& at) {
   if (depth_ == base_depth_) return false;
-  const Frame& frame = frames_[--depth_];
+  if (depth_ == active_->first) leave_program();
+  const Frame& frame = active_->frames[--depth_ - active_->first];
   std::memcpy(&registers_[6], frame.saved, sizeof frame.saved);
-  registers_[10] += ebpf::kStackSize;
-  memory_.stack_begin += ebpf::kStackSize;
+  look_at_stack();
   at = frame.back;
   code_ = frame.code;
   memory_.use(*code_);

@@ -7,21 +7,47 @@
 
 namespace weir::engine {
 
+// What the first function of a program finds.
+void Interpretation::begin() {
+  std::memset(registers_, 0, sizeof registers_);
+  std::copy(run_.arguments.begin(), run_.arguments.end(), &registers_[1]);
+  enter(depth_);
+}
+
+// Back to the program whose function made the tail call.
+void Interpretation::leave_program() {
+  others_.pop_back();
+  active_ = others_.empty() ? &first_ : others_.back().get();
+}
+
+const Activation& Interpretation::activation_at(std::uint32_t depth) const {
+  for (std::size_t i = others_.size(); i-- > 0;)
+    if (others_[i]->first <= depth) return *others_[i];
+  return first_;
+}
+
+bool Interpretation::may_read(std::uint64_t address, std::uint64_t size) const {
+  if (memory_.allows(address, size, false)) return true;
+  for (std::uint32_t depth = 0; depth < depth_; ++depth) {
+    const std::uint64_t offset = address - (frame_pointer(depth) - ebpf::kStackSize);
+    if (offset < ebpf::kStackSize && size <= ebpf::kStackSize - offset) return true;
+  }
+  return false;
+}
+
 // Gives the function at this depth a stack of zeros.
 bool Interpretation::enter(std::uint32_t depth) {
-  if (depth >= ebpf::kMaximumCallDepth) return stopped(Fault::kCallDepth, 0);
+  if (depth - active_->first >= ebpf::kMaximumCallDepth) return stopped(Fault::kCallDepth, 0);
   depth_ = depth;
-  const auto top = reinterpret_cast<std::uint64_t>(stack_ + sizeof stack_);
-  registers_[10] = top - std::uint64_t{depth} * ebpf::kStackSize;
-  memory_.stack_begin = registers_[10] - ebpf::kStackSize;
-  memory_.stack_end = top;
+  look_at_stack();
   std::memset(reinterpret_cast<void*>(memory_.stack_begin), 0, ebpf::kStackSize);
   return true;
 }
 
 bool Interpretation::call(const Step& step, std::uint32_t& at) {
-  if (depth_ + 1 >= ebpf::kMaximumCallDepth) return stopped(Fault::kCallDepth, 0);
-  Frame& frame = frames_[depth_];
+  const std::uint32_t within = depth_ - active_->first;
+  if (within + 1 >= ebpf::kMaximumCallDepth) return stopped(Fault::kCallDepth, 0);
+  Frame& frame = active_->frames[within];
   frame.back = at + 1;
   frame.code = code_;
   std::memcpy(frame.saved, &registers_[6], sizeof frame.saved);
@@ -46,7 +72,8 @@ bool Interpretation::helper(std::int32_t number, std::uint32_t& at, bool& ended)
   return true;
 }
 
-// Goes on in another program; where that cannot be, the call does nothing and the program goes on.
+// Goes on in another program, in place of the function that runs; where that cannot be, the call does nothing and the
+// program goes on.
 bool Interpretation::tail_call(std::uint32_t& at) {
   runtime::Map* map = code_->map_at(registers_[2]);
   if (map == nullptr || map->definition().type != ebpf::MapType::kProgArray) return stopped(Fault::kArgument, 2);
@@ -58,10 +85,15 @@ bool Interpretation::tail_call(std::uint32_t& at) {
   if (held == nullptr) return true;
   const Code* next = code_of(*static_cast<const ExtendedEngine*>(held.get()));
   ++tail_calls_;
+  if (depth_ != active_->first) {
+    active_ = others_.emplace_back(std::make_unique<Activation>()).get();
+    active_->first = depth_;
+  }
   code_ = next;
   memory_.use(*next);
   at = 0;
-  return enter(depth_);
+  begin();
+  return true;
 }
 
 // Runs a function of the program to its end. The place of a fault goes into `at`.
@@ -69,7 +101,7 @@ bool Interpretation::call_back(std::uint64_t function, const CallbackArguments& 
                                std::uint32_t& at) {
   const std::int64_t slot = code_->callback_at(function);
   if (slot < 0) return stopped(Fault::kArgument, 2);
-  if (depth_ + 1 >= ebpf::kMaximumCallDepth) return stopped(Fault::kCallDepth, 0);
+  if (depth_ + 1 - active_->first >= ebpf::kMaximumCallDepth) return stopped(Fault::kCallDepth, 0);
   std::uint64_t saved[ebpf::kRegisters];
   std::memcpy(saved, registers_, sizeof saved);
   const std::uint32_t depth = depth_;
@@ -79,11 +111,14 @@ bool Interpretation::call_back(std::uint64_t function, const CallbackArguments& 
   base_depth_ = depth_;
   std::memset(registers_, 0, 10 * sizeof registers_[0]);
   std::copy(arguments.begin(), arguments.end(), &registers_[1]);
-  if (!whole_callbacks_) budget_ = left_;
-  else budget_ = 1'000'000'000;
+  const bool whole = whole_callbacks_ && base == 0;
+  const std::uint64_t left = left_;
+  budget_ = whole ? callbacks_left_ : left;
   const Code* const code = code_;
   const Outcome outcome = go_on(static_cast<std::uint32_t>(slot));
-  left_ = whole_callbacks_ ? left_ : budget_ - outcome.steps;
+  const std::uint64_t rest = budget_ - outcome.steps;
+  left_ = whole ? left : rest;
+  if (whole) callbacks_left_ = rest;
   budget_ = budget;
   base_depth_ = base;
   if (outcome.fault != Fault::kNone) {
@@ -92,9 +127,10 @@ bool Interpretation::call_back(std::uint64_t function, const CallbackArguments& 
   }
   code_ = code;
   memory_.use(*code_);
+  while (active_->first > depth) leave_program();
   depth_ = depth;
   std::memcpy(registers_, saved, sizeof saved);
-  memory_.stack_begin = registers_[10] - ebpf::kStackSize;
+  look_at_stack();
   result = outcome.value;
   return true;
 }

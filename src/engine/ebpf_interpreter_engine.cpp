@@ -31,7 +31,7 @@ class InterpreterStepper final : public ExtendedStepper {
   const std::vector<std::shared_ptr<runtime::Map>>& maps() const override { return code_->maps; }
   void start(runtime::Invocation& run) override {
     interpretation_.emplace(*code_, run, 1);
-    interpretation_->run_callbacks_whole();
+    interpretation_->run_callbacks_whole(code_->options.budget);
     outcome_ = {0, Fault::kBudget, 0, 0, 0, &code_->program};
   }
   bool step() override {
@@ -40,15 +40,18 @@ class InterpreterStepper final : public ExtendedStepper {
     return true;
   }
   // A budget of one instruction is spent before the next.
-  bool has_ended() const override { return !interpretation_ || outcome_.fault != Fault::kBudget; }
+  bool has_ended() const override {
+    return !interpretation_ || outcome_.fault != Fault::kBudget || interpretation_->callbacks_are_spent();
+  }
   const Outcome& outcome() const override { return outcome_; }
   std::span<const std::uint64_t, ebpf::kRegisters> registers() const override {
     return std::span<const std::uint64_t, ebpf::kRegisters>(interpretation_->registers(), ebpf::kRegisters);
   }
   std::uint32_t depth() const override { return interpretation_->depth(); }
-  std::uint32_t return_slot(std::uint32_t depth) const override { return interpretation_->frame(depth).back; }
+  std::uint32_t return_slot(std::uint32_t depth) const override { return interpretation_->return_slot(depth); }
+  std::uint64_t frame_pointer(std::uint32_t depth) const override { return interpretation_->frame_pointer(depth); }
   bool may_read(std::uint64_t address, std::uint64_t size) const override {
-    return interpretation_->memory().allows(address, size, false);
+    return interpretation_->may_read(address, size);
   }
 
  private:
@@ -69,8 +72,11 @@ const Code* code_of(const ExtendedEngine& engine) {
   return interpreter != nullptr ? &interpreter->code_reference() : native_code_of(engine);
 }
 
-Outcome interpret_nested(const Code& code, runtime::Invocation& run, std::uint64_t budget, std::uint32_t tail_calls) {
-  return Interpretation(code, run, budget, tail_calls).go();
+Outcome interpret_nested(const Code& code, runtime::Invocation& run, std::uint64_t budget, std::uint32_t& tail_calls) {
+  Interpretation interpretation(code, run, budget, tail_calls);
+  const Outcome outcome = interpretation.go();
+  tail_calls = interpretation.tail_calls();
+  return outcome;
 }
 
 Result<ExtendedEnginePointer> make_extended_interpreter(std::shared_ptr<const Code> code) {

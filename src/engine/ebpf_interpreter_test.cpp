@@ -10,6 +10,7 @@
 #include <weir/ebpf/opcode_info.h>
 #include <weir/ebpf/text.h>
 #include <weir/engine/ebpf.h>
+#include <weir/engine/stepper.h>
 
 namespace weir::engine {
 namespace {
@@ -315,6 +316,41 @@ TEST(Interpreter, GroupsAreTheirSteps) {
       }
     }
   EXPECT_GT(jumped, 100);
+}
+
+Result<std::unique_ptr<ExtendedStepper>> stepper_of(const std::string& text, std::uint64_t budget = 1000) {
+  return make_stepper(ebpf::check(ebpf::assemble(text).value()).value(), {.budget = budget});
+}
+
+// A helper is one step, whatever the function that it calls back calls.
+TEST(Stepper, FunctionsCalledBackAreWithinTheStep) {
+  const auto stepper = stepper_of(
+                           "r1 = 3\nr2 = subprog[f]\nr3 = 0\nr4 = 0\ncall loop\nr6 = 1\nr6 += 1\nexit\n"
+                           "func f:\ncall ktime_get_ns\nr0 = 0\nexit")
+                           .value();
+  runtime::Invocation run;
+  stepper->start(run);
+  std::vector<std::uint32_t> slots;
+  while (!stepper->has_ended()) {
+    slots.push_back(stepper->outcome().instruction);
+    stepper->step();
+  }
+  EXPECT_EQ(slots, (std::vector<std::uint32_t>{0, 1, 3, 4, 5, 6, 7, 8}));
+  EXPECT_EQ(stepper->outcome().fault, Fault::kNone);
+  EXPECT_EQ(stepper->outcome().value, 3u);
+}
+
+// All rounds share one budget: no program runs for hours within a step.
+TEST(Stepper, FunctionsCalledBackEnd) {
+  const auto stepper = stepper_of(
+                           "r1 = 8388608\nr2 = subprog[f]\nr3 = 0\nr4 = 0\ncall loop\nexit\n"
+                           "func f:\nr1 = 0\nagain: r1 += 1\nif r1 != 100 goto again\nr0 = 0\nexit")
+                           .value();
+  runtime::Invocation run;
+  stepper->start(run);
+  while (!stepper->has_ended()) stepper->step();
+  EXPECT_EQ(stepper->outcome().fault, Fault::kBudget);
+  EXPECT_GE(stepper->outcome().instruction, 7u) << "in the function";
 }
 
 }  // namespace

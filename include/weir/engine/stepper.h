@@ -1,8 +1,8 @@
 // An extended program run one instruction at a time, for debuggers.
 //
-// start() begins a run before its first instruction; each step() executes one (a helper is one; a call of a function
-// leads into it). Between steps all that the run has can be looked at. The Invocation must live as long as the run, and
-// no other run may use it. Not synchronised.
+// start() begins a run before its first instruction; each step() executes one (a helper is one, with the functions that
+// it calls back; a call of a function leads into it). Between steps all that the run has can be looked at. The
+// Invocation must live as long as the run, and no other run may use it. Not synchronised.
 #pragma once
 
 #include <cstdint>
@@ -33,10 +33,11 @@ class ExtendedStepper {
   virtual std::uint32_t depth() const = 0;  // functions that wait for the one that runs
   // The slot to which the function at this depth goes on when the one it called returns; depth < depth().
   virtual std::uint32_t return_slot(std::uint32_t depth) const = 0;
+  virtual std::uint64_t frame_pointer(std::uint32_t depth) const = 0;  // r10 of the function at this depth
   virtual bool may_read(std::uint64_t address, std::uint64_t size) const = 0;
 };
 
-// options.kind and options.budget have no meaning here.
+// options.kind has no meaning here; options.budget is what functions that helpers call back may run in all.
 Result<std::unique_ptr<ExtendedStepper>> make_stepper(const ebpf::Checked& program,
                                                       const ExtendedOptions& options = {});
 

@@ -13,7 +13,7 @@ using ebpf::OperandShape;
 namespace {
 constexpr std::uint32_t kReadOnlyMap = 1u << 7;   // BPF_F_RDONLY_PROG
 constexpr std::uint32_t kWriteOnlyMap = 1u << 8;  // BPF_F_WRONLY_PROG
-constexpr unsigned kValueAlignment = 8;           // of map values, records and stacks
+constexpr unsigned kValueAlignment = 8;           // of map values, keys, records and stacks
 std::string bytes_text(std::int64_t low, std::int64_t high) {
   return high - low == 1 ? fmt::format("byte {}", low) : fmt::format("bytes {} to {}", low, high - 1);
 }
@@ -119,7 +119,8 @@ bool Walk::access(const Access& access, Value* loaded, const Value* stored) {
     case Kind::kMapKey: {
       const ebpf::MapDefinition& map = program_.maps[base.map];
       if (access.writes) return refuse_key_write(access.base);
-      return access_sized(access, map.key_size, Rule::kMapBounds, fmt::format("the key of map '{}'", map.name));
+      return (!access.atomic || aligned(access, kValueAlignment)) &&
+             access_sized(access, map.key_size, Rule::kMapBounds, fmt::format("the key of map '{}'", map.name));
     }
     case Kind::kRecord:
       return (!access.atomic || aligned(access, kValueAlignment)) &&

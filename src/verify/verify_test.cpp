@@ -453,6 +453,15 @@ TEST(Callbacks, KeysAreThoseOfTheRound) {
       "inner: r1 = *(u64 *)(r3 + 0)\nr0 = 0\nexit");
 }
 
+// Like those of values and records.
+TEST(Callbacks, AtomicLoadsOfKeysAreAligned) {
+  const std::string head =
+      ".map wide, hash, key 16, value 8, entries 2\nr1 = map[wide]\nr2 = subprog[f]\nr3 = 0\nr4 = 0\n"
+      "call bpf_for_each_map_elem\nr0 = 0\nexit\nf: r0 = load_acquire((u32 *)(r2 + ";
+  accepts(head + "4))\nr0 = 0\nexit");
+  refuses(head + "1))\nr0 = 0\nexit", Rule::kAlignment);
+}
+
 // Where a tail call in a function succeeds, the function gives what the other program gives.
 TEST(TailCalls, EndTheFunctionThatMakesThem) {
   const std::string function = "\nf: r2 = map[jumps]\nr3 = 0\ncall tail_call\nr0 = 0\nexit";

@@ -108,7 +108,10 @@ TEST(Attach, XdpWithoutALink) {
     ASSERT_TRUE(attach_xdp(pass.program(), kLoopback, XdpMode::kGeneric, true));
     EXPECT_EQ(network.arrived(4), 4);
     EXPECT_EQ(xdp_program(kLoopback).value(), pass.program().id());
-    ASSERT_TRUE(detach_xdp(kLoopback, XdpMode::kGeneric));
+    EXPECT_EQ(xdp_program(kLoopback, XdpMode::kGeneric).value(), pass.program().id());
+    EXPECT_EQ(xdp_program(kLoopback, XdpMode::kDriver).value(), 0u);
+    EXPECT_TRUE(is_exist(detach_xdp(kLoopback, XdpMode::kGeneric, &drop.program()).error()));
+    ASSERT_TRUE(detach_xdp(kLoopback, XdpMode::kGeneric, &pass.program()));
     EXPECT_EQ(xdp_program(kLoopback).value(), 0u);
     EXPECT_EQ(network.arrived(2), 2);
     EXPECT_EQ(drop.count(), 5u);
@@ -162,6 +165,12 @@ TEST(Attach, TcFilters) {
     ASSERT_TRUE(attach_tc(pass.program(), kLoopback, Direction::kEgress, {.priority = 7, .handle = 3}));
     EXPECT_EQ(network.arrived(2), 0);
     EXPECT_EQ(pass.count(), 2u);
+    constexpr std::uint16_t kIp = 0x0800;
+    const TcOptions third{.priority = 9, .protocol = kIp, .chain = 2};
+    ASSERT_TRUE(attach_tc(pass.program(), kLoopback, Direction::kIngress, third));
+    EXPECT_FALSE(detach_tc(kLoopback, Direction::kIngress, {.priority = 9, .protocol = kIp}));
+    EXPECT_FALSE(detach_tc(kLoopback, Direction::kIngress, {.priority = 9, .chain = 2}));
+    ASSERT_TRUE(detach_tc(kLoopback, Direction::kIngress, third));
     ASSERT_TRUE(detach_tc(kLoopback, Direction::kIngress));
     EXPECT_EQ(network.arrived(4), 4);
     EXPECT_EQ(drop.count(), 7u);

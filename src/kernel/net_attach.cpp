@@ -34,17 +34,29 @@ ifinfomsg link_message(std::uint32_t interface) {
   return fixed;
 }
 
-Status set_xdp(int program, std::uint32_t interface, XdpMode mode, bool only_new) {
-  std::uint32_t flags = only_new ? XDP_FLAGS_UPDATE_IF_NOEXIST : 0;
+Status set_xdp(int program, std::uint32_t interface, XdpMode mode, std::uint32_t flags,
+               const Program* expected = nullptr) {
   if (mode == XdpMode::kGeneric) flags |= XDP_FLAGS_SKB_MODE;
   if (mode == XdpMode::kDriver) flags |= XDP_FLAGS_DRV_MODE;
   if (mode == XdpMode::kHardware) flags |= XDP_FLAGS_HW_MODE;
   Message message(RTM_SETLINK, NLM_F_REQUEST | NLM_F_ACK, link_message(interface));
   const std::size_t nest = message.open(IFLA_XDP);
   message.attribute(IFLA_XDP_FD, static_cast<std::uint32_t>(program));
+  if (expected != nullptr) {
+    flags |= XDP_FLAGS_REPLACE;
+    message.attribute(IFLA_XDP_EXPECTED_FD, static_cast<std::uint32_t>(expected->descriptor()));
+  }
   message.attribute(IFLA_XDP_FLAGS, flags);
   message.close(nest);
   return ask(message, "set XDP program");
+}
+
+// The mode whose program this attribute names.
+std::optional<XdpMode> mode_of(std::uint16_t attribute) {
+  if (attribute == IFLA_XDP_SKB_PROG_ID) return XdpMode::kGeneric;
+  if (attribute == IFLA_XDP_DRV_PROG_ID) return XdpMode::kDriver;
+  if (attribute == IFLA_XDP_HW_PROG_ID) return XdpMode::kHardware;
+  return std::nullopt;
 }
 
 tcmsg filter_message(std::uint32_t interface, Direction direction, const TcOptions& options) {
@@ -54,7 +66,7 @@ tcmsg filter_message(std::uint32_t interface, Direction direction, const TcOptio
   fixed.tcm_handle = options.handle;
   fixed.tcm_parent =
       TC_H_MAKE(TC_H_CLSACT, direction == Direction::kIngress ? unsigned{TC_H_MIN_INGRESS} : unsigned{TC_H_MIN_EGRESS});
-  fixed.tcm_info = TC_H_MAKE(std::uint32_t{options.priority} << 16, htons(ETH_P_ALL));
+  fixed.tcm_info = TC_H_MAKE(std::uint32_t{options.priority} << 16, htons(options.protocol));
   return fixed;
 }
 
@@ -73,15 +85,17 @@ Status make_clsact(std::uint32_t interface) {
 }  // namespace
 
 Status attach_xdp(const Program& program, std::uint32_t interface, XdpMode mode, bool replace) {
-  const Status done = set_xdp(program.descriptor(), interface, mode, !replace);
+  const Status done = set_xdp(program.descriptor(), interface, mode, replace ? 0 : XDP_FLAGS_UPDATE_IF_NOEXIST);
   return done || !done.error().hint.empty()
              ? done
              : fail(explain_attach(done.error(), program, interface, ebpf::AttachType::kXdp));
 }
 
-Status detach_xdp(std::uint32_t interface, XdpMode mode) { return set_xdp(-1, interface, mode, false); }
+Status detach_xdp(std::uint32_t interface, XdpMode mode, const Program* expected) {
+  return set_xdp(-1, interface, mode, 0, expected);
+}
 
-Result<std::uint32_t> xdp_program(std::uint32_t interface) {
+Result<std::uint32_t> xdp_program(std::uint32_t interface, XdpMode mode) {
   std::uint32_t id = 0;
   Message message(RTM_GETLINK, NLM_F_REQUEST, link_message(interface));
   WEIR_CHECK(ask(message, "ask for the interface's XDP program", [&](ByteSpan body) {
@@ -89,8 +103,10 @@ Result<std::uint32_t> xdp_program(std::uint32_t interface) {
     each_attribute(body.subspan(sizeof(ifinfomsg)), [&](std::uint16_t kind, ByteSpan bytes) {
       if (kind != IFLA_XDP) return false;
       each_attribute(bytes, [&](std::uint16_t inner, ByteSpan value) {
-        if (inner == IFLA_XDP_PROG_ID && value.size() >= 4) id = load<std::uint32_t>(value.data(), std::endian::native);
-        return false;
+        const auto there = mode_of(inner);
+        if (there && (mode == XdpMode::kAutomatic || mode == *there) && value.size() >= 4)
+          id = load<std::uint32_t>(value.data(), std::endian::native);
+        return id != 0;
       });
       return true;
     });
@@ -106,6 +122,7 @@ Status attach_tc(const Program& program, std::uint32_t interface, Direction dire
   Message message(RTM_NEWTFILTER, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
                   filter_message(interface, direction, options));
   message.attribute(TCA_KIND, std::string("bpf"));
+  if (options.chain != 0) message.attribute(TCA_CHAIN, options.chain);
   const std::size_t nest = message.open(TCA_OPTIONS);
   message.attribute(TCA_BPF_FD, static_cast<std::uint32_t>(program.descriptor()));
   message.attribute(TCA_BPF_NAME, options.name);
@@ -118,6 +135,7 @@ Status attach_tc(const Program& program, std::uint32_t interface, Direction dire
 Status detach_tc(std::uint32_t interface, Direction direction, const TcOptions& options) {
   Message message(RTM_DELTFILTER, NLM_F_REQUEST | NLM_F_ACK, filter_message(interface, direction, options));
   message.attribute(TCA_KIND, std::string("bpf"));
+  if (options.chain != 0) message.attribute(TCA_CHAIN, options.chain);
   return ask(message, "detach tc filter");
 }
 

@@ -7,6 +7,7 @@
 // bpf_prog_query.
 #include <weir/kernel/placement.h>
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/if_link.h>
@@ -70,11 +71,15 @@ void ask_filters(std::uint32_t interface, std::uint32_t parent, const char* kind
     if (body.size() < sizeof(tcmsg)) return;
     tcmsg filter;
     std::memcpy(&filter, body.data(), sizeof filter);
-    Placement place{
-        .kind = kind, .interface_index = interface, .priority = filter.tcm_info >> 16u, .handle = filter.tcm_handle};
+    Placement place{.kind = kind,
+                    .interface_index = interface,
+                    .priority = filter.tcm_info >> 16u,
+                    .handle = filter.tcm_handle,
+                    .protocol = ntohs(static_cast<std::uint16_t>(filter.tcm_info))};
     bool bpf = false;
     each_attribute(body.subspan(sizeof filter), [&](std::uint16_t attribute, ByteSpan bytes) {
       if (attribute == TCA_KIND) bpf = bytes.size() == 4 && std::memcmp(bytes.data(), "bpf", 4) == 0;
+      if (attribute == TCA_CHAIN) place.chain = word_of(bytes);
       if (attribute == TCA_OPTIONS && bpf)
         each_attribute(bytes, [&](std::uint16_t inner, ByteSpan value) {
           if (inner == TCA_BPF_ID) place.program = word_of(value);

@@ -168,6 +168,66 @@ def expressions_as_tc_classes(test):
                 test.forget(f"{PINS}/classifier")
 
 
+def modes_of_xdp(test):
+    """xdp takes a program off in whichever mode it runs, a mode's own name there alone."""
+    program, counts = test.counter("xdp", 2)
+    attached = {"xdp_generic": "xdp_generic", "xdp": "xdp_driver"}
+    for place, shown in attached.items():
+        for off in ("xdp", shown):
+            test.run("prog", "attach", program, place, "v1")
+            places = [one["kind"] for one in test.json("prog", "show", program)["attached"]]
+            if places != [shown] and place == "xdp":
+                return "skipped: this veth runs no XDP"
+            assert places == [shown], places
+            other = next(mode for mode in ("xdp_driver", "xdp_generic") if mode != shown)
+            said = test.refused("prog", "detach", program, other, "v1")
+            assert f"the program is not at {other} v1" in said, said
+            test.run("prog", "detach", program, off, "v1")
+            assert test.json("prog", "show", program)["attached"] == [], (place, off)
+            assert "no program is at 'v1'" in test.refused("prog", "detach", program, off, "v1")
+    test.forget(program, counts)
+    return "ok"
+
+
+def filters_of_others(test):
+    """What tc attached, for one protocol or in another chain, is taken off too."""
+    program, counts = test.counter("sched_cls", 0)
+    subprocess.run(["tc", "qdisc", "add", "dev", "v0", "clsact"], check=True)
+    for more in ("protocol ip prio 5", "protocol all prio 5 chain 3", "protocol 0x1234 prio 7 chain 9", "prio 1"):
+        subprocess.run(f"tc filter add dev v0 ingress {more} bpf da object-pinned {program}", shell=True, check=True)
+        test.run("prog", "detach", program, "tc_ingress", "v0")
+        assert test.json("prog", "show", program)["attached"] == [], more
+    subprocess.run(["tc", "qdisc", "del", "dev", "v0", "clsact"], check=True)
+    test.forget(program, counts)
+
+
+def links_elsewhere(test):
+    """An interface's number means another one in another network namespace."""
+    program, counts = test.counter("xdp", 2)
+    other = subprocess.Popen(["unshare", "--net", "sh", "-c",
+                              f"ip link add w0 index 3 type veth peer name w1 && "
+                              f"{test.weir} prog attach {program} xdp w0 --pin {PINS}/link && "
+                              f"{test.weir} prog show {program} && read end"],
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    shown = ""
+    while "link " not in shown:
+        shown = other.stdout.readline()
+        assert shown != "", other.wait()
+    assert shown.endswith("xdp w0\n"), shown
+    link = test.json("prog", "links")["links"][0]
+    assert (link["interface_index"], link["in_this_network"]) == (3, False), link
+    assert "xdp interface 3 of another network namespace\n" in test.run("prog", "show", program)
+    other.communicate("end\n")
+    for _ in range(100):
+        shown = test.run("prog", "show", program)
+        if "xdp an interface that is gone\n" in shown:
+            break
+        time.sleep(0.05)
+    else:
+        raise AssertionError(shown)
+    test.forget(f"{PINS}/link", program, counts)
+
+
 def drops_on_the_way_out(test):
     everything = len(test.packets)
     for place in ("tcx_egress", "tc_egress"):
@@ -400,8 +460,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         made.write_pcap("ethernet.pcap", test.packets, 1)
-        for case in (test_runs, expressions_as_xdp, expressions_as_sockets, expressions_as_tc_classes, drops_on_the_way_out,
-                     pinned_links, places, idle_options, entries, control_groups, tracepoints, features):
+        for case in (test_runs, expressions_as_xdp, expressions_as_sockets, expressions_as_tc_classes, modes_of_xdp,
+                     filters_of_others, links_elsewhere, drops_on_the_way_out, pinned_links, places, idle_options,
+                     entries, control_groups, tracepoints, features):
             try:
                 print(f"{case.__name__}: {case(test) or 'ok'}", flush=True)
             except Exception as error:  # every case is run, whatever one does

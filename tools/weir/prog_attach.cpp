@@ -205,7 +205,25 @@ Status detach_filter(const kernel::Program& program, const Place& place, const O
               .hint = "--priority says which"});
   if (found == own.end()) found = own.begin();
   return kernel::detach_tc(index, place.direction,
-                           {.priority = static_cast<std::uint16_t>(found->priority), .handle = found->handle});
+                           {.priority = static_cast<std::uint16_t>(found->priority),
+                            .handle = found->handle,
+                            .protocol = found->protocol,
+                            .chain = found->chain});
+}
+
+// In whichever mode the program runs, or in that of `place` alone.
+Status detach_from_interface(const kernel::Program& program, const Place& place, const Options& options) {
+  using Mode = kernel::XdpMode;
+  WEIR_TRY(const std::uint32_t index, interface_index(options.target));
+  for (const Mode mode : {Mode::kDriver, Mode::kGeneric, Mode::kHardware}) {
+    if (place.mode != Mode::kAutomatic && place.mode != mode) continue;
+    WEIR_TRY(const std::uint32_t there, kernel::xdp_program(index, mode));
+    if (there == program.id()) return kernel::detach_xdp(index, mode, &program);
+  }
+  WEIR_TRY(const std::uint32_t there, kernel::xdp_program(index));
+  if (there == 0) return fail(Error{.message = fmt::format("no program is at '{}'", options.target)});
+  if (there == program.id()) return fail(Error{.system_error = ENOENT});  // detach() says it
+  return fail(Error{.message = fmt::format("another program is at '{}': {}", options.target, there)});
 }
 
 Status detach_from(const Place& place, const Options& options) {
@@ -217,13 +235,9 @@ Status detach_from(const Place& place, const Options& options) {
     WEIR_TRY(const FileDescriptor group, open_group(options.target));
     return program.detach_cgroup(group.get(), place.type);
   }
+  if (place.way == Way::kXdp) return detach_from_interface(program, place, options);
   WEIR_TRY(const std::uint32_t index, interface_index(options.target));
-  if (place.way == Way::kTcx) return program.detach(index, place.type);
-  WEIR_TRY(const std::uint32_t there, kernel::xdp_program(index));
-  if (there != program.id())
-    return fail(there == 0 ? Error{.message = fmt::format("no program is at '{}'", options.target)}
-                           : Error{.message = fmt::format("another program is at '{}': {}", options.target, there)});
-  return kernel::detach_xdp(index, place.mode);
+  return program.detach(index, place.type);
 }
 
 int detach(const Options& options) {

@@ -1,6 +1,7 @@
 // weir prog: the programs of the running kernel. Here: list, show, links, pin; the other parts are in prog_*.cpp.
 #include <map>
 #include <memory>
+#include <set>
 
 #include <fmt/format.h>
 #include <net/if.h>
@@ -81,6 +82,8 @@ Json to_json(const kernel::Placement& place) {
 struct Places {
   std::vector<kernel::Placement> without_links;
   std::map<std::uint64_t, std::string> folders;  // of control groups that have programs, by id
+  std::set<std::uint32_t> links;                 // those whose place was found
+  bool known = false;
 };
 
 // Where programs are. What cannot be asked is left out: links and programs are shown without.
@@ -88,9 +91,11 @@ Places find_places() {
   Places out;
   Result<std::vector<kernel::Placement>> all = kernel::placements();
   if (!all) return out;
+  out.known = true;
   for (kernel::Placement& place : *all) {
     if (!place.group.empty()) out.folders[place.group_id] = place.group;
-    if (place.link == 0) out.without_links.push_back(std::move(place));
+    if (place.link != 0) out.links.insert(place.link);
+    else out.without_links.push_back(std::move(place));
   }
   return out;
 }
@@ -108,10 +113,18 @@ Json as_json(const std::vector<kernel::Placement>& places) {
   return out;
 }
 
+// Indexes of interfaces are those of the link's own network namespace.
+std::string interface_of(const kernel::LinkInfo& link, const Places& places) {
+  if (link.interface_index == 0)
+    return link.type == "xdp" || link.type == "tcx" || link.type == "netkit" ? " an interface that is gone" : "";
+  if (places.links.count(link.id) != 0) return " " + interface_name(link.interface_index);
+  return fmt::format(" interface {}{}", link.interface_index, places.known ? " of another network namespace" : "");
+}
+
 // Where a link keeps its program, in words.
 std::string place_of(const kernel::LinkInfo& link, const Places& places) {
   std::string out = link.attach_type.empty() ? link.type : link.attach_type;
-  if (link.interface_index != 0) out += " " + interface_name(link.interface_index);
+  out += interface_of(link, places);
   const auto folder = places.folders.find(link.cgroup);
   if (folder != places.folders.end()) {
     out += " " + folder->second;
@@ -216,7 +229,10 @@ int links(const Options& options) {
       return;
     }
     Json row = {{"id", link.id}, {"type", link.type}, {"program", link.program}, {"pins", pins[link.id]}};
-    if (link.interface_index != 0) row["interface_index"] = link.interface_index;
+    if (link.interface_index != 0) {
+      row["interface_index"] = link.interface_index;
+      if (places.known) row["in_this_network"] = places.links.count(link.id) != 0;
+    }
     if (link.cgroup != 0) row["cgroup"] = link.cgroup;
     if (const auto folder = places.folders.find(link.cgroup); folder != places.folders.end())
       row["group"] = folder->second;

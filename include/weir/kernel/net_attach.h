@@ -23,9 +23,12 @@ enum class XdpMode : std::uint8_t {
 // Puts a program on an interface; `replace` also in place of another.
 Status attach_xdp(const Program& program, std::uint32_t interface, XdpMode mode = XdpMode::kAutomatic,
                   bool replace = false);
-Status detach_xdp(std::uint32_t interface, XdpMode mode = XdpMode::kAutomatic);
-// The id of the program there; 0: none.
-Result<std::uint32_t> xdp_program(std::uint32_t interface);
+// Takes off what runs in this mode; kAutomatic means the driver's wherever the driver could run programs, also when a
+// program runs in another mode. That none runs there is no error. With `expected`, for kernels from 5.7, that program
+// alone: else is_exist().
+Status detach_xdp(std::uint32_t interface, XdpMode mode = XdpMode::kAutomatic, const Program* expected = nullptr);
+// The id of the program that runs there in this mode, kAutomatic: in any; 0: none.
+Result<std::uint32_t> xdp_program(std::uint32_t interface, XdpMode mode = XdpMode::kAutomatic);
 
 enum class Direction : std::uint8_t { kIngress, kEgress };
 
@@ -33,6 +36,8 @@ struct TcOptions {
   std::uint16_t priority = 1;
   std::uint32_t handle = 1;
   std::string name = "weir";
+  std::uint16_t protocol = 3;  // the EtherType of its packets; 3: all of them (ETH_P_ALL)
+  std::uint32_t chain = 0;
 };
 // A filter of kind bpf whose result is the packet's fate (direct-action) behind the queueing discipline clsact, which
 // is made where there is none. is_exist() where a filter has the same priority and handle.

@@ -25,6 +25,8 @@ struct Placement {
   std::uint32_t map = 0;              // sockmaps and sockhashes: the map's id
   std::uint32_t priority = 0;         // filters of tc
   std::uint32_t handle = 0;           // filters of tc
+  std::uint16_t protocol = 0;         // filters of tc: the EtherType of their packets; 3: all
+  std::uint32_t chain = 0;            // filters of tc
   bool direct_action = false;         // filters of tc: the result is the packet's fate
   std::uint32_t link = 0;             // the id of the link that keeps it there; 0: none
 };

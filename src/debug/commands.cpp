@@ -9,6 +9,7 @@
 #include <weir/base/suggest.h>
 #include <weir/cbpf/opcode_info.h>
 
+#include "cbpf/mnemonics.h"
 #include "debug/bpf_dbg.h"
 
 namespace weir::debug {
@@ -320,24 +321,24 @@ Reply set(Console& c, std::string_view arguments) {
   }
   if (name.front() == '#') name.remove_prefix(1);
   if (!arguments.empty() && arguments.front() == '=') arguments = trim(arguments.substr(1));
-  std::vector<std::string_view> names;
-  for (const cbpf::ExtensionInfo& extension : cbpf::extensions()) {
-    names.push_back(extension.text);
-    if (extension.text != name) continue;
-    if (extension.extension == cbpf::Extension::kXorX)
-      return refuse({.message = "xor_x computes A ^ X: it has no value to set"});
-    if (arguments == "none") {
-      s.unset_extension(extension.extension);
-      return {};
-    }
-    Result<Expression> parsed = Expression::parse(arguments);
-    if (!parsed) return refuse(parsed.error(), arguments);
-    const Result<std::uint32_t> value = parsed->value(s.view());
-    if (!value) return refuse(value.error());
-    s.set_extension(extension.extension, *value);
+  const std::optional<cbpf::NamedLoad> load = cbpf::find_named_load(cbpf::lower_case(name));
+  if (!load || load->length) {
+    std::vector<std::string_view> names;
+    for (const cbpf::ExtensionInfo& extension : cbpf::extensions()) names.push_back(extension.text);
+    return refuse({.message = fmt::format("there is no extension '{}'", name), .hint = did_you_mean(name, names)});
+  }
+  const auto extension = static_cast<cbpf::Extension>(load->offset - cbpf::kExtensionBase);
+  if (extension == cbpf::Extension::kXorX) return refuse({.message = "xor_x computes A ^ X: it has no value to set"});
+  if (arguments == "none") {
+    s.unset_extension(extension);
     return {};
   }
-  return refuse({.message = fmt::format("there is no extension '{}'", name), .hint = did_you_mean(name, names)});
+  Result<Expression> parsed = Expression::parse(arguments);
+  if (!parsed) return refuse(parsed.error(), arguments);
+  const Result<std::uint32_t> value = parsed->value(s.view());
+  if (!value) return refuse(value.error());
+  s.set_extension(extension, *value);
+  return {};
 }
 
 Reply status(Console& c, std::string_view) {

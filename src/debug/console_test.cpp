@@ -150,6 +150,9 @@ TEST(Console, ExtensionsAreSetOrGuessed) {
   console.execute("set proto none");
   EXPECT_THAT(console.execute("set").text, HasSubstr("proto       0x806 (2054), guessed"));
   EXPECT_TRUE(console.execute("set proot 7").failed);
+  EXPECT_FALSE(console.execute("set vlan_pr 1").failed);
+  EXPECT_EQ(console.execute("print vlan_pr + vlan_avail").text, "0x2 (2)\n");
+  EXPECT_TRUE(console.execute("set len 7").failed);
 }
 
 TEST(Console, TheOldToolsCommandsAreSpelledInFull) {

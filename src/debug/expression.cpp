@@ -13,6 +13,8 @@
 #include <weir/base/suggest.h>
 #include <weir/cbpf/opcode_info.h>
 
+#include "cbpf/mnemonics.h"
+
 namespace weir::debug {
 namespace {
 
@@ -194,11 +196,10 @@ class ExpressionParser {
 
   Result<std::uint32_t> number() {
     const std::size_t start = at_;
-    std::uint32_t base = 10;
-    if (text_[at_] == '0' && at_ + 1 < text_.size() && (lower(text_[at_ + 1]) == 'x' || lower(text_[at_ + 1]) == 'b')) {
-      base = lower(text_[at_ + 1]) == 'x' ? 16 : 2;
-      at_ += 2;
-    }
+    // As in C: 0x20, 0b100, 040.
+    const char second = text_[at_] == '0' && at_ + 1 < text_.size() ? lower(text_[at_ + 1]) : ' ';
+    const std::uint32_t base = second == 'x' ? 16 : second == 'b' ? 2 : is_digit(second) ? 8 : 10;
+    if (base == 16 || base == 2) at_ += 2;
     std::uint64_t value = 0;
     const std::size_t first = at_;
     for (; at_ < text_.size(); ++at_) {
@@ -208,7 +209,7 @@ class ExpressionParser {
       if (value > 0xffffffff) return fail("the number does not fit in 32 bits", span(start, at_ + 1));
     }
     if (at_ == first || (at_ < text_.size() && (is_letter(text_[at_]) || is_digit(text_[at_]))))
-      return fail("this is not a number", here());
+      return fail("this is not a number", here(), base == 8 ? "the 0 before it makes it octal" : "");
     return add({Op::kConstant, static_cast<std::uint32_t>(value), 0, 0});
   }
 
@@ -225,10 +226,10 @@ class ExpressionParser {
     if (word == "m") return scratch();
     if (word == "p") return bytes();
     std::vector<std::string_view> names = {"a", "x", "pc", "len", "cap", "packet", "m", "p"};
-    for (const cbpf::ExtensionInfo& extension : cbpf::extensions()) {
-      if (extension.text == word) return add({Op::kExtension, static_cast<std::uint32_t>(extension.extension), 0, 0});
-      names.push_back(extension.text);
-    }
+    if (const std::optional<cbpf::NamedLoad> load = cbpf::find_named_load(word))
+      return load->length ? add({Op::kLength, 0, 0, 0})
+                          : add({Op::kExtension, load->offset - cbpf::kExtensionBase, 0, 0});
+    for (const cbpf::ExtensionInfo& extension : cbpf::extensions()) names.push_back(extension.text);
     return fail(fmt::format("unknown name '{}'", text_.substr(start, at_ - start)), span(start, at_),
                 did_you_mean(word, names));
   }

@@ -59,6 +59,11 @@ TEST_F(ExpressionTest, ValuesAreThoseOfC) {
       {"A < 6", 1},
       {"A >= 6", 0},
       {"0x10 | 0b1", 17},
+      {"010", 8},
+      {"P[010 - 4:02]", 0x800},
+      {"00", 0},
+      {"vlan_pr == vlan_avail", 1},
+      {"pktlen", 60},
       {"6 ^ 3", 5},
       {"17 % 5", 2},
       {"0 && P[100]", 0},
@@ -82,7 +87,7 @@ TEST_F(ExpressionTest, WhatHasNoValueSaysWhy) {
 TEST_F(ExpressionTest, MistakesHaveTheirPlace) {
   const std::pair<const char*, Span> cases[] = {
       {"", {0, 0}},   {"A +", {3, 3}},         {"A B", {2, 3}}, {"foo", {0, 3}}, {"M[16]", {2, 4}}, {"P[1:3]", {4, 5}},
-      {"(A", {2, 2}}, {"4294967296", {0, 10}}, {"0x", {2, 2}},  {"12z", {2, 3}}, {"P[1", {3, 3}},
+      {"(A", {2, 2}}, {"4294967296", {0, 10}}, {"0x", {2, 2}},  {"12z", {2, 3}}, {"P[1", {3, 3}},   {"018", {2, 3}},
   };
   for (const auto& [text, span] : cases) {
     const Result<Expression> got = Expression::parse(text);

@@ -31,7 +31,7 @@ constexpr Instruction kRetX{0x0e, 0, 0, 0};  // in bpf_asm's language, but no Li
 
 class Assembler {
  public:
-  explicit Assembler(Words words) : words_(std::move(words.words)), not_words_(std::move(words.errors)) {}
+  explicit Assembler(std::string_view text) : Assembler(text, lex_assembly(text)) {}
 
   void run() {
     while (peek().kind != WordKind::kEnd && errors_.size() < kMostErrors) {
@@ -66,6 +66,9 @@ class Assembler {
     Field field;
     Word target;
   };
+
+  Assembler(std::string_view text, Words words)
+      : text_(text), words_(std::move(words.words)), not_words_(std::move(words.errors)) {}
 
   const Word& peek(std::size_t ahead = 0) const { return words_[std::min(at_ + ahead, words_.size() - 1)]; }
   const Word& next() { return at_ + 1 < words_.size() ? words_[at_++] : words_.back(); }
@@ -149,7 +152,8 @@ class Assembler {
 
   void define_label() {
     const Word word = next();
-    ++at_;
+    const Word colon = next();
+    if (text_.substr(colon.span.end, 1) == "\t") ++tabs_behind_labels_;
     if (is_reserved(lower_case(word.text)))
       complain(fmt::format("'{}' is a word of the language, not a label", word.text), word.span);
     else if (!labels_.emplace(word.text, program_.size()).second)
@@ -317,9 +321,9 @@ class Assembler {
          word);
   }
 
-  // bpf_dbg labels every line l0, l1, ... and then writes the target of `ja` as the number of a line.
-  bool every_line_is_labelled() const {
-    if (labels_.size() != program_.size()) return false;
+  // bpf_dbg labels every line l0, l1, ..., with a tab behind, and writes the target of `ja` as the number of a line.
+  bool is_of_bpf_dbg() const {
+    if (labels_.size() != program_.size() || tabs_behind_labels_ != labels_.size()) return false;
     for (const auto& [name, at] : labels_)
       if (name != fmt::format("l{}", at)) return false;
     return true;
@@ -327,14 +331,13 @@ class Assembler {
 
   void resolve() {
     const bool distances_count = errors_.empty();
-    const bool absolute =
-        std::any_of(uses_.begin(), uses_.end(), [](const Use& use) { return use.target.kind == WordKind::kNumber; }) &&
-        every_line_is_labelled();
+    const bool of_bpf_dbg = is_of_bpf_dbg();
     for (const Use& use : uses_) {
       if (errors_.size() >= kMostErrors) return;
       std::int64_t to = 0;
       const auto after = static_cast<std::int64_t>(use.instruction) + 1;
       if (use.target.kind == WordKind::kNumber) {
+        const bool absolute = of_bpf_dbg && use.field == Field::kDistance;
         to = use.target.number + (absolute ? 0 : after);
         if (to >= static_cast<std::int64_t>(program_.size())) {
           if (distances_count)
@@ -374,12 +377,14 @@ class Assembler {
     (use.field == Field::kTrue ? instruction.jt : instruction.jf) = static_cast<std::uint8_t>(distance);
   }
 
+  const std::string_view text_;
   std::vector<Word> words_;
   std::size_t at_ = 0;
   bool in_instruction_ = false;  // behind its mnemonic
   std::vector<Instruction> program_;
   std::vector<Span> places_;
   std::map<std::string_view, std::size_t> labels_;
+  std::size_t tabs_behind_labels_ = 0;
   std::vector<Use> uses_;
   const std::vector<Error> not_words_;  // what the lexer left out
   std::vector<Error> errors_;
@@ -388,7 +393,7 @@ class Assembler {
 }  // namespace
 
 Result<Assembled> assemble_with_places(std::string_view text) {
-  Assembler assembler(lex_assembly(text));
+  Assembler assembler(text);
   assembler.run();
   if (!assembler.errors().empty()) return fail(std::move(assembler.errors().front()));
   return assembler.take();
@@ -400,7 +405,7 @@ Result<Program> assemble(std::string_view text) {
 }
 
 std::vector<Error> assembly_errors(std::string_view text) {
-  Assembler assembler(lex_assembly(text));
+  Assembler assembler(text);
   assembler.run();
   return std::move(assembler.errors());
 }

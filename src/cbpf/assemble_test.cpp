@@ -75,6 +75,9 @@ TEST(Assemble, TextOfXNetBpf) {
 TEST(Assemble, TextOfBpfDbg) {
   EXPECT_EQ(bytecode("l0:\tldh [12]\nl1:\tjeq #0x800, l2, l3\nl2:\tja 4\nl3:\tret #0\nl4:\tret #0xffff\n"),
             "5,40 0 0 12,21 0 1 2048,5 0 0 1,6 0 0 0,6 0 0 65535,\n");
+  // Anybody else's numbers say how many instructions to skip.
+  EXPECT_EQ(bytecode("l0: ja 1\nl1: ret #0\nl2: ret #1\n"), "3,5 0 0 1,6 0 0 0,6 0 0 1,\n");
+  EXPECT_EQ(bytecode("l0:\tjeq #5, 0, 1\nl1:\tret #0\nl2:\tret #1\n"), "3,21 0 1 5,6 0 0 0,6 0 0 1,\n");
 }
 
 // Names of registers are labels, too, where a label stands.

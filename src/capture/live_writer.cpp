@@ -147,7 +147,8 @@ class LiveWriter::State {
     } else {
       append_pcap_header(head, interfaces_.front());
     }
-    size_ = head.size();
+    size_ = head_size_ = head.size();
+    tail_size_ = tail_of(std::vector<LiveStatistics>(interfaces_.size())).size();
     bytes_ += head.size();
     if (!rotates()) return write_bytes(head);
     kept_.push_back(name_);
@@ -161,7 +162,8 @@ class LiveWriter::State {
   Status submit(std::span<iovec> pieces, std::uint64_t bytes) {
     const std::lock_guard lock(mutex_);
     if (failure_) return fail(*failure_);
-    if (must_rotate(bytes)) WEIR_CHECK(open_next());
+    if (size_ == head_size_) opened_ = Clock::now();  // no file is left without a packet
+    else if (must_rotate(bytes)) WEIR_CHECK(open_next());
     if (const Status written = write_pieces(file_, pieces, name_, options_.stopping); !written) {
       failure_ = written.error();
       cut_back();
@@ -174,21 +176,29 @@ class LiveWriter::State {
 
   // The longest stretch of records that is written at once: short where files are.
   std::uint64_t longest_stretch() const {
-    return options_.rotate_bytes == 0 ? ~std::uint64_t{0} : std::max<std::uint64_t>(options_.rotate_bytes / 4, 4096);
+    if (options_.rotate_bytes == 0) return ~std::uint64_t{0};
+    const std::uint64_t around = head_size_ + tail_size_ + kLongestHead;
+    const std::uint64_t room = options_.rotate_bytes - std::min(around, options_.rotate_bytes);
+    return std::min(std::max<std::uint64_t>(options_.rotate_bytes / 4, 4096), room);
   }
 
   Status finish(std::span<const LiveStatistics> statistics) {
     const std::lock_guard lock(mutex_);
-    std::vector<std::uint8_t> tail;
-    if (pcapng())
-      for (std::size_t i = 0; i < statistics.size(); ++i)
-        append_statistics(tail, static_cast<std::uint32_t>(i), statistics[i]);
     if (failure_) return {};
+    const std::vector<std::uint8_t> tail = tail_of(statistics);
     bytes_ += tail.size();
     return write_bytes(tail);
   }
 
  private:
+  std::vector<std::uint8_t> tail_of(std::span<const LiveStatistics> statistics) const {
+    std::vector<std::uint8_t> tail;
+    if (pcapng())
+      for (std::size_t i = 0; i < statistics.size(); ++i)
+        append_statistics(tail, static_cast<std::uint32_t>(i), statistics[i]);
+    return tail;
+  }
+
   Status write_bytes(ByteSpan bytes) {
     iovec piece{const_cast<std::uint8_t*>(bytes.data()), bytes.size()};
     const Status written = write_pieces(file_, {&piece, 1}, name_, options_.stopping);
@@ -225,7 +235,7 @@ class LiveWriter::State {
   bool rotates() const { return options_.rotate_bytes != 0 || options_.rotate_seconds > 0; }
 
   bool must_rotate(std::uint64_t bytes) const {
-    if (options_.rotate_bytes != 0 && size_ + bytes > options_.rotate_bytes) return true;
+    if (options_.rotate_bytes != 0 && size_ + bytes + tail_size_ > options_.rotate_bytes) return true;
     return options_.rotate_seconds > 0 &&
            std::chrono::duration<double>(Clock::now() - opened_).count() >= options_.rotate_seconds;
   }
@@ -254,6 +264,8 @@ class LiveWriter::State {
   std::uint32_t files_ = 0;
   std::optional<Error> failure_;  // of a write: nothing more is written
   std::uint64_t size_ = 0;
+  std::uint64_t head_size_ = 0;  // of each file
+  std::uint64_t tail_size_ = 0;  // of the last one
   std::uint64_t bytes_ = 0;
   Clock::time_point opened_{};
 };

@@ -145,15 +145,39 @@ def test_rotation_by_size_loses_nothing():
     check(sum(count_of(file) for file in files), 1500, f"packets in {len(files)} files")
 
 
+def test_rotation_leaves_no_file_empty():
+    """Packets that are larger than a file have one each; small files are no larger than they may be."""
+    subprocess.run(["ip", "link", "set", "v0", "mtu", "9000"], check=True)
+    subprocess.run(["ip", "link", "set", "v1", "mtu", "9000"], check=True)
+    capture = Capture("-w", "large.pcapng", "--rotate-size", "4K", "udp")
+    send(udp_frame(i, size=6000) for i in range(5))
+    capture.end()
+    check([count_of(file) for file in sorted(pathlib.Path(".").glob("large-*.pcapng"))], [1] * 5, "packets")
+    subprocess.run(["ip", "link", "set", "v1", "mtu", "1500"], check=True)
+    subprocess.run(["ip", "link", "set", "v0", "mtu", "1500"], check=True)
+    capture = Capture("-w", "small.pcapng", "--rotate-size", "4K", "udp")
+    send(udp_frame(i, size=100 + i % 50) for i in range(1000))
+    capture.end()
+    files = sorted(pathlib.Path(".").glob("small-*.pcapng"))
+    check([file.stat().st_size for file in files if file.stat().st_size > 4096], [], "too large")
+    check(sum(count_of(file) for file in files), 1000, "packets")
+    time.sleep(0.1)
+    capture = Capture("-w", "late.pcapng", "--rotate-time", "100ms", "udp")
+    time.sleep(0.3)
+    send([udp_frame(1)])
+    capture.end()
+    check([count_of(file) for file in pathlib.Path(".").glob("late-*.pcapng")], [1], "packets")
+
+
 def test_rotation_by_time():
     capture = Capture("-w", "t.pcapng", "--rotate-time", "100ms", "udp")
-    for i in range(5):
+    for i in range(10):
         send([udp_frame(i)])
         time.sleep(0.15)
     capture.end()
-    files = sorted(pathlib.Path(".").glob("t-*.pcapng"))
-    assert len(files) >= 4, files
-    check(sum(count_of(file) for file in files), 5, "packets")
+    counts = [count_of(file) for file in sorted(pathlib.Path(".").glob("t-*.pcapng"))]
+    assert len(counts) >= 4 and 0 not in counts, counts
+    check(sum(counts), 10, "packets")
 
 
 def test_killed_capture_leaves_a_readable_file():

@@ -23,9 +23,10 @@ namespace weir::capture {
 
 struct LiveWriterOptions {
   Format format = Format::kPcapng;  // pcap: timestamps in nanoseconds, one link type
-  std::uint64_t rotate_bytes = 0;   // a file gets no longer than this; 0: no limit
-  double rotate_seconds = 0;        // a file gets no older than this; 0: no limit
-  std::uint32_t keep_files = 0;     // the oldest goes when there are more; 0: all stay
+  // A file gets no longer and, from its first packet, no older; but each has a packet. 0: no limit.
+  std::uint64_t rotate_bytes = 0;
+  double rotate_seconds = 0;
+  std::uint32_t keep_files = 0;  // the oldest goes when there are more; 0: all stay
   // Set when the capture shall end: then a pipe, socket or terminal that takes nothing for three seconds is an error.
   const std::atomic<bool>* stopping = nullptr;
 };

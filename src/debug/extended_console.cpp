@@ -210,8 +210,8 @@ struct ExtendedCommands {
   static Reply stack(ExtendedConsole& console, std::string_view) {
     const ExtendedSession& session = console.session();
     std::string out;
-    std::uint64_t frame = session.registers()[10];
-    for (std::uint32_t up = 0; up <= session.depth(); ++up, frame += ebpf::kStackSize) {
+    for (std::uint32_t up = 0; up <= session.depth(); ++up) {
+      const std::uint64_t frame = session.frame_pointer(session.depth() - up);
       const std::uint32_t at = up == 0 ? session.instruction() : session.return_slot(session.depth() - up);
       const std::string function = function_of(session.active_program(), at);
       out += fmt::format("#{} {}{}\n", up, function.empty() ? "program" : function,

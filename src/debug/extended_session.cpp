@@ -260,13 +260,11 @@ ByteSpan ExtendedSession::packet() const {
 std::uint64_t ExtendedSession::packet_address() const { return reinterpret_cast<std::uint64_t>(packet().data()); }
 
 std::string ExtendedSession::address_text(std::uint64_t value) const {
-  const std::uint64_t frame = registers()[10];
-  const std::uint64_t above = std::uint64_t{depth()} * ebpf::kStackSize;
-  if (value <= frame + above && value >= frame - ebpf::kStackSize) {
-    if (value <= frame) return "fp" + signed_offset(static_cast<std::int64_t>(value - frame));
-    const std::uint64_t up = (value - frame + ebpf::kStackSize - 1) / ebpf::kStackSize;
-    return fmt::format("caller{}.fp{}", up > 1 ? std::to_string(up) : "",
-                       signed_offset(static_cast<std::int64_t>(value - frame - up * ebpf::kStackSize)));
+  for (std::uint32_t up = 0; up <= depth(); ++up) {
+    const std::uint64_t frame = frame_pointer(depth() - up);
+    if (value > frame || value < frame - ebpf::kStackSize) continue;
+    const std::string whose = up == 0 ? "" : up == 1 ? "caller." : fmt::format("caller{}.", up);
+    return whose + "fp" + signed_offset(static_cast<std::int64_t>(value - frame));
   }
   const ByteSpan bytes = packet();
   // Programs point beyond a packet's end before they compare with it.

@@ -23,11 +23,13 @@ std::optional<std::uint32_t> ExtendedSession::add_watch(std::uint64_t address, s
   ExtendedWatch watch;
   watch.size = size;
   watch.place = address_text(address);
-  const std::uint64_t first_frame = registers()[10] + std::uint64_t{depth()} * ebpf::kStackSize;
+  std::uint32_t level = 0;  // the depth of the function on whose stack it is
+  while (level <= depth() && address - (frame_pointer(level) - ebpf::kStackSize) > ebpf::kStackSize - size) ++level;
   bool found = true;
-  if (address - (registers()[10] - ebpf::kStackSize) <= std::uint64_t{depth() + 1} * ebpf::kStackSize - size) {
+  if (level <= depth()) {
     watch.base = ExtendedWatch::Base::kStack;
-    watch.offset = static_cast<std::int64_t>(address - first_frame);
+    watch.level = level;
+    watch.offset = static_cast<std::int64_t>(address - frame_pointer(level));
   } else if (address - packet_address() + size <= packet().size()) {
     watch.offset = static_cast<std::int64_t>(address - packet_address());
   } else if (buffer_ && address - context_address() + size <= run_.regions[0].size) {
@@ -66,9 +68,9 @@ std::vector<std::uint8_t> ExtendedSession::current(const ExtendedWatch& watch) c
       break;
     case ExtendedWatch::Base::kContext: base = context_address(); break;
     case ExtendedWatch::Base::kStack:
-      base = registers()[10] + std::uint64_t{depth()} * ebpf::kStackSize;
       // A function that has returned has no frame any more.
-      if (base + static_cast<std::uint64_t>(watch.offset) < registers()[10] - ebpf::kStackSize) return {};
+      if (watch.level > depth()) return {};
+      base = frame_pointer(watch.level);
       break;
     case ExtendedWatch::Base::kMap: {
       const void* value = maps()[watch.map]->lookup(watch.key.data(), 0);

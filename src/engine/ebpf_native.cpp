@@ -44,10 +44,12 @@ class ExtendedNative final : public ExtendedEngine {
 
   Outcome run_whole(runtime::Invocation& invocation) const override {
     const std::uint64_t budget = code_->options.budget;
-    return start(invocation, budget == 0 || budget > INT64_MAX ? INT64_MAX : static_cast<std::int64_t>(budget), 0);
+    std::uint32_t tail_calls = 0;
+    return start(invocation, budget == 0 || budget > INT64_MAX ? INT64_MAX : static_cast<std::int64_t>(budget),
+                 tail_calls);
   }
 
-  Outcome start(runtime::Invocation& invocation, std::int64_t budget, std::uint32_t tail_calls) const {
+  Outcome start(runtime::Invocation& invocation, std::int64_t budget, std::uint32_t& tail_calls) const {
     if (code_->proven && !code_->premise_holds(invocation)) return {0, Fault::kArgument, 0, 1, 0, &code_->program};
     if (is_bare_) return {native_->bare()(invocation.arguments[0], &invocation)};
     if (!has_checked_) return run_unchecked(invocation, budget);
@@ -55,7 +57,7 @@ class ExtendedNative final : public ExtendedEngine {
     NativeState state;
     Memory memory(*code_, invocation);
     prepare_state(state, invocation, budget, stack + sizeof stack);
-    state.tail_calls = tail_calls;
+    state.tail_calls = &tail_calls;
     state.memory = &memory;
     memory.stack_end = state.stack_top;
     memory.stack_begin = state.stack_begin;
@@ -120,18 +122,20 @@ std::uint32_t tail_call(NativeState* state, std::uint32_t slot) {
     return stop(state, Fault::kArgument, slot, 2);
   if (r[1] != state->run->arguments[0]) return stop(state, Fault::kArgument, slot, 1);
   const auto index = static_cast<std::uint32_t>(r[3]);
-  if (index >= map->definition().max_entries || state->tail_calls >= ebpf::kMaximumTailCalls) return kGoOn;
+  if (index >= map->definition().max_entries || *state->tail_calls >= ebpf::kMaximumTailCalls) return kGoOn;
   const auto held = static_cast<const runtime::ReferenceMap&>(*map).reference(&index);
   if (held == nullptr) return kGoOn;
   const auto* engine = static_cast<const ExtendedEngine*>(held.get());
   const runtime::AccessRule* const saved = state->run->access;
+  ++*state->tail_calls;
   Outcome outcome;
   if (const auto* native = dynamic_cast<const ExtendedNative*>(engine))
-    outcome = native->start(*state->run, state->budget, state->tail_calls + 1);
+    outcome = native->start(*state->run, state->budget, *state->tail_calls);
   else
-    outcome = interpret_nested(*code_of(*engine), *state->run, static_cast<std::uint64_t>(state->budget),
-                               state->tail_calls + 1);
+    outcome =
+        interpret_nested(*code_of(*engine), *state->run, static_cast<std::uint64_t>(state->budget), *state->tail_calls);
   state->run->access = saved;
+  state->look_at_run();  // the other program may have moved the packet
   if (outcome.fault != Fault::kNone) {
     state->faulted = outcome.program;
     return stop(state, outcome.fault, outcome.instruction, outcome.address);
@@ -187,7 +191,6 @@ std::uint32_t loop(NativeState* state, std::uint32_t slot, bool over_map) {
     good = run_loop(state->registers, done, call);
   }
   if (!good) return kStop;
-  state->memory->stack_begin = state->stack_begin;
   state->registers[0] = done;
   state->look_at_run();
   return kGoOn;
@@ -209,6 +212,11 @@ void NativeState::set_window(std::uint64_t begin, std::uint64_t size, bool writa
   }
 }
 
+void NativeState::look_at_memory() {
+  memory->stack_begin = stack_begin;
+  memory->look_at_packet();
+}
+
 void NativeState::look_at_run() {
   context_read = context_write = 0;
   for (const runtime::Region& region : run->regions) {
@@ -225,13 +233,13 @@ void NativeState::look_at_run() {
 }
 
 std::uint32_t native_access(NativeState* state, std::uint32_t slot, std::uint32_t size_and_write) {
-  state->memory->stack_begin = state->stack_begin;
+  state->look_at_memory();
   const Fault fault = state->memory->check(state->address, size_and_write & 0xff, (size_and_write & 0x100) != 0);
   return fault == Fault::kNone ? kGoOn : stop(state, fault, slot, state->address);
 }
 
 std::uint32_t native_helper(NativeState* state, std::uint32_t slot, std::int32_t number) {
-  state->memory->stack_begin = state->stack_begin;
+  state->look_at_memory();
   const runtime::HelperEntry* entry = state->code->helpers->find(number);
   if (entry != nullptr && entry->function == nullptr) {
     if (number == static_cast<std::int32_t>(ebpf::Helper::kTailCall)) return tail_call(state, slot);
@@ -240,7 +248,6 @@ std::uint32_t native_helper(NativeState* state, std::uint32_t slot, std::int32_t
   }
   const HelperResult result = call_helper(*state->code, *state->memory, *state->run, entry, number, state->registers);
   if (result.fault != Fault::kNone) return stop(state, result.fault, slot, result.detail);
-  state->memory->look_at_packet();
   state->registers[0] = result.value;
   state->look_at_run();  // the helper may have moved the packet
   return number == state->code->options.unwind_helper && result.value == 0 ? kStop : kGoOn;

@@ -29,7 +29,7 @@ struct NativeState {
   Fault fault;
   std::uint32_t slot;
   std::uint64_t detail;
-  std::uint32_t tail_calls;
+  std::uint32_t* tail_calls;  // of the run, in all its programs
   const ebpf::Program* faulted;
   const NativeCode* native;
   std::uint32_t function;  // the slot to begin at: 0, or that of a function that is called back
@@ -49,7 +49,8 @@ struct NativeState {
   const std::uint64_t* constants;
 
   void set_window(std::uint64_t begin, std::uint64_t size, bool writable);
-  void look_at_run();  // sets the context and the window from `run`
+  void look_at_run();     // sets the context and the window from `run`
+  void look_at_memory();  // tells `memory` what of the stack is in use, and where the packet is
 };
 
 // What a C++ function tells the code that called it. kStop: the run ends; kReturn: the function does.
@@ -95,6 +96,6 @@ Result<ExtendedEnginePointer> make_extended_native(std::shared_ptr<const Code> c
 const Code* native_code_of(const ExtendedEngine& engine);
 
 // Runs in the interpreter what machine code calls in a program array.
-Outcome interpret_nested(const Code& code, runtime::Invocation& run, std::uint64_t budget, std::uint32_t tail_calls);
+Outcome interpret_nested(const Code& code, runtime::Invocation& run, std::uint64_t budget, std::uint32_t& tail_calls);
 
 }  // namespace weir::engine

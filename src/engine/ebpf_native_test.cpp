@@ -102,5 +102,89 @@ TEST(Native, TailCallsBetweenBothEngines) {
   }
 }
 
+// Programs whose tail calls lead into one another, in each engine and in both.
+class TailCalls : public testing::TestWithParam<std::pair<ExtendedKind, ExtendedKind>> {
+ protected:
+  void SetUp() override { WEIR_REQUIRE_NATIVE(); }
+  // The first program's array leads to the second, or to the first itself.
+  Outcome run(std::string_view first, std::string_view second) {
+    constexpr std::string_view kMap = ".map next, prog_array, key 4, value 4, entries 1\n";
+    const auto checked = [&](std::string_view text) {
+      return ebpf::check(ebpf::assemble(std::string(kMap) + std::string(text)).value()).value();
+    };
+    engine_ = load_extended(checked(first), {.kind = GetParam().first}).value();
+    other_ = second.empty() ? engine_ : load_extended(checked(second), {.kind = GetParam().second}).value();
+    EXPECT_TRUE(set_tail_call(*engine_->maps()[0], 0, other_));
+    const Outcome outcome = engine_->run(run_);
+    dynamic_cast<runtime::ReferenceMap&>(*engine_->maps()[0]).clear();
+    return outcome;
+  }
+  runtime::Invocation run_{.arguments = {11, 12, 13, 14, 15}};
+  ExtendedEnginePointer engine_, other_;  // outcomes point into them
+};
+const std::string kFunction = "\nf: r2 = map[next]\nr3 = 0\ncall bpf_tail_call\nr0 = 0\nexit";
+
+TEST_P(TailCalls, TheOtherProgramBeginsAsAnyDoes) {
+  const std::string begin = "r4 = 1\nr5 = 2\nr6 = 3\nr7 = 4\nr8 = 5\nr9 = 6\nr0 = 7\n*(u64 *)(r10 - 8) = 8\n";
+  const std::string second =
+      "r0 += r1\nr0 += r2\nr0 += r3\nr0 += r4\nr0 += r5\nr0 += r6\nr0 += r7\nr0 += r8\nr0 += r9\n"
+      "r1 = *(u64 *)(r10 - 8)\nr0 += r1\nexit";
+  EXPECT_EQ(run(begin + "r2 = map[next]\nr3 = 0\ncall bpf_tail_call\nexit", second).value, 65u);
+  EXPECT_EQ(run(begin + "call local f\nexit" + kFunction, second).value, 65u);
+}
+
+TEST_P(TailCalls, AProgramHasEightFunctionsOfItsOwn) {
+  EXPECT_EQ(run("call local f\nr0 += 1\nexit" + kFunction, "").value, 34u);
+  std::string deep =
+      "*(u64 *)(r10 - 8) = 5\nr6 = 70\ncall local f1\nr1 = *(u64 *)(r10 - 8)\nr0 += r1\nr0 += r6\nexit\n";
+  for (int i = 1; i < 7; ++i)
+    deep +=
+        "f" + std::to_string(i) + ": r6 = 9\n*(u64 *)(r10 - 8) = 6\ncall local f" + std::to_string(i + 1) + "\nexit\n";
+  EXPECT_EQ(
+      run(deep + "f7: r2 = map[next]\nr3 = 0\ncall bpf_tail_call\nr0 = 0\nexit", deep + "f7: r0 = 100\nexit").value,
+      100u + 75 + 75);
+  EXPECT_EQ(run(deep + "f7: call local f8\nexit\nf8: r0 = 0\nexit", "exit").fault, Fault::kCallDepth);
+  // Its stack is all that it sees.
+  const Outcome outcome = run("call local f\nexit" + kFunction, "r0 = *(u64 *)(r10 + 0)\nexit");
+  EXPECT_EQ(outcome.fault, Fault::kOutside);
+  EXPECT_EQ(outcome.program->size(), 2u);
+}
+
+// A run has 33, whichever function makes them.
+TEST_P(TailCalls, AreCountedThroughout) {
+  const std::string loop =
+      "r6 = 40\nr7 = 0\nagain: call local f\nr7 += r0\nr6 += -1\nif r6 != 0 goto again\nr0 = r7\nexit";
+  EXPECT_EQ(run(loop + kFunction, "r0 = 1\nexit").value, 33u);
+}
+
+TEST_P(TailCalls, FromFunctionsThatAreCalledBack) {
+  const std::string loop =
+      "r6 = 5\nr1 = 3\nr2 = subprog[g]\nr3 = 11\nr4 = 0\n*(u64 *)(r10 - 8) = 4\ncall bpf_loop\nr0 += r6\n"
+      "r1 = *(u64 *)(r10 - 8)\nr0 += r1\nexit\ng: r1 = r2\n";
+  EXPECT_EQ(run(loop + kFunction.substr(4), "r0 = 0\nexit").value, 3u + 5 + 4);
+  EXPECT_EQ(run(loop + "call local f\nexit" + kFunction, "r0 = 0\nexit").value, 3u + 5 + 4);
+}
+
+TEST_P(TailCalls, MayMoveThePacket) {
+  runtime::PacketBuffer packet = std::move(runtime::PacketBuffer::create(100).value());
+  packet.set(std::vector<std::uint8_t>(40, 7));
+  run_.packet = &packet;
+  run_.arguments = {reinterpret_cast<std::uint64_t>(packet.xdp_context())};
+  run_.regions = {{run_.arguments[0], 24, false}};
+  const std::string first =
+      "r6 = r1\nr7 = *(u32 *)(r1 + 0)\nr0 = *(u8 *)(r7 + 39)\ncall local f\nr0 = *(u8 *)(r7 + 19)\n"
+      "r0 = *(u8 *)(r7 + 20)\nexit";
+  const Outcome outcome = run(first + kFunction, "r2 = -20\ncall bpf_xdp_adjust_tail\nexit");
+  EXPECT_EQ(outcome.fault, Fault::kOutside);
+  EXPECT_EQ(outcome.instruction, 5u);
+  EXPECT_EQ(packet.size(), 20u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Engines, TailCalls,
+                         testing::Values(std::pair{ExtendedKind::kNative, ExtendedKind::kNative},
+                                         std::pair{ExtendedKind::kNative, ExtendedKind::kInterpreter},
+                                         std::pair{ExtendedKind::kInterpreter, ExtendedKind::kInterpreter},
+                                         std::pair{ExtendedKind::kInterpreter, ExtendedKind::kNative}));
+
 }  // namespace
 }  // namespace weir::engine

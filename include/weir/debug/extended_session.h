@@ -55,7 +55,8 @@ struct ExtendedWatch {
   std::string place{};  // "fp-8", "packet+12", "counts[07 00 00 00]"
   std::uint32_t size = 0;
   enum class Base : std::uint8_t { kPacket, kContext, kStack, kMap } base = Base::kPacket;
-  std::int64_t offset = 0;             // from the base; kStack: from the frame pointer of the first function
+  std::int64_t offset = 0;             // from the base; kStack: from the frame pointer of the function
+  std::uint32_t level = 0;             // kStack: how many functions waited for it
   std::size_t map = 0;                 // kMap
   std::vector<std::uint8_t> key{};     // kMap
   std::vector<std::uint8_t> value{};   // as last seen; empty: it was not there
@@ -101,6 +102,7 @@ class ExtendedSession {
   std::span<const std::uint64_t, ebpf::kRegisters> registers() const { return stepper_->registers(); }
   std::uint32_t depth() const { return stepper_->depth(); }
   std::uint32_t return_slot(std::uint32_t depth) const { return stepper_->return_slot(depth); }
+  std::uint64_t frame_pointer(std::uint32_t depth) const { return stepper_->frame_pointer(depth); }
   ByteSpan packet() const;
   const std::vector<std::string>& printed() const { return printed_; }  // bpf_trace_printk, on this packet
 

@@ -135,11 +135,13 @@ Reply Console::load_expression(const std::string& text) {
   if (!hooks_.compile) return refuse({.message = "expressions cannot be compiled here"});
   const packet::LinkType link_type =
       session_.has_packets() ? session_.packets().info(0).link_type : packet::LinkType::kEthernet;
-  Result<cbpf::Program> program = hooks_.compile(text, link_type);
-  if (!program) return refuse(program.error(), text);
-  if (const Status status = session_.set_program(std::move(*program)); !status) return refuse(status.error());
+  Result<CompiledExpression> compiled = hooks_.compile(text, link_type);
+  if (!compiled) return refuse(compiled.error(), text);
+  if (const Status status = session_.set_program(std::move(compiled->program)); !status) return refuse(status.error());
   expression_ = text;
-  return say(program_size(session_.program()) + "\n");
+  std::string reply;
+  for (const Diagnostic& warning : compiled->warnings) reply += render(warning, text);
+  return say(reply + program_size(session_.program()) + "\n");
 }
 
 Reply Console::load_capture(const std::string& path) {

@@ -219,16 +219,16 @@ Result<debug::Capture> open_capture(const std::string& path) {
   return out;
 }
 
-Result<cbpf::Program> compile(const std::string& expression, packet::LinkType link_type) {
-  filter::CompileOptions options;
-  options.bind.link_type = link_type;
-  WEIR_TRY(const filter::Compiled compiled, filter::compile(expression, options));
-  return compiled.program.program();
-}
-
 }  // namespace
 
-debug::Hooks shell_hooks() {
+debug::Hooks shell_hooks(const filter::CompileOptions& options) {
+  const auto compile = [options](const std::string& expression,
+                                 packet::LinkType link_type) -> Result<debug::CompiledExpression> {
+    filter::CompileOptions here = options;
+    here.bind.link_type = link_type;
+    WEIR_TRY(filter::Compiled compiled, filter::compile(expression, here));
+    return debug::CompiledExpression{compiled.program.program(), std::move(compiled.warnings)};
+  };
   return {.open_capture = open_capture,
           .read_file = [](const std::string& path) { return read_whole_file(path, 64u << 20); },
           .compile = compile};

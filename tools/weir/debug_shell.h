@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include <weir/debug/console.h>
+#include <weir/filter/compile.h>
 
 namespace weir::tool {
 
@@ -42,8 +43,9 @@ Dialogue dialogue_with(Console& console) {
 // Until `quit` or the end of the input.
 ShellResult run_shell(const Dialogue& console, const ShellOptions& options);
 
-// A console for this program: captures, files and expressions from outside.
-debug::Hooks shell_hooks();
+// A console for this program: captures, files and expressions from outside. Expressions are compiled for the link type
+// of the capture, the rest as `options` says.
+debug::Hooks shell_hooks(const filter::CompileOptions& options = {});
 
 // $HOME/NAME, or empty without a home.
 std::string in_home(const std::string& name);

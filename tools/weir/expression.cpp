@@ -41,15 +41,19 @@ Status apply(const LanguageFlags& flags, filter::CompileOptions& options) {
   return {};
 }
 
+void add_platform(CLI::App& verb, std::string& platform) {
+  verb.add_option("--platform", platform, "portable, or linux: may use what Linux knows beside the packet")
+      ->check(CLI::IsMember({"portable", "linux"}))
+      ->capture_default_str();
+}
+
 void add_target_flags(CLI::App& verb, TargetFlags& flags) {
   verb.add_option("-y,--link-type", flags.link_type, "link type of the packets, by its DLT name")
       ->capture_default_str();
   verb.add_option("-s,--snap-length", flags.snap_length, "bytes kept of a packet that matches")
       ->check(CLI::Range(1u, 0xffffffffu))
       ->capture_default_str();
-  verb.add_option("--platform", flags.platform, "portable, or linux: may use what Linux knows beside the packet")
-      ->check(CLI::IsMember({"portable", "linux"}))
-      ->capture_default_str();
+  add_platform(verb, flags.platform);
   verb.add_flag("--live", flags.live,
                 "for packets of an interface of this machine: its byte order alone (NULL, PFLOG, ...)");
 }

@@ -33,6 +33,7 @@ struct TargetFlags {
   bool live = false;  // for packets of an interface of this machine, not of a file
   std::uint32_t snap_length = 262144;
 };
+void add_platform(CLI::App& verb, std::string& platform);
 void add_target_flags(CLI::App& verb, TargetFlags& flags);
 Status apply(const TargetFlags& flags, filter::CompileOptions& options);
 

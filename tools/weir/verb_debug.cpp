@@ -16,6 +16,7 @@
 
 #include "debug_json.h"
 #include "debug_shell.h"
+#include "expression.h"
 #include "extended_session.h"
 #include "program_input.h"
 #include "terminal.h"
@@ -27,12 +28,14 @@ namespace {
 struct Options {
   std::string input;
   std::string output;
-  std::string expression;
+  std::optional<std::string> expression;
   std::string program;
   std::string capture;
   std::string extended;
   std::string name;
   std::string memory;
+  std::string platform = "portable";
+  LanguageFlags language;
   std::vector<std::string> commands;
   bool allow_callx = false;
   bool json = false;
@@ -77,7 +80,13 @@ int prepare(debug::Console& console, const Options& options) {
     return !reply.failed;
   };
   if (!options.capture.empty() && !take(console.load_capture(options.capture))) return kBadInput;
-  if (!options.expression.empty() && !take(console.load_expression(options.expression))) return kBadInput;
+  if (options.expression) {
+    const Result<std::string> text = expression_text(*options.expression);
+    if (!text) return report(text.error());
+    const debug::Reply reply = console.load_expression(*text);
+    if (reply.error) return report(of_expression(*reply.error, "", *options.expression), *text);
+    take(reply);
+  }
   if (!options.program.empty()) {
     std::string text;
     const Result<cbpf::Checked> program = read_checked(options.program, cbpf::Target::kUser, &text);
@@ -123,13 +132,16 @@ int run_extended(const Options& options) {
 
 int run(const Options& options) {
   if (!options.extended.empty()) {
-    if (!options.expression.empty() || !options.program.empty())
+    if (options.expression || !options.program.empty())
       return report({.code = ErrorCode::kUsage, .message = "give one program only"});
     return run_extended(options);
   }
-  if (!options.expression.empty() && !options.program.empty())
+  if (options.expression && !options.program.empty())
     return report({.code = ErrorCode::kUsage, .message = "give an expression or a program, not both"});
-  debug::Console console(shell_hooks());
+  filter::CompileOptions compile;
+  if (const Status status = apply(options.language, compile); !status) return report(status.error());
+  if (options.platform == "linux") compile.bind.platform = filter::Platform::kLinux;
+  debug::Console console(shell_hooks(compile));
   if (const int status = prepare(console, options); status != kYes) return status;
   return talk(options.json ? json_dialogue(console) : dialogue_with(console), options);
 }
@@ -192,6 +204,8 @@ void add_debug(CLI::App& app, int& status) {
   verb->add_option("--mem", options->memory, "with -X: memory or one packet, the bytes of this file");
   verb->add_flag("--allow-callx", options->allow_callx,
                  "with -X: callx calls the helper whose number its register holds");
+  add_language_flags(*verb, options->language);
+  add_platform(*verb, options->platform);
   verb->add_option("-r,--capture", options->capture, "over the packets of this capture");
   verb->add_option("-x,--execute", options->commands, "run this command and leave; may be given several times")
       ->expected(1)

@@ -25,11 +25,17 @@ struct Capture {
   Warnings warnings{};  // damage after the last packet, what is odd
 };
 
+// An expression as a program.
+struct CompiledExpression {
+  cbpf::Program program;
+  Warnings warnings{};  // their places are in the expression
+};
+
 // What commands need from outside. Those left empty make their commands fail.
 struct Hooks {
   std::function<Result<Capture>(const std::string& path)> open_capture{};
   std::function<Result<std::string>(const std::string& path)> read_file{};
-  std::function<Result<cbpf::Program>(const std::string& expression, packet::LinkType link_type)> compile{};
+  std::function<Result<CompiledExpression>(const std::string& expression, packet::LinkType link_type)> compile{};
   // Called with each program that was loaded (bpf_dbg gives it to the kernel); its error is shown, and in
   // Style::kBpfDbg the program is dropped.
   std::function<Status(const cbpf::Checked& program)> loaded{};

@@ -2,12 +2,14 @@
 //
 // The form is told by how the text begins, after blanks and comments: '(' starts a listing (tcpdump -d), a number the
 // decimal forms, 16 hexadecimal digits the hexadecimal one, a brace JSON or an array in C. Of what starts with a word,
-// a brace or BPF_STMT makes it source code; anything else is assembler language. A NUL byte makes it binary.
+// a brace or BPF_STMT makes it source code; anything else is assembler language. What begins as assembler language may
+// have braces and quotations in its comments, behind ';'. A NUL byte makes it binary.
 #include <weir/cbpf/text.h>
 
 #include <fmt/format.h>
 
 #include "cbpf/cursor.h"
+#include "cbpf/mnemonics.h"
 #include "cbpf/readers.h"
 
 namespace weir::cbpf {
@@ -15,14 +17,15 @@ namespace {
 
 bool is_hex_digit(char c) { return is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f'); }
 
-// Passes over blanks, a byte order mark, and the comments of all languages. `[` of Go's printed slices stays.
-void skip_comments(Cursor& cursor) {
+// Passes over blanks, a byte order mark, and the comments of all languages, or of those in which ';' starts none. `[`
+// of Go's printed slices stays.
+void skip_comments(Cursor& cursor, bool semicolon = true) {
   cursor.take("\xef\xbb\xbf");
   for (;;) {
     cursor.skip();
     if (cursor.take("/*")) {
       while (!cursor.done() && !cursor.take("*/")) cursor.move_to(cursor.at() + 1);
-    } else if (cursor.starts("//") || cursor.starts("#") || cursor.starts(";")) {
+    } else if (cursor.starts("//") || cursor.starts("#") || (semicolon && cursor.starts(";"))) {
       while (!cursor.done() && cursor.peek() != '\n') cursor.move_to(cursor.at() + 1);
     } else {
       return;
@@ -31,13 +34,23 @@ void skip_comments(Cursor& cursor) {
 }
 
 // A brace or a macro of <linux/filter.h> outside of comments.
-bool is_source(std::string_view text, std::size_t begin) {
+bool is_source(std::string_view text, std::size_t begin, bool semicolon) {
   Cursor cursor(text, begin, text.size());
-  for (skip_comments(cursor); !cursor.done(); skip_comments(cursor)) {
+  for (skip_comments(cursor, semicolon); !cursor.done(); skip_comments(cursor, semicolon)) {
     if (cursor.peek() == '{' || cursor.starts("BPF_STMT") || cursor.starts("BPF_JUMP")) return true;
     cursor.move_to(cursor.at() + 1);
   }
   return false;
+}
+
+// A mnemonic or a label; or a word that is neither, a slip of the pen, with the operand of a mnemonic.
+bool starts_as_assembly(Cursor cursor) {
+  const std::string_view word = cursor.name();
+  if (word.empty()) return false;
+  cursor.skip_blanks();
+  const char after = cursor.peek();
+  return find_mnemonic(lower_case(word)) != nullptr || after == '[' || after == '#' ||
+         (after == ':' && cursor.peek(1) != ':');
 }
 
 bool starts_with_hex_row(const Cursor& cursor) {
@@ -97,8 +110,9 @@ Format recognize(std::string_view text) {
     if (next.peek() == '[' || (next.peek() == '{' && (next.move_to(next.at() + 1), next.skip(), next.peek() == '"')))
       return Format::kJson;
   }
-  if (find_quoted(text) != std::string_view::npos) return Format::kIptables;
-  if (is_source(text, cursor.at())) return Format::kCArray;
+  const bool assembly = starts_as_assembly(cursor);
+  if (!assembly && find_quoted(text) != std::string_view::npos) return Format::kIptables;
+  if (is_source(text, cursor.at(), assembly)) return Format::kCArray;
   return first == '[' ? Format::kXNet : Format::kAssembly;
 }
 

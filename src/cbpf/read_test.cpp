@@ -104,6 +104,30 @@ TEST(Read, Json) {
   EXPECT_EQ(bytecode("[[40,0,0,12],[21,0,1,2054],[6,0,0,4096],[6,0,0,0]]"), kArp);
 }
 
+// ';' ends a statement of C and of Rust, and starts a comment of assembler language.
+TEST(Read, SemicolonsOfSourceAndOfAssembly) {
+  EXPECT_EQ(bytecode("int a; struct sock_filter code[] = {{0x06,0,0,1}};"), "1,6 0 0 1,\n");
+  EXPECT_EQ(bytecode("static F: [sock_filter; 1] = [ sock_filter { code: 6, jt: 0, jf: 0, k: 12 } ];"),
+            "1,6 0 0 12,\n");
+  EXPECT_EQ(
+      bytecode("#include <linux/filter.h>\nstatic int n; struct sock_filter f[] = { BPF_STMT(BPF_RET+BPF_K, 1), };"),
+      "1,6 0 0 1,\n");
+  EXPECT_EQ(bytecode("std::size_t n; sock_filter f[]{{6, 0, 0, 1}};"), "1,6 0 0 1,\n");
+  EXPECT_EQ(bytecode("int a; struct sock_filter code[] = {{6, 0, 300, 1}};"), "1:44: 300 is not between 0 and 255");
+  EXPECT_EQ(bytecode("ret #1 ; {6, 0, 0, 2}\n"), "1,6 0 0 1,\n");
+  EXPECT_EQ(bytecode("; {\nL: RET #1 ; BPF_STMT(\n"), "1,6 0 0 1,\n");
+  EXPECT_EQ(bytecode("lhd [12] ; {6, 0, 0, 2}\n"), "1:1: unknown instruction 'lhd' (did you mean 'ld'?)");
+}
+
+TEST(Read, QuotationsInCommentsOfAssembly) {
+  EXPECT_EQ(bytecode("; use bytecode \"x\"\nret #1\n"), "1,6 0 0 1,\n");
+  EXPECT_EQ(bytecode("ret #1 ; the bytecode \"foo\"\n"), "1,6 0 0 1,\n");
+  EXPECT_EQ(bytecode("drop: ret #1 /* --bytecode 'x' */\n"), "1,6 0 0 1,\n");
+  EXPECT_EQ(bytecode("# the rule\niptables -F; iptables -A INPUT -m bpf --bytecode '1,6 0 0 1' -j ACCEPT"),
+            "1,6 0 0 1,\n");
+  EXPECT_EQ(bytecode("-m bpf --bytecode '1,6 0 0 1'"), "1,6 0 0 1,\n");
+}
+
 TEST(Read, BinaryIsToldByItsZeros) {
   const std::string arp("\x28\0\0\0\x0c\0\0\0\x15\0\0\x01\x06\x08\0\0\x06\0\0\0\0\x10\0\0\x06\0\0\0\0\0\0\0", 32);
   EXPECT_EQ(bytecode(arp), kArp);

@@ -166,6 +166,24 @@ TEST(VerifiedNative, BytesThatWereNeverWrittenAreZero) {
   }
 }
 
+// A helper that is called directly moves the packet; one that asks what may be read sees it where it is.
+TEST(VerifiedNative, HelpersSeeThePacketAsItIs) {
+  const auto program = ebpf::check(ebpf::assemble("r6 = r1\nr2 = 10\ncall bpf_xdp_adjust_tail\n*(u64 *)(r10 - 8) = 0\n"
+                                                  "r2 = *(u32 *)(r6 + 0)\nr3 = r2\nr4 = *(u32 *)(r6 + 4)\nr2 += 36\n"
+                                                  "r0 = 77\nif r2 > r4 goto out\nr3 += 30\nr1 = r10\nr1 += -8\n"
+                                                  "r2 = 4\ncall bpf_probe_read_kernel\nout: exit")
+                                       .value())
+                           .value();
+  const auto verified = verify::verify(program, {.premise = {.type = ebpf::ProgramType::kXdp}});
+  ASSERT_TRUE(verified) << verified.error().message;
+  Host host;
+  const std::vector<std::uint8_t> bytes(27, 3);
+  for (const auto kind : {engine::ExtendedKind::kInterpreter, engine::ExtendedKind::kAutomatic}) {
+    const auto engine = engine::load_extended(*verified, {.kind = kind}).value();
+    EXPECT_EQ(host.run(*engine, verified->premise(), bytes).value, 0u) << engine->name();
+  }
+}
+
 TEST(VerifiedNative, OtherPremisesAreRefused) {
   const auto program = ebpf::check(ebpf::assemble("r0 = *(u64 *)(r1 + 8)\nexit").value()).value();
   const auto verified = verify::verify(program, {.premise = {.memory_least = 16}});

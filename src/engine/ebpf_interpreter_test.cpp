@@ -353,5 +353,35 @@ TEST(Stepper, FunctionsCalledBackEnd) {
   EXPECT_GE(stepper->outcome().instruction, 7u) << "in the function";
 }
 
+// What a tail call in a function leads into has a stack of its own; those of the functions that wait can be looked at.
+TEST(Stepper, StacksOfFunctionsThatWaitForAnotherProgram) {
+  const auto stepper = stepper_of(
+                           ".map next, prog_array, key 4, value 4, entries 1\n"
+                           "*(u64 *)(r10 - 8) = 5\ncall local f\nr1 = *(u64 *)(r10 - 8)\nr0 += r1\nexit\n"
+                           "f: r2 = map[next]\nr3 = 0\ncall bpf_tail_call\nr0 = 0\nexit")
+                           .value();
+  const auto other = loaded("*(u64 *)(r10 - 8) = 6\nr0 = 7\nexit");
+  ASSERT_TRUE(set_tail_call(*stepper->maps()[0], 0, other));
+  runtime::Invocation run;
+  stepper->start(run);
+  const std::uint64_t first = stepper->registers()[10];
+  while (stepper->outcome().program != &other->program() || stepper->outcome().instruction < 1)
+    ASSERT_TRUE(stepper->step());
+  EXPECT_EQ(stepper->depth(), 1u);
+  EXPECT_EQ(stepper->return_slot(0), 2u);
+  EXPECT_EQ(stepper->frame_pointer(0), first);
+  EXPECT_EQ(stepper->frame_pointer(1), stepper->registers()[10]);
+  const auto word = [&](std::uint32_t depth) {
+    const std::uint64_t address = stepper->frame_pointer(depth) - 8;
+    EXPECT_TRUE(stepper->may_read(address, 8));
+    return *reinterpret_cast<const std::uint64_t*>(address);
+  };
+  EXPECT_EQ(word(0), 5u);
+  EXPECT_EQ(word(1), 6u);
+  while (!stepper->has_ended()) stepper->step();
+  EXPECT_EQ(stepper->outcome().fault, Fault::kNone);
+  EXPECT_EQ(stepper->outcome().value, 12u);
+}
+
 }  // namespace
 }  // namespace weir::engine

@@ -9,7 +9,11 @@
 // A state that equals one of its own past is a loop that never ends; but not where a helper called a function back
 // between the two, since helpers end. Between rounds of one call a state that one of its own past covers in everything
 // needs no walk.
+//
+// States on the way here with which nothing is compared any more are left out from time to time, and where all that are
+// kept take much memory, no more are: then more is walked.
 #include <algorithm>
+#include <bit>
 
 #include "verify/walk.h"
 
@@ -19,6 +23,19 @@ namespace weir::verify {
 enum class Likeness : std::uint8_t { kWhatMattered, kCovers, kIdentical };
 
 // Compares a state with an older one.
+namespace {
+
+constexpr std::uint64_t kMostKept = 256u << 20;  // bytes of states
+
+std::uint64_t bytes_of(const State& state) {
+  std::uint64_t bytes = sizeof(Checkpoint);
+  for (const Frame& frame : state.frames)
+    bytes += sizeof(Frame) + sizeof(Checkpoint::Marks) + frame.slots.size() * sizeof(Slot);
+  return bytes;
+}
+
+}  // namespace
+
 class Comparison {
  public:
   Comparison(const Checkpoint& old, const State& now, const Flow& flow, Likeness likeness)
@@ -129,7 +146,7 @@ bool Walk::join(bool& known) {
   bool in_loop = false;
   for (const Checkpoint* each : listed) in_loop |= each->branches > 0;
   const std::uint64_t steps = statistics_.steps - steps_at_checkpoint_, jumps = jumps_ - jumps_at_checkpoint_;
-  const bool in_rounds = flow_.rows[at_]->shape == ebpf::OperandShape::kCallHelper && calls_back(slot().immediate);
+  const bool in_rounds = is_round(at_);
   const bool keep = in_rounds ? true : in_loop ? steps >= 100 || jumps >= 20 : listed.empty() || steps >= 8;
   for (std::size_t i = 0; i < listed.size();) {
     Checkpoint& old = *listed[i];
@@ -155,15 +172,19 @@ bool Walk::join(bool& known) {
     // States that nothing is like only cost time.
     if (keep && ++old.misses > old.hits * 3 + 3) {
       old.is_listed = false;
-      if (!unfinished) free_.push_back(&old);
+      if (!unfinished) give_back(old);
       listed[i] = listed.back();
       listed.pop_back();
     } else {
       ++i;
     }
   }
-  if (keep) checkpoint();
+  if (keep && kept_bytes_ < kMostKept) checkpoint();
   return true;
+}
+
+bool Walk::is_round(std::uint32_t at) const {
+  return flow_.rows[at]->shape == ebpf::OperandShape::kCallHelper && calls_back(code_[at].immediate);
 }
 
 Checkpoint* Walk::new_checkpoint() {
@@ -173,6 +194,11 @@ Checkpoint* Walk::new_checkpoint() {
   free_.pop_back();
   used->hits = used->misses = 0;
   return used;
+}
+
+void Walk::give_back(Checkpoint& unused) {
+  kept_bytes_ -= bytes_of(unused.state);
+  free_.push_back(&unused);
 }
 
 void Walk::checkpoint() {
@@ -196,8 +222,56 @@ void Walk::checkpoint() {
     for (std::size_t s = 0; s < frame.slots.size(); ++s)
       frame.slots[s].value.origins = top ? Origins{std::uint64_t{1} << s, 0} : whole;
   }
+  kept_bytes_ += bytes_of(kept.state);
   parent_ = &kept;
   listed_[at_].push_back(&kept);
+  if (++kept_since_ >= way_length_) shorten_way();
+}
+
+// Leaves out the states before this one from which one way goes on and with which nothing is compared. A round that is
+// the last one kept of its call stays: widen() looks for it.
+void Walk::shorten_way() {
+  kept_since_ = 0;
+  way_length_ = 64;
+  using Place = std::pair<std::uint32_t, std::size_t>;
+  std::vector<Place> rounds;  // of which a later one is on all ways from here
+  for (Checkpoint* at = parent_; at != nullptr; ++way_length_) {
+    const auto place = [](const Checkpoint& of) { return Place(of.at, of.state.frames.size()); };
+    if (at->branches != 1) rounds.clear();
+    if (is_round(at->at)) rounds.push_back(place(*at));
+    while (at->parent != nullptr && at->parent->branches == 1 && !at->parent->is_listed &&
+           (!is_round(at->parent->at) || std::find(rounds.begin(), rounds.end(), place(*at->parent)) != rounds.end()))
+      leave_out_parent(*at);
+    at = at->parent;
+  }
+}
+
+// What came from the parent's values comes from what those came from.
+void Walk::leave_out_parent(Checkpoint& of) {
+  Checkpoint& parent = *of.parent;
+  const std::vector<Frame>& frames = parent.state.frames;
+  std::vector<Origins> whole(frames.size());  // of all that a frame has
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    for (unsigned r = 0; r < 10; ++r) whole[i] = whole[i] | frames[i].registers[r].origins;
+    for (const Slot& slot : frames[i].slots)
+      if (slot.kept != 0) whole[i] = whole[i] | slot.value.origins;
+  }
+  each_value(of.state, [&](Value& value) {
+    const Origins origins = value.origins;
+    value.origins = {};
+    for (std::uint32_t rest = origins.others & 0x3ff; rest != 0; rest &= rest - 1)
+      value.origins = value.origins | frames.back().registers[std::countr_zero(rest)].origins;
+    for (std::uint64_t rest = origins.slots; rest != 0; rest &= rest - 1)
+      if (const auto s = static_cast<std::size_t>(std::countr_zero(rest));
+          s < frames.back().slots.size() && frames.back().slots[s].kept != 0)
+        value.origins = value.origins | frames.back().slots[s].value.origins;
+    for (std::size_t i = 0; i + 1 < frames.size(); ++i)
+      if ((origins.others >> (kFrameOrigins + i) & 1) != 0) value.origins = value.origins | whole[i];
+  });
+  for (std::size_t i = 0; i < std::min(of.marks.size(), parent.marks.size()); ++i)
+    of.marks[i].overwritten |= parent.marks[i].overwritten;
+  of.parent = parent.parent;
+  give_back(parent);
 }
 
 // An identity that only one value has says nothing, and would keep states apart.

@@ -1,5 +1,7 @@
 // One test for each rule: a program that breaks it, and its twin that does not. Packets and contexts are in
 // context_test.cpp.
+#include <sys/resource.h>
+
 #include "verify/verify_cases.h"
 
 namespace weir::verify {
@@ -451,6 +453,41 @@ TEST(Callbacks, KeysAreThoseOfTheRound) {
       "outer: r6 = r2\nr1 = map[array]\nr2 = subprog[inner]\nr3 = r10\nr3 += -8\n*(u64 *)(r10 - 8) = r6\nr4 = 0\n"
       "call bpf_for_each_map_elem\nr0 = *(u32 *)(r6 + 0)\nr0 = 0\nexit\n"
       "inner: r1 = *(u64 *)(r3 + 0)\nr0 = 0\nexit");
+}
+
+// Functions that wait keep their stacks in each state that is kept: a long loop must not keep all of them.
+TEST(Loops, TakeLittleMemory) {
+#if defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "memory that was given back is not used again";
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+  GTEST_SKIP() << "memory that was given back is not used again";
+#endif
+#endif
+  const auto most = [] {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss / 1024;  // MiB
+  };
+  const auto with = [](const std::string& inner, std::uint64_t rounds) {
+    std::string text;
+    for (int depth = 0; depth < 8; ++depth) {
+      if (depth > 0) text += "f" + std::to_string(depth) + ":\n";
+      for (int slot = 1; slot <= 64; ++slot) text += "*(u64 *)(r10 - " + std::to_string(8 * slot) + ") = 1\n";
+      if (depth < 7) text += "call local f" + std::to_string(depth + 1) + "\nr0 = 0\nexit\n";
+    }
+    return text + "r1 = 0\nloop: r1 += 1\n" + inner + "if r1 != " + std::to_string(rounds) +
+           " goto loop\nr0 = 0\nexit\n";
+  };
+  const long before = most();
+  accepts(with("", 400000));
+  EXPECT_LT(most() - before, 64) << "each round alone goes on";
+  // States with which others are still compared: at every join another.
+  std::string joins;
+  for (int i = 0; i < 12000; ++i)
+    joins += "if r1 == 0 goto j" + std::to_string(i) + "\nj" + std::to_string(i) + ": r2 = 1\n";
+  accepts(with(joins, 3));
+  EXPECT_LT(most() - before, 700);
 }
 
 // Like those of values and records.

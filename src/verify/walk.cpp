@@ -121,7 +121,7 @@ bool Walk::too_many_steps() {
 void Walk::end_of_path() {
   ++statistics_.paths;
   for (Checkpoint* each = parent_; each != nullptr && --each->branches == 0; each = each->parent)
-    if (!each->is_listed) free_.push_back(each);
+    if (!each->is_listed) give_back(*each);
 }
 
 // Keeps the other side of a branch for later.

@@ -193,6 +193,10 @@ class Walk {
   bool join(bool& known);  // at a join: known when what follows was seen before
   void checkpoint();
   Checkpoint* new_checkpoint();
+  void give_back(Checkpoint& unused);
+  bool is_round(std::uint32_t at) const;  // whether a helper that calls functions back is called there
+  void shorten_way();
+  void leave_out_parent(Checkpoint& of);
   void drop_single_identities();
   void mark_exact(Origins origins, bool assumed = false);
   void mark_exact(const Value& value, bool assumed = false) { mark_exact(value.origins, assumed); }
@@ -224,6 +228,9 @@ class Walk {
   std::deque<PathStep> path_steps_;
   std::deque<Checkpoint> checkpoints_;
   std::vector<Checkpoint*> free_;
+  std::uint64_t kept_bytes_ = 0;
+  std::uint64_t kept_since_ = 0;                  // checkpoints since the way here was shortened
+  std::uint64_t way_length_ = 64;                 // and how many it had then, at least
   std::vector<std::uint32_t> identities_;         // for drop_single_identities
   std::vector<std::vector<Checkpoint*>> listed_;  // by instruction
   std::uint32_t next_identity_ = 2;

@@ -60,8 +60,8 @@ class TypeTableBuilder {
   std::uint32_t last_ = 0;
 };
 
-// Numbers of all widths, an enumeration, arrays, text, a pointer, bit fields, and structures with and without a name.
-// `whole` is the structure that holds them all.
+// Numbers of all widths, a real one, an enumeration, arrays, text, a pointer, bit fields, and structures with and
+// without a name. `whole` is the structure that holds them all.
 struct EntryTypes {
   object::Btf btf;
   std::uint32_t whole = 0, whole_size = 0, number = 0;
@@ -95,7 +95,8 @@ inline EntryTypes entry_types() {
   b.member("three", u32, 3u << 24);
   b.member("signed_five", s64, 5u << 24 | 3);
   b.member("rest", u32, 24u << 24 | 8);
-  const std::uint32_t whole = b.add("whole", 4, 10, 56);
+  const std::uint32_t s8 = integer("signed char", 1), ratio = b.add("float", 16, 0, 4);
+  const std::uint32_t whole = b.add("whole", 4, 12, 56);
   b.member("small", u8, 0);
   b.member("flag", flag, 8);
   b.member("s16", s16, 16);
@@ -106,6 +107,8 @@ inline EntryTypes entry_types() {
   b.member("bits", bits, 192);
   b.member("s64", s64, 256);
   b.member("pointer", pointer, 320);
+  b.member("ratio", ratio, 384);
+  b.member("s8", s8, 416);
   return {b.build(), whole, 56, u32};
 }
 

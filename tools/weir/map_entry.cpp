@@ -1,12 +1,15 @@
 // Keys and values of maps to text and back. Exports EntryForm, hex_bytes.
 //
 // By type (BTF) a struct becomes an object, an array an array (of characters: a string), an enumeration its name, and
-// all other numbers numbers. Reading back takes the same; members that are left out are 0.
+// all other numbers numbers; what JSON has no number for is a string: pointers, "nan", bytes of numbers of 128 bits.
+// Reading back takes the same; members that are left out are 0.
 #include "map_entry.h"
 
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -48,11 +51,15 @@ std::int64_t signed_of(ByteSpan bytes) {
   return static_cast<std::int64_t>(unsigned_of(bytes) << unused) >> unused;
 }
 
+bool is_bool(std::string_view name) { return name == "_Bool" || name == "bool"; }
+
 // BTF's own mark is not kept by the reader; C's names tell.
 bool is_signed(std::string_view name) {
-  return name.find("unsigned") == std::string_view::npos && name != "_Bool" && name != "bool" && name != "char" &&
+  return name.find("unsigned") == std::string_view::npos && !is_bool(name) && name != "char" &&
          name.substr(0, 1) != "u" && name.substr(0, 3) != "__u";
 }
+
+std::optional<Bytes> read_hex(std::string_view text);
 
 // Strings are what ends with a zero and can be printed.
 std::optional<std::string> as_string(ByteSpan bytes) {
@@ -78,7 +85,10 @@ class Values {
       case BtfKind::kEnum:
       case BtfKind::kEnum64: return enumerator(*type, bytes);
       case BtfKind::kPointer: return fmt::format("0x{:x}", unsigned_of(bytes));
-      case BtfKind::kFloat: return *size == 4 ? Json(load_as<float>(bytes)) : Json(load_as<double>(bytes));
+      case BtfKind::kFloat:
+        if (*size == 4) return real(load_as<float>(bytes));
+        if (*size == 8) return real(load_as<double>(bytes));
+        return hex_bytes(bytes);
       case BtfKind::kArray: return array(*type, bytes, depth);
       case BtfKind::kStruct:
       case BtfKind::kUnion: return structure(*type, bytes, depth);
@@ -96,9 +106,11 @@ class Values {
       case BtfKind::kEnum:
       case BtfKind::kEnum64:
       case BtfKind::kPointer: return read_number(*type, from, to, *size);
+      case BtfKind::kFloat: return read_real(*type, from, to, *size);
       case BtfKind::kArray: return read_array(*type, from, to, *size, depth);
       case BtfKind::kStruct:
       case BtfKind::kUnion: return read_structure(*type, from, to, *size, depth);
+      case BtfKind::kDataSection: return read_variables(*type, from, to, *size, depth);
       default: return fail(usage("a value of this type cannot be written as JSON"));
     }
   }
@@ -112,9 +124,13 @@ class Values {
   }
 
   static Json number(const BtfType& type, ByteSpan bytes) {
-    if (type.name == "_Bool" || type.name == "bool") return bytes[0] != 0;
+    if (is_bool(type.name)) return bytes[0] != 0;
     if (bytes.size() > 8) return hex_bytes(bytes);
     return is_signed(type.name) ? Json(signed_of(bytes)) : Json(unsigned_of(bytes));
+  }
+
+  static Json real(double value) {
+    return std::isfinite(value) ? Json(value) : std::isnan(value) ? "nan" : value < 0 ? "-inf" : "inf";
   }
 
   static Json enumerator(const BtfType& type, ByteSpan bytes) {
@@ -161,7 +177,7 @@ class Values {
       value |= std::uint64_t{bytes[bit / 8] >> (bit % 8) & 1u} << (bit - member.value);
     for (const object::BtfMember& each : type->members)
       if (each.value == value) return std::string(each.name);
-    if (type->name == "_Bool" || type->name == "bool") return value != 0;
+    if (is_bool(type->name)) return value != 0;
     if (!is_signed(type->name)) return value;
     const unsigned unused = 64 - member.size;
     return static_cast<std::int64_t>(value << unused) >> unused;
@@ -172,14 +188,7 @@ class Values {
     const std::uint64_t end = member.value + member.size;
     if (type == nullptr || member.size > 64 || end > 8 * size || std::endian::native == std::endian::big)
       return fail(usage(fmt::format("the bit field '{}' cannot be written", member.name)));
-    std::uint8_t bytes[8]{};
-    WEIR_CHECK(read_number(*type, from, bytes, 8));
-    const std::uint64_t value = unsigned_of(bytes);
-    const bool negative = (value >> 63) != 0 && is_signed(type->name);
-    const std::uint64_t above = member.size == 64 ? 0 : value >> (member.size - (negative ? 1 : 0));
-    if (above != 0 && !(negative && above == ~0ull >> (member.size - 1)))
-      return fail(
-          usage(fmt::format("{} does not fit into {} bit{}", brief(from), member.size, member.size == 1 ? "" : "s")));
+    WEIR_TRY(const std::uint64_t value, bits_of(*type, from, member.size));
     for (std::uint64_t bit = member.value; bit < end; ++bit) {
       const auto one = static_cast<std::uint8_t>(value >> (bit - member.value) & 1u);
       to[bit / 8] = static_cast<std::uint8_t>((to[bit / 8] & ~(1u << bit % 8)) | unsigned{one} << bit % 8);
@@ -221,39 +230,82 @@ class Values {
     return std::stoull(text.substr(2), nullptr, 16);
   }
 
+  // A whole number of the type as so many bits, 64 at most. "0x1f" is bits, whatever the type's sign.
+  static Result<std::uint64_t> bits_of(const BtfType& type, const Json& from, unsigned bits) {
+    const std::uint64_t mask = bits >= 64 ? ~0ull : (1ull << bits) - 1;
+    if (from.is_boolean()) return std::uint64_t{from.get<bool>()};
+    if (from.is_string()) {
+      const auto text = from.get<std::string>();
+      for (const object::BtfMember& member : type.members)
+        if (member.name == text) return member.value & mask;
+      const auto number = hexadecimal(text);
+      if (!number) return fail(usage(fmt::format("{} is no number", brief(from))));
+      if (*number > mask) return fail(too_large(type, from, bits));
+      return *number;
+    }
+    if (!from.is_number_integer()) return fail(usage(fmt::format("{} is no number", brief(from))));
+    // Of enumerations and plain char nothing tells the sign.
+    const bool either = type.kind == BtfKind::kEnum || type.kind == BtfKind::kEnum64 || type.name == "char";
+    const bool with_sign = type.kind == BtfKind::kInt && is_signed(type.name);
+    if (!from.is_number_unsigned() && from.get<std::int64_t>() < 0) {
+      const auto value = from.get<std::int64_t>();
+      if ((!either && !with_sign) || value < -1 - static_cast<std::int64_t>(mask >> 1))
+        return fail(too_large(type, from, bits));
+      return static_cast<std::uint64_t>(value) & mask;
+    }
+    const auto value = from.get<std::uint64_t>();
+    if (value > (is_bool(type.name) ? 1 : with_sign ? mask >> 1 : mask)) return fail(too_large(type, from, bits));
+    return value;
+  }
+
+  static Error too_large(const BtfType& type, const Json& from, unsigned bits) {
+    const bool bytes = bits % 8 == 0;
+    const unsigned count = bytes ? bits / 8 : bits;
+    return usage(fmt::format("{} does not fit into {} {}{}{}", brief(from), count, bytes ? "byte" : "bit",
+                             count == 1 ? "" : "s", type.name.empty() ? "" : fmt::format(" ({})", type.name)));
+  }
+
   static Status read_number(const BtfType& type, const Json& from, std::uint8_t* to, std::size_t size) {
-    std::uint64_t value = 0;
     if (size == 0) return fail(usage("a number without bytes cannot be written"));
-    if (from.is_boolean()) value = from.get<bool>();
-    else if (from.is_number_unsigned()) value = from.get<std::uint64_t>();
-    else if (from.is_number_integer()) value = static_cast<std::uint64_t>(from.get<std::int64_t>());
-    else if (from.is_string()) {
-      const auto named = std::find_if(type.members.begin(), type.members.end(), [&](const object::BtfMember& member) {
-        return member.name == from.get<std::string>();
-      });
-      if (named != type.members.end()) {
-        value = named->value & (size >= 8 ? ~0ull : (1ull << (8 * size)) - 1);
-      } else if (const auto number = hexadecimal(from.get<std::string>())) {
-        value = *number;
-      } else {
-        return fail(usage(fmt::format("{} is no number", brief(from))));
-      }
-    } else {
-      return fail(usage(fmt::format("{} is no number", brief(from))));
-    }
+    if (size > 8 && from.is_string() && !hexadecimal(from.get<std::string>())) return read_shown_bytes(from, to, size);
+    WEIR_TRY(const std::uint64_t value, bits_of(type, from, 8 * static_cast<unsigned>(std::min<std::size_t>(size, 8))));
     const bool negative = from.is_number_integer() && !from.is_number_unsigned() && from.get<std::int64_t>() < 0;
-    if (size < 8) {
-      const auto value_signed = static_cast<std::int64_t>(value);
-      if (negative ? value_signed < -(std::int64_t{1} << (8 * size - 1)) : (value >> (8 * size)) != 0)
-        return fail(usage(fmt::format("{} does not fit into {} byte{}", brief(from), size, size == 1 ? "" : "s")));
-    }
     std::memset(to, negative ? 0xff : 0, size);
     std::memcpy(to, &value, std::min<std::size_t>(size, 8));
     return {};
   }
 
+  // "0a 0b", as what JSON has no number for is shown.
+  static Status read_shown_bytes(const Json& from, std::uint8_t* to, std::size_t size) {
+    const std::optional<Bytes> bytes = from.is_string() ? read_hex(from.get<std::string>()) : std::nullopt;
+    if (!bytes || bytes->size() != size) return fail(usage(fmt::format("{} are not {} bytes", brief(from), size)));
+    std::copy(bytes->begin(), bytes->end(), to);
+    return {};
+  }
+
+  static Status read_real(const BtfType& type, const Json& from, std::uint8_t* to, std::size_t size) {
+    if (size != 4 && size != 8) return read_shown_bytes(from, to, size);
+    double value = 0;
+    if (from.is_number()) value = from.get<double>();
+    else if (from == "nan") value = std::numeric_limits<double>::quiet_NaN();
+    else if (from == "inf") value = std::numeric_limits<double>::infinity();
+    else if (from == "-inf") value = -std::numeric_limits<double>::infinity();
+    else return fail(usage(fmt::format("{} is no number", brief(from))));
+    if (size == 8) {
+      std::memcpy(to, &value, 8);
+      return {};
+    }
+    if (std::isfinite(value) && std::abs(value) > std::numeric_limits<float>::max())
+      return fail(too_large(type, from, 32));
+    const auto single = static_cast<float>(value);
+    std::memcpy(to, &single, 4);
+    return {};
+  }
+
   Status read_array(const BtfType& type, const Json& from, std::uint8_t* to, std::size_t size, int depth) const {
-    if (from.is_string()) {
+    const BtfType* const element = types_.type(types_.resolve(type.type));
+    const bool characters = element != nullptr && element->kind == BtfKind::kInt && element->size == 1;
+    if (from.is_string() && characters) {
       const auto text = from.get<std::string>();
       if (text.size() > size) return fail(usage(fmt::format("{} does not fit into {} bytes", brief(from), size)));
       std::memcpy(to, text.data(), text.size());
@@ -280,6 +332,21 @@ class Values {
       const std::size_t at = member->value / 8;
       if (at > size) return fail(usage("the type is too large"));
       WEIR_CHECK(read(member->type, value, to + at, size - at, depth + 1));
+    }
+    return {};
+  }
+
+  Status read_variables(const BtfType& type, const Json& from, std::uint8_t* to, std::size_t size, int depth) const {
+    if (!from.is_object()) return fail(usage(fmt::format("{} is no object", brief(from))));
+    for (const auto& [key, value] : from.items()) {
+      const std::string& name = key;
+      const auto found = std::find_if(type.members.begin(), type.members.end(), [&](const object::BtfMember& member) {
+        const BtfType* const variable = types_.type(member.type);
+        return variable != nullptr && variable->name == name;
+      });
+      if (found == type.members.end()) return fail(usage(fmt::format("{} has no variable '{}'", type.name, name)));
+      if (found->value > size) return fail(usage("the type is too large"));
+      WEIR_CHECK(read(types_.type(found->type)->type, value, to + found->value, size - found->value, depth + 1));
     }
     return {};
   }

@@ -218,7 +218,10 @@ Status detach_from_interface(const kernel::Program& program, const Place& place,
   for (const Mode mode : {Mode::kDriver, Mode::kGeneric, Mode::kHardware}) {
     if (place.mode != Mode::kAutomatic && place.mode != mode) continue;
     WEIR_TRY(const std::uint32_t there, kernel::xdp_program(index, mode));
-    if (there == program.id()) return kernel::detach_xdp(index, mode, &program);
+    if (there != program.id()) continue;
+    const Status done = kernel::detach_xdp(index, mode, &program);
+    // Kernels before 5.7 take off whatever is there.
+    return done || done.error().system_error != EINVAL ? done : kernel::detach_xdp(index, mode);
   }
   WEIR_TRY(const std::uint32_t there, kernel::xdp_program(index));
   if (there == 0) return fail(Error{.message = fmt::format("no program is at '{}'", options.target)});

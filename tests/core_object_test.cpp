@@ -135,6 +135,23 @@ TEST(CoreObject, ErrorsSayWhy) {
       << refused.error().hint;
 }
 
+TEST(CoreObject, TheVerifiersLogIsThereWhereItIsAskedFor) {
+  WEIR_REQUIRE_CORE(bytes);
+  std::string log;
+  for (const std::uint32_t level : {0u, 1u, 2u}) {
+    const Result<kernel::CoreObject> loaded =
+        kernel::load_core_object(bytes, {.only = "group_of_task", .log_level = level, .log = &log});
+    ASSERT_TRUE(loaded) << loaded.error().message << " " << loaded.error().hint;
+    EXPECT_EQ(log.find("processed ") != std::string::npos, level > 0) << log;
+    EXPECT_EQ(log.find("\n0: (") != std::string::npos, level > 1) << log;
+  }
+  // What was taken before is not the cause of a refusal.
+  const Result<kernel::CoreObject> refused =
+      kernel::load_core_object(bytes, {.only = "unchecked", .log_level = 1, .log = &log});
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().hint.find("invalid mem access 'map_value_or_null'"), std::string::npos);
+}
+
 // libbpf says several things before and after the cause; only the cause is the hint.
 TEST(CoreObject, LateFailuresNameTheCause) {
   WEIR_REQUIRE_CORE(bytes);

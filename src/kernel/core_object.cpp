@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
+#include <cstring>
 #include <mutex>
 
 #include <fmt/format.h>
@@ -45,6 +46,7 @@ struct Library {
   int (*bpf_program__fd)(const bpf_program*);
   int (*bpf_program__set_type)(bpf_program*, unsigned);
   int (*bpf_program__set_autoload)(bpf_program*, bool);
+  int (*bpf_program__set_log_level)(bpf_program*, unsigned);
   bpf_map* (*bpf_object__next_map)(const bpf_object*, const bpf_map*);
   const char* (*bpf_map__name)(const bpf_map*);
   int (*bpf_map__fd)(const bpf_map*);
@@ -63,6 +65,7 @@ const Library* find_library() {
            find_symbol(handle, "bpf_program__fd", to.bpf_program__fd) &&
            find_symbol(handle, "bpf_program__set_type", to.bpf_program__set_type) &&
            find_symbol(handle, "bpf_program__set_autoload", to.bpf_program__set_autoload) &&
+           find_symbol(handle, "bpf_program__set_log_level", to.bpf_program__set_log_level) &&
            find_symbol(handle, "bpf_object__next_map", to.bpf_object__next_map) &&
            find_symbol(handle, "bpf_map__name", to.bpf_map__name) &&
            find_symbol(handle, "bpf_map__fd", to.bpf_map__fd) &&
@@ -71,12 +74,20 @@ const Library* find_library() {
   return found.get();
 }
 
+constexpr const char* kBeginOfLog = "-- BEGIN PROG LOAD LOG --";
+
+struct Said {
+  std::string all;
+  std::string complaints;
+};
+
 // Guarded by the lock of load_core_object.
-std::string* printed = nullptr;
+Said* printed = nullptr;
 
 __attribute__((format(printf, 2, 0))) int keep(int level, const char* format, va_list arguments) {
-  constexpr int kWarning = 0;  // what goes wrong; the verifier's log is among it
-  if (level > kWarning || printed == nullptr) return 0;
+  constexpr int kWarning = 0;  // what goes wrong; the verifier's log of a refused program is among it
+  const bool accepted = level > kWarning && std::strstr(format, kBeginOfLog) != nullptr;
+  if ((level > kWarning && !accepted) || printed == nullptr) return 0;
   va_list again;
   va_copy(again, arguments);
   const int size = std::vsnprintf(nullptr, 0, format, arguments);
@@ -84,7 +95,8 @@ __attribute__((format(printf, 2, 0))) int keep(int level, const char* format, va
     std::string text(static_cast<std::size_t>(size) + 1, '\0');
     std::vsnprintf(text.data(), text.size(), format, again);
     text.pop_back();
-    *printed += text;
+    printed->all += text;
+    if (!accepted) printed->complaints += text;
   }
   va_end(again);
   return size;
@@ -93,7 +105,7 @@ __attribute__((format(printf, 2, 0))) int keep(int level, const char* format, va
 // What went wrong, in libbpf's words: its first complaint after those that it got over (what it tries again, types that
 // the kernel refuses and a program can do without), or within the verifier's log the line before its summary.
 std::string complaint(const std::string& said) {
-  const std::size_t begin = said.find("-- BEGIN PROG LOAD LOG --");
+  const std::size_t begin = said.find(kBeginOfLog);
   if (begin != std::string::npos) {
     const std::size_t from = said.find('\n', begin);
     const std::size_t end = said.find("-- END PROG LOAD LOG --", begin);
@@ -124,7 +136,7 @@ class Loader {
     if (object_ != nullptr) library_.bpf_object__close(object_);
     library_.libbpf_set_print(before_);
     printed = nullptr;
-    if (options_.log != nullptr) *options_.log = said_;
+    if (options_.log != nullptr) *options_.log = said_.all;
   }
   Loader(const Loader&) = delete;
   Loader& operator=(const Loader&) = delete;
@@ -141,7 +153,7 @@ class Loader {
  private:
   tl::unexpected<Error> refused(const std::string& what, int error) const {
     Error made = system_failure("libbpf: " + what, error);
-    made.hint = complaint(said_);
+    made.hint = complaint(said_.complaints);
     if (made.hint.empty() && error == EPERM) made.hint = "bpf(2) needs CAP_BPF (root has it)";
     return fail(std::move(made));
   }
@@ -167,6 +179,7 @@ class Loader {
       any = any || wanted;
       // A section "?xdp" is loaded only when it is asked for.
       if (!options_.only.empty()) library_.bpf_program__set_autoload(program, wanted);
+      library_.bpf_program__set_log_level(program, options_.log_level);
       if (wanted && options_.type != ebpf::ProgramType::kUnspec)
         library_.bpf_program__set_type(program, static_cast<unsigned>(options_.type));
     });
@@ -210,7 +223,7 @@ class Loader {
 
   const Library& library_;
   const CoreOptions& options_;
-  std::string said_;
+  Said said_;
   PrintFunction before_ = nullptr;
   bpf_object* object_ = nullptr;
 };

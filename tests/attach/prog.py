@@ -49,6 +49,13 @@ call bpf_get_local_storage
 r0 = 1
 exit
 """
+TWO_PROGRAMS = """struct { int (*type)[1]; int (*max_entries)[1]; int *key; long *value; } counts
+  __attribute__((section(".maps"), used));
+static void *(*lookup)(void *, const void *) = (void *)1;
+__attribute__((section("xdp"), used)) int good(void *context) { int key = 0; return lookup(&counts, &key) ? 2 : 1; }
+__attribute__((section("xdp.bad"), used)) int bad(void *context) { return 2; }
+char terms[] __attribute__((section("license"), used)) = "GPL";
+"""
 PINS = "/sys/fs/bpf"
 
 
@@ -304,6 +311,22 @@ def stored_by_group(test, group):
     test.forget(f"{PINS}/storing", f"{PINS}/maps/stored")
 
 
+def objects_of_several_programs(test):
+    """Of an object that libbpf loads, the program that is asked for is loaded alone; --log and --verbose show its log."""
+    compiled = subprocess.run(["clang", "-O2", "-g", "-target", "bpf", "-x", "c", "-c", "-", "-o", "two.o"],
+                              input=TWO_PROGRAMS, text=True) if shutil.which("clang") else None
+    if compiled is None or compiled.returncode != 0:
+        return "skipped: no clang that compiles for BPF"
+    if "libbpf is not installed" in test.refused("prog", "load", "two.o", "--all", "--loader", "libbpf"):
+        return "skipped: no libbpf"
+    loaded = test.json("prog", "load", "two.o", "--log")
+    assert [(one["name"], one["loader"]) for one in loaded["programs"]] == [("good", "libbpf")], loaded
+    assert "processed " in loaded["log"] and "\n0: (" not in loaded["log"], loaded
+    assert "\n0: (" in test.json("prog", "load", "two.o", "--verbose")["log"]
+    test.refused("prog", "load", "two.o", "-p", "bad")
+    test.run("prog", "run", "two.o", "--mem-hex", "00" * 60)
+
+
 def tracepoints(test):
     if subprocess.run(["mount", "-t", "tracefs", "none", "/sys/kernel/tracing"], capture_output=True).returncode != 0:
         return "skipped: no tracefs"
@@ -462,7 +485,7 @@ def main():
         made.write_pcap("ethernet.pcap", test.packets, 1)
         for case in (test_runs, expressions_as_xdp, expressions_as_sockets, expressions_as_tc_classes, modes_of_xdp,
                      filters_of_others, links_elsewhere, drops_on_the_way_out, pinned_links, places, idle_options,
-                     entries, control_groups, tracepoints, features):
+                     entries, control_groups, objects_of_several_programs, tracepoints, features):
             try:
                 print(f"{case.__name__}: {case(test) or 'ok'}", flush=True)
             except Exception as error:  # every case is run, whatever one does

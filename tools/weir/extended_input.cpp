@@ -1,4 +1,4 @@
-// Extended programs from files and to files. Exports read_extended, pick_program, needs_of,
+// Extended programs from files and to files. Exports read_extended, pick_program, fills_programs, needs_of,
 // usable_here, core_error, write_converted and the forms.
 #include "extended_input.h"
 
@@ -91,6 +91,11 @@ Result<const ebpf::Program*> pick_program(const ExtendedInput& input, const std:
   return fail(Error{.code = ErrorCode::kUsage,
                     .message = fmt::format("there is no program '{}'", name),
                     .hint = did_you_mean(name, known)});
+}
+
+bool fills_programs(const ExtendedInput& input) {
+  return std::any_of(input.presets.begin(), input.presets.end(),
+                     [](const object::Preset& preset) { return !preset.program.empty(); });
 }
 
 Error core_error(std::string hint) {

@@ -31,6 +31,8 @@ Result<ExtendedInput> read_extended(const std::string& path, std::string& text);
 
 // The program of this name, or of this section; the first when the name is empty.
 Result<const ebpf::Program*> pick_program(const ExtendedInput& input, const std::string& name);
+// Whether the object puts programs into arrays of them.
+bool fills_programs(const ExtendedInput& input);
 
 // What a program of the input needs that only libbpf and a kernel give.
 object::Needs needs_of(const ExtendedInput& input, const ebpf::Program& program);

@@ -188,18 +188,24 @@ std::string stem(const std::string& file) {
   return name.empty() || name == "-" ? "object" : name;
 }
 
-Result<LoadedPrograms> load_by_libbpf(const std::string& file, const std::string& bytes,
-                                      const FileLoadOptions& options) {
+// `wanted`: the program that is asked for; null: all of them.
+Result<LoadedPrograms> load_by_libbpf(const std::string& file, const ExtendedInput& input, const ebpf::Program* wanted,
+                                      const std::string& bytes, const FileLoadOptions& options) {
   WEIR_TRY(const ebpf::ProgramType type, type_named(options.type));
   WEIR_TRY(const Replacements given, replacements(options.maps));
-  kernel::CoreOptions core{.name = stem(file), .only = options.only, .type = type, .log = options.log};
+  kernel::CoreOptions core{.name = stem(file),
+                           .type = type,
+                           .log_level = options.log != nullptr ? options.log_level : 0,
+                           .log = options.log};
+  // libbpf fills arrays of programs only where it loads all that are in them.
+  if (wanted != nullptr && !fills_programs(input)) core.only = wanted->name;
   for (const auto& [name, map] : given) core.maps.emplace_back(name, &map);
   WEIR_TRY(kernel::CoreObject object,
            kernel::load_core_object({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, core));
   LoadedPrograms out;
   out.loader = "libbpf";
   for (auto& program : object.programs) {
-    if (!options.all && !out.programs.empty()) break;
+    if (wanted != nullptr && program.name != wanted->name) continue;
     out.programs.push_back({program.name, program.section, std::move(program.program)});
   }
   for (auto& map : object.maps) out.maps.push_back({map.name, std::move(map.map)});
@@ -240,11 +246,12 @@ Result<LoadedPrograms> load_input(const std::string& file, const ExtendedInput& 
     const bool needs_libbpf = std::any_of(wanted.begin(), wanted.end(),
                                           [&](const ebpf::Program* each) { return needs_of(input, *each).any(); });
     if (options.loader == "libbpf" || (needs_libbpf && input.native && options.loader == "auto"))
-      return load_by_libbpf(file, text, options);
+      return load_by_libbpf(file, input, options.all ? nullptr : wanted.front(), text, options);
     for (const ebpf::Program* program : wanted)
       WEIR_CHECK(usable_here(input, *program, "libbpf loads it: --loader libbpf"));
     if (options.loader == "auto" && is_for_libbpf(input)) {
-      Result<LoadedPrograms> through = load_by_libbpf(file, text, options);
+      Result<LoadedPrograms> through =
+          load_by_libbpf(file, input, options.all ? nullptr : wanted.front(), text, options);
       if (through || through.error().code != ErrorCode::kUnsupported) return through;
     }
     return load_ourselves(input, options);

@@ -99,11 +99,6 @@ Status add_tail_calls(const RunOptions& options, const ExtendedInput& input, Loa
   return {};
 }
 
-bool fills_programs(const ExtendedInput& input) {
-  return std::any_of(input.presets.begin(), input.presets.end(),
-                     [](const object::Preset& preset) { return !preset.program.empty(); });
-}
-
 }  // namespace
 
 bool loses_header(ProgramType type) {

@@ -5,6 +5,7 @@
 // and maps come back as weir's own objects; nothing of libbpf's stays. Thread-safe: one object at a time.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,7 +22,8 @@ struct CoreOptions {
   std::string only{};                                      // the program of this name or section alone; empty: all
   ebpf::ProgramType type = ebpf::ProgramType::kUnspec;     // instead of what the section's name says
   std::vector<std::pair<std::string, const Map*>> maps{};  // in place of those that the object would make
-  std::string* log = nullptr;                              // what libbpf and the verifier say
+  std::uint32_t log_level = 0;  // of the verifier: 0: only of a program that it refuses; 1: how it ended; 2: everything
+  std::string* log = nullptr;   // what libbpf and the verifier say
 };
 
 struct CoreObject {

@@ -70,11 +70,14 @@ class Chunks {
   // Writable pages; null when no memory can be mapped.
   char* take(std::size_t count, CodeChunk*& from) {
     const std::lock_guard lock(mutex_);
-    for (const auto& chunk : chunks_)
-      if (char* const pages = take_from(*chunk, count)) return from = chunk.get(), pages;
-    auto made = std::make_unique<CodeChunk>();
-    made->apart =
+    const bool is_first =
         count == 1 && std::none_of(chunks_.begin(), chunks_.end(), [](const auto& one) { return one->apart; });
+    for (const bool apart : {true, false})
+      for (const auto& chunk : chunks_)
+        if (chunk->apart == apart && !is_first)
+          if (char* const pages = take_from(*chunk, count)) return from = chunk.get(), pages;
+    auto made = std::make_unique<CodeChunk>();
+    made->apart = is_first;
     made->start = static_cast<char*>(made->apart ? map_pages(made->size(), PROT_NONE) : map_pages(made->size()));
     if (made->start == nullptr) return nullptr;
     from = made.get();

@@ -343,10 +343,26 @@ TEST(Engine, PacketsFarFromEachOther) {
 TEST(Engine, PacketsInARowAgreeWithTheReference) {
   std::mt19937 random(11);
   PagedPackets memory;
-  for (const char* const expression :
-       {"ip", "ip6", "not ip", "vlan and ip", "vlan 7", "arp", "arp net 10.0.0.0/8 and not host 10.0.0.1",
-        "ip6 and (tcp port 80 or udp port 53)", "host 10.0.0.1 and tcp", "tcp port 80", "ether proto 0x88cc",
-        "len > 60", "ether[6] = 1 or ether[7] = 2"}) {
+  for (const char* const expression : {"ip",
+                                       "ip6",
+                                       "not ip",
+                                       "vlan and ip",
+                                       "vlan 7",
+                                       "arp",
+                                       "arp net 10.0.0.0/8 and not host 10.0.0.1",
+                                       "ip6 and (tcp port 80 or udp port 53)",
+                                       "host 10.0.0.1 and tcp",
+                                       "tcp port 80",
+                                       "ether proto 0x88cc",
+                                       "len > 60",
+                                       "ether[6] = 1 or ether[7] = 2",
+                                       "src net 10.0.0.0/8 and udp",
+                                       "host 10.0.0.1 and not tcp",
+                                       "ip[6:2] & 0x1fff != 0",
+                                       "ether host 00:11:22:33:44:55",
+                                       "ip proto 47 or ip proto 50",
+                                       "net 10.1.2.0/24 and ip[8] < 5",
+                                       "mpls"}) {
     const auto compiled = filter::compile(expression);
     ASSERT_TRUE(compiled) << expression;
     const cbpf::Checked& program = compiled->program;

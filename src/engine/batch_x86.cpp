@@ -195,15 +195,6 @@ class Function {
   asmjit::Label end_;  // of the code
 };
 
-packet::Columns part_of(packet::Columns columns, std::size_t begin, std::size_t count) {
-  columns.offsets += begin;
-  columns.lengths += begin;
-  if (columns.wire_lengths != nullptr) columns.wire_lengths += begin;
-  if (columns.metadata != nullptr) columns.metadata += begin;
-  columns.count = count;
-  return columns;
-}
-
 // The bits of a group of at most `lanes` packets, by scalar code.
 void store_few_bits(const Engine& scalar, const packet::Columns& columns, std::size_t lanes, std::uint8_t* to) {
   std::uint32_t verdicts[kMostLanes] = {};
@@ -384,8 +375,11 @@ std::unique_ptr<Joined> join(std::span<const Engine* const> engines) {
   return any ? std::move(out) : nullptr;
 }
 
-Result<std::unique_ptr<Engine>> make_batch_x86(Plan plan, const BatchOptions& options) {
-  WEIR_TRY(std::unique_ptr<Engine> scalar, make_scalar_x86(plan, options.marks));
+Result<std::unique_ptr<Engine>> make_batch_x86(Plan plan, std::unique_ptr<Engine> any_length,
+                                               const BatchOptions& options) {
+  drop_implied_guards(plan, 0);
+  find_sets(plan);
+  WEIR_TRY(std::unique_ptr<Engine> scalar, make_scalar_x86(plan, std::move(any_length), options.marks));
   Plan original = plan;
   GroupsCode groups;
   const std::uint32_t length = group_length(plan);

@@ -19,7 +19,8 @@ struct BatchOptions {
 // Programs that lanes cannot run (extension loads, very large ones) run as scalar code all the same. Metadata are
 // structures behind a column of pointers, any of which may be null, so that lanes would load sixteen words one by one;
 // captures have none. Whether it pays was not measured.
-// plan: as for make_scalar_x86.
-Result<std::unique_ptr<Engine>> make_batch_x86(Plan plan, const BatchOptions& options);
+// any_length: as for make_scalar_x86.
+Result<std::unique_ptr<Engine>> make_batch_x86(Plan plan, std::unique_ptr<Engine> any_length,
+                                               const BatchOptions& options);
 
 }  // namespace weir::engine

@@ -54,15 +54,14 @@ tl::unexpected<Error> unsupported(Kind kind, ErrorCode code) {
                     .hint = "--engine=auto takes the fastest that does"});
 }
 
-// kind: one that makes machine code.
-Result<std::unique_ptr<Engine>> make_machine_code(Kind kind, Plan plan, const LoadOptions& options) {
+// kind: one that makes machine code. any_length: see make_scalar_x86.
+Result<std::unique_ptr<Engine>> make_machine_code(Kind kind, Plan plan, std::unique_ptr<Engine> any_length,
+                                                  const LoadOptions& options) {
   const CpuFeatures& features = options.features;
   if (!runs(kind, features)) return unsupported(kind, ErrorCode::kUnsupported);
   if (kind == Kind::kScalar && features.aarch64) return make_scalar_a64(std::move(plan));
-  drop_implied_guards(plan, 0);
-  find_sets(plan);
-  if (kind == Kind::kScalar) return make_scalar_x86(std::move(plan), options.marks);
-  return make_batch_x86(std::move(plan),
+  if (kind == Kind::kScalar) return make_scalar_x86(std::move(plan), std::move(any_length), options.marks);
+  return make_batch_x86(std::move(plan), std::move(any_length),
                         {.wide = kind == Kind::kAvx512, .fast_gather = features.fast_gather, .marks = options.marks});
 }
 
@@ -123,7 +122,7 @@ std::size_t Engine::match(const packet::Columns& columns, std::span<std::uint64_
 Result<std::unique_ptr<Engine>> load(const cbpf::Checked& program, const LoadOptions& options) {
   const Kind kind = choose(options);
   if (kind == Kind::kInterpreter) return make_interpreter(program);
-  auto engine = make_machine_code(kind, plan_of(program.program()), options);
+  auto engine = make_machine_code(kind, plan_of(program.program()), make_interpreter(program), options);
   if (!engine && options.kind == Kind::kAutomatic) return make_interpreter(program);
   return engine;
 }
@@ -132,7 +131,7 @@ Result<std::unique_ptr<Engine>> load(const flow::Graph& graph, const LoadOptions
   const Kind kind = choose(options);
   if (kind != Kind::kInterpreter) {
     if (std::optional<Plan> plan = plan_of(graph)) {
-      auto engine = make_machine_code(kind, std::move(*plan), options);
+      auto engine = make_machine_code(kind, std::move(*plan), nullptr, options);
       if (engine || options.kind != Kind::kAutomatic) return engine;
     }
   }

@@ -1,7 +1,7 @@
 // Machine code that filters columns, and the engine around it. Exports MachineCode and make_machine_engine.
 //
-// All code generators make a function of one shape: a loop over the columns that writes a verdict a packet. Packets
-// that come one by one or as a batch are gathered into columns first.
+// All code generators make a function of one shape: a loop over the columns that writes a verdict a packet, and ends
+// early at a packet that it does not run. Packets that come one by one or as a batch are gathered into columns first.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,8 @@
 
 namespace weir::engine {
 
-using FilterFunction = void (*)(const packet::Columns* columns, std::uint32_t* verdicts);
+// Returns the first packet that it did not run.
+using FilterFunction = std::uint64_t (*)(const packet::Columns* columns, std::uint32_t* verdicts);
 
 struct MachineCode {
   CodeMemory memory;
@@ -31,7 +32,17 @@ inline CodeListing listing_of(const CodeMemory& memory, std::size_t size, std::s
   return {{static_cast<const std::uint8_t*>(memory.start()), size}, marks};
 }
 
-std::unique_ptr<Engine> make_machine_engine(std::string_view name, MachineCode code);
+// rest: runs the packets that the code does not; null where it runs all.
+std::unique_ptr<Engine> make_machine_engine(std::string_view name, MachineCode code, std::unique_ptr<Engine> rest);
+
+inline packet::Columns part_of(packet::Columns columns, std::size_t begin, std::size_t count) {
+  columns.offsets += begin;
+  columns.lengths += begin;
+  if (columns.wire_lengths != nullptr) columns.wire_lengths += begin;
+  if (columns.metadata != nullptr) columns.metadata += begin;
+  columns.count = count;
+  return columns;
+}
 
 // Runs an engine that takes columns over packets that lie anywhere. A packet that no column reaches the end of is run
 // alone.

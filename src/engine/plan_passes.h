@@ -23,7 +23,7 @@ std::vector<std::uint32_t> address_choices(const Plan& plan, const Node& load);
 void drop_implied_guards(Plan& plan, std::uint32_t length);
 
 // One guard for all loads at a varying address that lie near each other in blocks below: that of the last byte. A
-// packet that fails it need not be rejected, so the code must then begin it anew with a plan that has all guards. Does
+// packet that fails it need not be rejected, so it must then be begun anew by an engine that knows all guards. Does
 // nothing where that would draw a number twice.
 void gather_guards(Plan& plan);
 bool may_begin_anew(const Plan& plan);  // no numbers are drawn

@@ -16,7 +16,8 @@ namespace {
 namespace a64 = asmjit::a64;
 
 void emit_function(a64::Compiler& c, A64Body& body) {
-  asmjit::FuncNode* function = c.addFunc(asmjit::FuncSignatureT<void, const void*, void*>(asmjit::CallConvId::kCDecl));
+  asmjit::FuncNode* function =
+      c.addFunc(asmjit::FuncSignatureT<std::uint64_t, const void*, void*>(asmjit::CallConvId::kCDecl));
   const a64::Gp columns = c.newUIntPtr();
   const a64::Gp verdicts = c.newUIntPtr();
   function->setArg(0, columns);
@@ -58,7 +59,7 @@ void emit_function(a64::Compiler& c, A64Body& body) {
   c.cmp(index, count);
   c.b(a64::CondCode::kLO, loop);
   c.bind(done);
-  c.ret();
+  c.ret(index);
   c.endFunc();
   body.embed_data();
 }
@@ -97,7 +98,7 @@ Result<std::unique_ptr<Engine>> make_scalar_a64(Plan plan) {
   std::memcpy(code.memory.writable(), bytes.data(), bytes.size());
   WEIR_CHECK(code.memory.seal());
   code.filter = reinterpret_cast<FilterFunction>(reinterpret_cast<std::uintptr_t>(code.memory.start()));
-  return make_machine_engine("scalar", std::move(code));
+  return make_machine_engine("scalar", std::move(code), nullptr);
 }
 
 }  // namespace weir::engine

@@ -1,14 +1,13 @@
-// The loop over packets and the two bodies in it. Exports make_scalar_x86.
+// The loop over packets. Exports make_scalar_x86.
 //
-// Nearly all packets are longer than what a filter looks at in fixed places. The code for those has no checks of such
-// loads; shorter packets go to a second body that has all of them. So do packets that end among the loads at one
-// varying address (the ports behind an IP header): one check stands for all of these, and a packet that fails it is
-// begun anew.
+// Nearly all packets are longer than what a filter looks at in fixed places, so the code has no checks of such loads.
+// It ends at a shorter packet, which another engine runs. So it does at a packet that ends among the loads at one
+// varying address (the ports behind an IP header): one check stands for all of these.
 //
-// Where the code has no branches, or nearly all packets are rejected by its first test, four packets are run in a row
-// with one check of all their lengths. Before the code for four stands one for a single packet. It is run until the
-// number of packets left is a multiple of four, for four of which one is shorter, and for what the first test does not
-// reject.
+// Where the code has no branches, or nearly all packets are rejected by a few tests (of a VLAN tag, of an address),
+// four packets are run in a row with one check of all their lengths. Before the code for four stands one for a single
+// packet. It is run until the number of packets left is a multiple of four, for four of which one is shorter, and for
+// what those tests do not reject.
 #include "engine/scalar_x86.h"
 
 #include <algorithm>
@@ -73,6 +72,8 @@ std::size_t assemble_enter(x86::Assembler& a) {
 }
 
 std::size_t assemble_leave(x86::Assembler& a) {
+  a.mov(x86::rax, x86::qword_ptr(x86::rsp, X86Frame::kCount));
+  a.add(x86::rax, x86::r12);
   a.long_().add(x86::rsp, 0x1000);
   const std::size_t frame_at = a.offset() - 4;
   for (std::size_t i = std::size(kSavedRegisters); i-- > 0;) a.pop(kSavedRegisters[i]);
@@ -102,12 +103,15 @@ const EndsOfFunction& ends_of_function() {
 
 class Function {
  public:
-  Function(Plan long_plan, Plan short_plan, std::uint32_t length, bool marks)
-      : long_plan_(std::move(long_plan)), short_plan_(std::move(short_plan)), length_(length), marks_(marks) {}
+  struct Options {
+    std::uint32_t length = 0;  // what every packet has that the code runs
+    bool leaves = false;       // a packet whose guard at a varying address fails is left to another engine
+    bool marks = false;
+  };
+  Function(Plan plan, const Options& options) : plan_(std::move(plan)), options_(options), length_(options.length) {}
 
   Result<MachineCode> make() {
-    for (const auto* plan : {&long_plan_, &short_plan_})
-      for (const std::vector<flow::Range>& set : plan->sets) code_.tables.push_back(make_set_table(set));
+    for (const std::vector<flow::Range>& set : plan_.sets) code_.tables.push_back(make_set_table(set));
     if (holder_.init(asmjit::Environment::host()) != asmjit::kErrorOk)
       return fail(Error{.code = ErrorCode::kUnsupported, .message = "machine code cannot be made here"});
     holder_.attach(&a_);
@@ -119,51 +123,33 @@ class Function {
 
  private:
   bool emit() {
-    for (asmjit::Label* const label : {&single_, &resume_, &shorter_, &reject_, &done_}) *label = a_.newLabel();
+    for (asmjit::Label* const label : {&single_, &resume_, &reject_, &done_}) *label = a_.newLabel();
     enter();
     a_.jmp(resume_);
-    const bool lean = is_lean();
-    std::uint32_t words = emit_loops(lean);
+    const std::uint32_t words = emit_loops();
     a_.bind(reject_);
     mark_rejections();
-    a_.mov(verdict(), 0);
+    a_.mov(of_packet(x86::rbp), 0);
     a_.inc(x86::r12);
     a_.jnz(resume_);
     a_.bind(done_);
     leave();
-    if (is_wanted(shorter_) || length_ != 0) {
-      a_.bind(shorter_);
-      if (lean) {
-        a_.mov(x86::ebx, x86::dword_ptr(x86::r14, x86::r12, 2));
-        a_.add(x86::rbx, x86::rdi);
-        a_.mov(x86::r15d, x86::dword_ptr(x86::r13, x86::r12, 2));
-      }
-      const std::span<const SetTable> tables = std::span(code_.tables).subspan(long_plan_.sets.size());
-      X86Body short_body(a_, short_plan_, tables, {.base_in_rdi = lean, .seldom_run = true});
-      short_body.emit({reject_, resume_, done_, reject_}, 0, marks());
-      if (short_body.is_straight()) {
-        a_.inc(x86::r12);
-        a_.jnz(resume_);
-        a_.jmp(done_);
-      }
-      words = std::max(words, short_body.words_used());
-    }
     set_frame(words);
     return words <= kMaximumWords;
   }
 
-  // The code for long packets. Returns the words of the frame that it uses.
-  std::uint32_t emit_loops(bool lean) {
-    const std::span<const SetTable> tables = std::span(code_.tables).first(long_plan_.sets.size());
-    X86Body body(a_, long_plan_, tables, {.known_length = length_, .base_in_rdi = lean});
+  // Returns the words of the frame that the code uses.
+  std::uint32_t emit_loops() {
+    const bool lean = is_lean();
+    X86Body body(a_, plan_, code_.tables, {.known_length = length_, .base_in_rdi = lean});
     const bool comparable = length_ <= kLongestCompared;
-    const asmjit::Label outside = may_begin_anew(long_plan_) ? shorter_ : reject_;
+    const asmjit::Label outside = options_.leaves ? done_ : reject_;
     a_.align(asmjit::AlignMode::kCode, 32);
     a_.bind(single_);
     begin_packet(lean, 0);
     check_length(lean);
     body.emit({reject_, resume_, done_, outside}, 0, marks());
-    const bool scans = lean && comparable && body.rejects_most_at_once();
+    const bool scans = lean && comparable && body.find_scan();
     const bool in_fours = scans || (body.is_straight() && comparable);
     if (body.is_straight()) {
       a_.inc(x86::r12);
@@ -196,13 +182,12 @@ class Function {
     a_.align(asmjit::AlignMode::kCode, 32);
     a_.bind(four);
     check_four_lengths();
-    const bool restarts = outside.id() != reject_.id();
     asmjit::Label rejected[kFour] = {reject_};
     asmjit::Label left[kFour] = {outside};
     for (int number = 0; number < kFour; ++number) {
       if (number > 0) {
         rejected[number] = a_.newLabel();
-        left[number] = restarts ? a_.newLabel() : rejected[number];
+        left[number] = options_.leaves ? a_.newLabel() : rejected[number];
       }
       begin_packet(lean, number);
       body.emit({rejected[number], single_, done_, left[number]}, number);
@@ -212,11 +197,11 @@ class Function {
     a_.jmp(done_);
     for (int number = 1; number < kFour; ++number) {
       leave_copy(rejected[number], number, reject_);
-      if (restarts) leave_copy(left[number], number, outside);
+      if (options_.leaves) leave_copy(left[number], number, outside);
     }
   }
 
-  // The first test alone, for each of four packets. What it does not reject is run as a single packet.
+  // A few tests alone, for each of four packets. What they do not reject is run as a single packet.
   void emit_scan(X86Body& body) {
     const asmjit::Label four = a_.newLabel();
     asmjit::Label found[kFour] = {single_};
@@ -227,7 +212,7 @@ class Function {
     check_four_lengths();
     for (int number = 0; number < kFour; ++number) {
       begin_packet(true, number);
-      body.emit_first_test(found[number]);
+      body.emit_scan(found[number]);
     }
     a_.movdqu(x86::xmmword_ptr(x86::rbp, x86::r12, 2), x86::xmm2);
     a_.add(x86::r12, kFour);
@@ -261,16 +246,15 @@ class Function {
     a_.jmp(to);
   }
 
-  // Code for long packets that asks for a length only once, at the start, and calls nothing: the columns' base gets a
-  // register, and the length none.
+  // Code that asks for a length only once, at the start, and calls nothing: the columns' base gets a register, and the
+  // length none.
   bool is_lean() const {
-    if (length_ == 0 || !long_plan_.guards.empty()) return false;
-    return std::none_of(short_plan_.nodes.begin(), short_plan_.nodes.end(),
+    if (length_ == 0 || !plan_.guards.empty()) return false;
+    return std::none_of(plan_.nodes.begin(), plan_.nodes.end(),
                         [](const Node& node) { return node.op == flow::Op::kExtension; });
   }
 
   static x86::Mem of_packet(const x86::Gp& end, int number = 0) { return x86::dword_ptr(end, x86::r12, 2, 4 * number); }
-  static x86::Mem verdict() { return of_packet(x86::rbp); }
 
   void begin_packet(bool lean, int number) {
     a_.mov(x86::ebx, of_packet(x86::r14, number));
@@ -289,16 +273,16 @@ class Function {
     } else {
       a_.cmp(x86::r15d, length_);
     }
-    a_.jb(shorter_);
+    a_.jb(done_);
   }
 
-  std::vector<CodeMark>* marks() { return marks_ ? &code_.marks : nullptr; }
+  std::vector<CodeMark>* marks() { return options_.marks ? &code_.marks : nullptr; }
 
   // Blocks that only reject have this place in common.
   void mark_rejections() {
-    if (!marks_) return;
-    for (const PlanBlock& block : long_plan_.blocks)
-      if (!block.instructions.empty() && rejects(long_plan_, block))
+    if (!options_.marks) return;
+    for (const PlanBlock& block : plan_.blocks)
+      if (!block.instructions.empty() && rejects(plan_, block))
         code_.marks.push_back(
             {static_cast<std::uint32_t>(a_.offset()), block.instructions.begin, block.instructions.end});
   }
@@ -340,16 +324,14 @@ class Function {
     return std::move(code_);
   }
 
-  const Plan long_plan_;
-  const Plan short_plan_;
+  const Plan plan_;
+  const Options options_;
   const std::uint32_t length_;
-  const bool marks_;
   MachineCode code_;
-  asmjit::Label resume_;   // the next packets: the first of them is the one that r12 says
-  asmjit::Label single_;   // this one alone
-  asmjit::Label shorter_;  // this one, by code for packets of any length
+  asmjit::Label resume_;  // the next packets: the first of them is the one that r12 says
+  asmjit::Label single_;  // this one alone
   asmjit::Label reject_;
-  asmjit::Label done_;
+  asmjit::Label done_;  // no more packets, or one that other code must run
   asmjit::CodeHolder holder_;
   x86::Assembler a_;
   std::size_t frame_at_ = 0;
@@ -358,15 +340,20 @@ class Function {
 
 }  // namespace
 
-Result<std::unique_ptr<Engine>> make_scalar_x86(Plan plan, bool marks) {
-  const std::uint32_t length = common_length(plan);
-  Plan shorter = plan;
-  drop_implied_guards(plan, length);
+Result<std::unique_ptr<Engine>> make_scalar_x86(Plan plan, std::unique_ptr<Engine> any_length, bool marks) {
+  if (any_length == nullptr) {
+    Plan guarded = plan;
+    drop_implied_guards(guarded, 0);
+    find_sets(guarded);
+    WEIR_TRY(MachineCode code, Function(std::move(guarded), {}).make());
+    any_length = make_machine_engine("scalar", std::move(code), nullptr);
+  }
+  const Function::Options options{.length = common_length(plan), .leaves = may_begin_anew(plan), .marks = marks};
+  drop_implied_guards(plan, options.length);
   gather_guards(plan);
-  find_sets(plan);  // again: without guards, chains are longer
-  Function function(std::move(plan), std::move(shorter), length, marks);
-  WEIR_TRY(MachineCode code, function.make());
-  return make_machine_engine("scalar", std::move(code));
+  find_sets(plan);
+  WEIR_TRY(MachineCode code, Function(std::move(plan), options).make());
+  return make_machine_engine("scalar", std::move(code), std::move(any_length));
 }
 
 }  // namespace weir::engine

@@ -10,8 +10,8 @@
 
 namespace weir::engine {
 
-// plan: its guards and sets are already found (drop_implied_guards with 0, find_sets).
+// any_length: runs packets that are shorter than nearly all are; null: machine code is made for those, too.
 // marks: see LoadOptions.
-Result<std::unique_ptr<Engine>> make_scalar_x86(Plan plan, bool marks);
+Result<std::unique_ptr<Engine>> make_scalar_x86(Plan plan, std::unique_ptr<Engine> any_length, bool marks);
 
 }  // namespace weir::engine

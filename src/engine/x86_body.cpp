@@ -25,10 +25,10 @@ X86Body::X86Body(x86::Assembler& assembler, const Plan& plan, std::span<const Se
     : a_(assembler),
       plan_(plan),
       tables_(tables),
-      seldom_run_(options.seldom_run),
       words_used_(plan.phi_count),
       values_(plan, scratch_),
       order_(scratch_),
+      scan_(scratch_),
       labels_(plan.blocks.size(), scratch_),
       dominator_(dominators(plan, scratch_)),
       known_length_(plan.blocks.size(), ~std::uint64_t{0}, scratch_),
@@ -106,7 +106,7 @@ void X86Body::emit(const X86Exits& exits, int packet, std::vector<CodeMark>* mar
   packet_ = packet;
   marks_ = marks;
   forget();
-  if (!seldom_run_ && costs_.empty()) estimate_costs();
+  if (costs_.empty()) estimate_costs();
   needed_[0] = 1;
   if (is_reject(0)) a_.jmp(exits_.reject);  // what stands behind the body may be anything
   for (std::size_t i = 0; i < order_.size(); ++i) {
@@ -120,7 +120,7 @@ void X86Body::emit(const X86Exits& exits, int packet, std::vector<CodeMark>* mar
     const PlanBlock& block = plan_.blocks[id];
     mark(block);
     for (std::uint32_t g = block.guards.begin; g < block.guards.end; ++g) emit_guard(plan_.guards[g]);
-    if (!seldom_run_ && emit_region(id)) continue;
+    if (emit_region(id)) continue;
     emit_exit(id, next);
   }
 }
@@ -212,28 +212,63 @@ bool X86Body::emit_unlikely_set(const PlanBlock& block, PlanBlockId next) {
   return true;
 }
 
-bool X86Body::rejects_most_at_once() const {
-  const PlanBlock& block = plan_.blocks[0];
-  if (is_straight_) return false;
+// Whether a test is seldom true and reads only what every packet has.
+bool X86Body::may_scan(const PlanBlock& block) const {
   if (block.kind != ExitKind::kTest && block.kind != ExitKind::kSet) return false;
-  if (!block.guards.empty() || !block.if_true.assignments.empty() || !block.if_false.assignments.empty()) return false;
   const Node& load = plan_[block.lhs];
-  if (load.op != Op::kLoad || constant_extent(load) == 0 || constant_extent(load) > known_length_[0]) return false;
-  const float likely = likelihood(plan_, block);
-  if (block.kind == ExitKind::kSet)
-    return has_singles(block) && likely <= kUnlikely && is_reject(block.if_false.target);
-  if (raw_test(plan_, block).load == kNothing) return false;
-  return (likely <= kUnlikely && is_reject(block.if_false.target)) ||
-         (likely >= 1 - kUnlikely && is_reject(block.if_true.target));
+  if (block.kind == ExitKind::kSet ? !has_singles(block) || load.op != Op::kLoad
+                                   : raw_test(plan_, block).load != block.lhs)
+    return false;
+  return constant_extent(load) != 0 && constant_extent(load) <= known_length_[0] &&
+         likelihood(plan_, block) <= kUnlikely;
 }
 
-void X86Body::emit_first_test(const Label& not_rejected) {
+// Whether no packet is accepted for which all of scan_ are false.
+bool X86Body::scan_suffices() {
+  std::fill(needed_.begin(), needed_.end(), std::uint8_t{0});
+  needed_[0] = 1;
+  for (PlanBlockId id = 0; id < plan_.blocks.size(); ++id) {  // edges lead to higher numbers
+    const PlanBlock& block = plan_.blocks[id];
+    if (needed_[id] == 0 || is_reject(id)) continue;
+    if (block.kind == ExitKind::kVerdict) return false;
+    const bool is_false = std::find(scan_.begin(), scan_.end(), id) != scan_.end();
+    if (!is_false) needed_[block.if_true.target] = 1;
+    if (block.kind != ExitKind::kJump) needed_[block.if_false.target] = 1;
+  }
+  return true;
+}
+
+bool X86Body::find_scan() {
+  constexpr float kFound = 25;  // cycles that a packet costs which one of the tests does not reject
+  scan_.clear();
+  if (costs_.empty()) return false;
+  for (PlanBlockId id = 0; id < plan_.blocks.size(); ++id)
+    if (may_scan(plan_.blocks[id])) scan_.push_back(id);
+  if (!scan_suffices()) return false;
+  for (std::size_t i = scan_.size(); i-- > 0;) {
+    const PlanBlockId id = scan_[i];
+    scan_.erase(scan_.begin() + static_cast<std::ptrdiff_t>(i));
+    if (!scan_suffices()) scan_.insert(scan_.begin() + static_cast<std::ptrdiff_t>(i), id);
+  }
+  float cost = 0;
+  for (const PlanBlockId id : scan_) {
+    const PlanBlock& block = plan_.blocks[id];
+    cost += (block.kind == ExitKind::kSet ? 2 : 1) + kFound * likelihood(plan_, block);
+  }
+  return cost < costs_[0];
+}
+
+void X86Body::emit_scan(const Label& found) {
   forget();
   enter_scope(0);
-  const PlanBlock& block = plan_.blocks[0];
-  if (block.kind == ExitKind::kSet) return compare_singles(block, not_rejected, Label());
-  const CondCode condition = raw(raw_test(plan_, block));
-  a_.j(is_reject(block.if_false.target) ? condition : x86::negateCond(condition), not_rejected);
+  for (const PlanBlockId id : scan_) {
+    const PlanBlock& block = plan_.blocks[id];
+    if (block.kind == ExitKind::kSet) {
+      compare_singles(block, found, Label());
+    } else {
+      a_.j(raw(raw_test(plan_, block)), found);
+    }
+  }
 }
 
 void X86Body::emit_edge(const PlanEdge& edge, PlanBlockId next) {

@@ -38,8 +38,7 @@ struct X86Exits {
   asmjit::Label reject;   // stores 0 and goes on
   asmjit::Label loop;     // the next packet
   asmjit::Label done;     // behind the last one
-  asmjit::Label outside;  // a load at a varying address lies outside of the packet: rejects it, or begins it anew with
-                          // other code
+  asmjit::Label outside;  // a load at a varying address lies outside of the packet: rejects it, or leaves it to others
 };
 
 class X86Body {
@@ -47,7 +46,6 @@ class X86Body {
   struct Options {
     std::uint32_t known_length = 0;  // what every packet that comes here has at least
     bool base_in_rdi = false;        // rdi is no home
-    bool seldom_run = false;         // not worth the time that finding code without branches takes
   };
   // tables: one for each of the plan's sets.
   X86Body(asmjit::x86::Assembler& assembler, const Plan& plan, std::span<const SetTable> tables,
@@ -62,11 +60,11 @@ class X86Body {
   bool is_straight() const { return is_straight_; }
   std::uint32_t words_used() const { return words_used_; }  // of the frame
 
-  // After emit(): whether there are branches, and most packets are rejected by the first test, which reads only what
-  // all packets have.
-  bool rejects_most_at_once() const;
-  // Emits that test alone: a packet that it does not reject goes to the label.
-  void emit_first_test(const asmjit::Label& not_rejected);
+  // After emit(): whether some tests that are seldom true are worth being asked first, in any order, since no packet is
+  // accepted for which all are false. They read only what all packets have.
+  bool find_scan();
+  // Emits those tests alone: a packet for which one is true goes to the label.
+  void emit_scan(const asmjit::Label& found);
 
  private:
   using Gp = asmjit::x86::Gp;
@@ -88,6 +86,8 @@ class X86Body {
   bool has_singles(const PlanBlock& block) const;
   void compare_singles(const PlanBlock& block, const asmjit::Label& equal, const asmjit::Label& otherwise);
   struct Scope;
+  bool may_scan(const PlanBlock& block) const;
+  bool scan_suffices();
   void find_order();
   void forget();
   void mark(const PlanBlock& block);
@@ -132,13 +132,12 @@ class X86Body {
   void region_guard(const Node& load, Gp bit);
   void region_block(PlanBlockId id, Region& region);
   bool may_lie_outside(NodeId load) const;
-  bool begins_anew() const { return exits_.outside.id() != exits_.reject.id(); }
+  bool leaves() const { return exits_.outside.id() != exits_.reject.id(); }
   void safe_address(const Node& load);
 
   asmjit::x86::Assembler& a_;
   const Plan& plan_;
   std::span<const SetTable> tables_;
-  const bool seldom_run_;
   X86Exits exits_;
   int packet_ = 0;
   std::vector<CodeMark>* marks_ = nullptr;
@@ -146,6 +145,7 @@ class X86Body {
   Scratch scratch_;
   PlanValues values_;
   ScratchVector<PlanBlockId> order_;  // of emission
+  ScratchVector<PlanBlockId> scan_;   // see find_scan
   ScratchVector<asmjit::Label> labels_;
   ScratchVector<PlanBlockId> dominator_;
   ScratchVector<std::uint64_t> known_length_;  // at each block's test, after its own guards

@@ -7,8 +7,8 @@
 //
 // A load that a guard inside of the region watches over reads from the stack when it lies outside of the packet; the
 // guard's own bit is and-ed into the block's. So nothing outside of the packet is ever read. For loads at varying
-// addresses it is cheaper to begin a packet anew, by code that branches, when one lies outside: even if the test that
-// wants it would not have been reached.
+// addresses it is cheaper to leave a packet to another engine when one lies outside: even if the test that wants it
+// would not have been reached.
 //
 // Bits live in r8, r9, r10 (homes that are free, or the region is refused); homes of kept nodes use what is left.
 #include <algorithm>
@@ -90,7 +90,7 @@ bool X86Body::plan_region(PlanBlockId head, Region& region) const {
     if (id != head)
       for (std::uint32_t g = block.guards.begin; g < block.guards.end; ++g) {
         if (plan_[plan_.guards[g]].op != Op::kLoad) return false;
-        work += plan_[plan_.guards[g]].a != kNothing && begins_anew() ? 2 : 5;
+        work += plan_[plan_.guards[g]].a != kNothing && leaves() ? 2 : 5;
       }
     if (work > kMostWork) return false;
     pending[left++] = block.if_true.target;
@@ -179,7 +179,7 @@ bool X86Body::emit_region(PlanBlockId head) {
     if (id != head)
       for (std::uint32_t g = plan_.blocks[id].guards.begin; g < plan_.blocks[id].guards.end; ++g) {
         if (plan_[plan_.guards[g]].a == kNothing) continue;
-        if (begins_anew()) {
+        if (leaves()) {
           emit_guard(plan_.guards[g]);
         } else {
           region_guards_.push_back(plan_.guards[g]);
@@ -311,7 +311,7 @@ void X86Body::region_block(PlanBlockId id, Region& region) {
   region.free &= ~(1u << to);
   if (id != region.head())
     for (std::uint32_t g = block.guards.begin; g < block.guards.end; ++g)
-      if (plan_[plan_.guards[g]].a == kNothing || !begins_anew()) region_guard(plan_[plan_.guards[g]], kBits[to]);
+      if (plan_[plan_.guards[g]].a == kNothing || !leaves()) region_guard(plan_[plan_.guards[g]], kBits[to]);
   region.outcome[region.position(id)] = to;
 }
 

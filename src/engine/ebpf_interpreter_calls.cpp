@@ -107,6 +107,7 @@ bool Interpretation::call_back(std::uint64_t function, const CallbackArguments& 
   const std::uint32_t depth = depth_;
   const std::uint32_t base = base_depth_;
   const std::uint64_t budget = budget_;
+  active_->frames[depth - active_->first].back = at;
   enter(depth + 1);
   base_depth_ = depth_;
   std::memset(registers_, 0, 10 * sizeof registers_[0]);

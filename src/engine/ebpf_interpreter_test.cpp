@@ -353,6 +353,21 @@ TEST(Stepper, FunctionsCalledBackEnd) {
   EXPECT_GE(stepper->outcome().instruction, 7u) << "in the function";
 }
 
+// Where a function that is called back stops, its caller is at the call.
+TEST(Stepper, FunctionsCalledBackHaveCallers) {
+  const auto stepper = stepper_of(
+                           "call local f\nexit\nf: r1 = 3\nr2 = subprog[g]\nr3 = 0\nr4 = 0\ncall loop\nexit\n"
+                           "g: r0 = *(u8 *)(r1 + 0)\nexit")
+                           .value();
+  runtime::Invocation run;
+  stepper->start(run);
+  while (!stepper->has_ended()) stepper->step();
+  EXPECT_EQ(stepper->outcome().fault, Fault::kOutside);
+  ASSERT_EQ(stepper->depth(), 2u);
+  EXPECT_EQ(stepper->return_slot(1), 7u);
+  EXPECT_EQ(stepper->return_slot(0), 1u);
+}
+
 // What a tail call in a function leads into has a stack of its own; those of the functions that wait can be looked at.
 TEST(Stepper, StacksOfFunctionsThatWaitForAnotherProgram) {
   const auto stepper = stepper_of(

@@ -125,25 +125,31 @@ class Run {
                         .message = "a capture to read is missing",
                         .hint = "name a file, or '-' for standard input"});
     for (const std::string& file : files_) {
+      capture_ = file;
       WEIR_TRY(const std::unique_ptr<capture::Source> source, capture::open(file));
-      WEIR_CHECK(over_capture(*source, program, make_judges, each));
+      WEIR_TRY(const bool go_on, over_capture(*source, program, make_judges, each));
+      if (!go_on) break;
     }
     return {};
   }
+
+  // The capture that the packets are of; empty where there is one alone.
+  std::string capture() const { return files_.size() > 1 ? capture_ : ""; }
 
   // What a Span in an error points into.
   const std::string& text() const { return options_.expression ? *options_.expression : text_; }
 
  private:
+  // Whether `each` wants more.
   template <typename MakeJudges, typename Each>
-  Status over_capture(capture::Source& source, const std::optional<cbpf::Checked>& program, MakeJudges make_judges,
-                      Each each) {
+  Result<bool> over_capture(capture::Source& source, const std::optional<cbpf::Checked>& program,
+                            MakeJudges make_judges, Each each) {
     std::vector<std::pair<packet::LinkType, Judges>> loaded;
     capture::RecordBatch batch;
     std::uint64_t number = 0;
     for (;;) {
       WEIR_TRY(const capture::Read read, source.read(batch));
-      if (read == capture::Read::kEnd) return {};
+      if (read == capture::Read::kEnd) return true;
       for (std::size_t i = 0; i < batch.packets.size(); ++i) {
         const packet::LinkType link_type = source.interfaces()[batch.records[i].interface].link_type;
         auto known = std::find_if(loaded.begin(), loaded.end(), [&](const auto& l) { return l.first == link_type; });
@@ -153,7 +159,7 @@ class Run {
           known = loaded.end() - 1;
         }
         WEIR_TRY(const bool go_on, each(++number, batch.packets[i], known->second));
-        if (!go_on) return {};
+        if (!go_on) return false;
       }
     }
   }
@@ -170,6 +176,7 @@ class Run {
 
   const Options& options_;
   std::vector<std::string> files_;
+  std::string capture_;
   std::string text_;
   bool warned_ = false;
 };
@@ -207,8 +214,10 @@ int run_verdict(Options& options) {
         if (options.json) {
           nlohmann::json line = {{"version", 1}, {"packet", number}, {"verdict", verdict.value}};
           if (judges.front()->tells_implicit()) line["implicit"] = implicit;
+          if (const std::string capture = run.capture(); !capture.empty()) line["capture"] = capture;
           out += json_line(line);
         } else {
+          if (const std::string capture = run.capture(); !capture.empty()) out += capture + ": ";
           out += fmt::format("{} {}{}\n", number, verdict.value, implicit ? " implicit" : "");
         }
         if (out.size() < 1 << 16) return true;
@@ -222,6 +231,7 @@ int run_verdict(Options& options) {
 }
 
 struct Difference {
+  std::string capture{};
   std::uint64_t packet = 0;
   std::uint32_t length = 0;
   std::vector<std::pair<std::string, std::uint32_t>> verdicts{};
@@ -240,7 +250,7 @@ int run_compare(Options& options) {
         ++packets;
         packet.wire_length = packet.length;  // the kernel gets the captured bytes, and so knows no other length
         packet.metadata = nullptr;
-        Difference here{.packet = number, .length = packet.length};
+        Difference here{.capture = run.capture(), .packet = number, .length = packet.length};
         names.clear();
         bool differs = false;
         for (const std::unique_ptr<Judge>& judge : judges) {
@@ -265,6 +275,7 @@ int run_compare(Options& options) {
     nlohmann::json out = {{"version", 1}, {"packets", packets}, {"engines", names}, {"agree", !first.has_value()}};
     if (first) {
       out["packet"] = first->packet;
+      if (!first->capture.empty()) out["capture"] = first->capture;
       for (const auto& [name, verdict] : first->verdicts) out["verdicts"][name] = verdict;
     }
     if (!left_out.empty()) out["kernel_left_out"] = left_out;
@@ -277,7 +288,8 @@ int run_compare(Options& options) {
   }
   if (!first)
     return print(fmt::format("{} packet{}: {} agree\n", packets, packets == 1 ? "" : "s", fmt::join(names, ", ")));
-  std::string out = fmt::format("first difference: packet {} ({} bytes)\n", first->packet, first->length);
+  const std::string of = first->capture.empty() ? "" : " of " + first->capture;
+  std::string out = fmt::format("first difference: packet {}{} ({} bytes)\n", first->packet, of, first->length);
   for (const auto& [name, verdict] : first->verdicts) out += fmt::format("  {:<12} {}\n", name, verdict);
   const int printed = print(out);
   return printed != kYes ? printed : kNo;
@@ -299,8 +311,11 @@ void add_verdict(CLI::App& app, int& status) {
     const auto options = std::make_shared<Options>();
     CLI::App* verb = app.add_subcommand("verdict", "print the verdict of a classic program for each packet");
     add_options(verb, options);
-    verb->add_flag("--kernel", options->kernel, "run the program in the running kernel, not in weir");
-    verb->add_option("--engine", options->engine, "the engine of weir that runs it")->capture_default_str();
+    CLI::Option* in_kernel =
+        verb->add_flag("--kernel", options->kernel, "run the program in the running kernel, not in weir");
+    verb->add_option("--engine", options->engine, "the engine of weir that runs it")
+        ->capture_default_str()
+        ->excludes(in_kernel);
     verb->callback([options, &status] { status = run_verdict(*options); });
   }
   {

@@ -11,7 +11,6 @@
 
 #include <weir/cbpf/text.h>
 #include <weir/filter/compile.h>
-#include <weir/filter/lower.h>
 #include <weir/filter/parse.h>
 #include <weir/flow/emit.h>
 #include <weir/flow/graph.h>
@@ -57,21 +56,27 @@ Result<filter::CompileOptions> compile_options(const Options& options) {
 // The form of a stage before the program, for people who look inside.
 Result<std::string> emit_stage(const std::string& stage, const std::string& text,
                                const filter::CompileOptions& options) {
+  if (stage == "flow" || stage == "dot") {
+    WEIR_TRY(const filter::CompiledGraph made, filter::compile_to_graph(text, options));
+    return stage == "dot" ? flow::write_dot(made.graph) : flow::write(made.graph);
+  }
+  Result<filter::Ast> ast = filter::parse(text, options.parse);
+  if (!ast && filter::compile_to_graph(text, options))
+    return fail(Error{.code = ErrorCode::kUsage,
+                      .message = "this is a program, of which --emit shows flow, dot and cbpf alone"});
   if (stage == "tokens") return filter::write_tokens(text);
-  WEIR_TRY(const filter::Ast ast, filter::parse(text, options.parse));
-  if (stage == "tree") return filter::write(ast);
-  WEIR_TRY(const filter::BindResult bound, filter::bind(ast, options.bind));
-  if (stage == "bound") return filter::write(bound.bound);
-  const flow::Graph graph = filter::lower(bound.bound, {.accept = options.snap_length});
-  return stage == "dot" ? flow::write_dot(graph) : flow::write(graph);
+  if (!ast) return fail(std::move(ast).error());
+  if (stage == "tree") return filter::write(*ast);
+  WEIR_TRY(const filter::BindResult bound, filter::bind(*ast, options.bind));
+  return filter::write(bound.bound);
 }
 
-std::string as_json(const cbpf::Program& program, const std::string& text, const Options& options) {
+std::string as_json(const cbpf::Program& program, const std::string& text, packet::LinkType link_type) {
   nlohmann::json instructions = nlohmann::json::array();
   for (const cbpf::Instruction& i : program) instructions.push_back({i.code, i.jt, i.jf, i.k});
   const nlohmann::json out = {{"version", 1},
                               {"expression", text},
-                              {"link_type", options.target.link_type},
+                              {"link_type", packet::name_of(link_type)},
                               {"instruction_count", program.size()},
                               {"instructions", instructions}};
   return json_line(out);
@@ -89,12 +94,22 @@ void warn_of_length(const cbpf::Program& program) {
 
 bool is_extended(const Options& options) { return options.to == "ebpf-asm" || options.to == "ebpf-elf"; }
 
+// Options that say nothing of what is printed.
+Status without_idle_options(const Options& options, const CLI::App& verb) {
+  const bool stage = !options.emit.empty() && options.emit != "cbpf";
+  if (stage && verb.count("--to") > 0)
+    return fail(Error{.code = ErrorCode::kUsage,
+                      .message = "--emit " + options.emit + " prints no program: --to has no meaning with it"});
+  for (const char* option : {"--for", "--accept", "--reject"})
+    if (verb.count(option) > 0 && !is_extended(options))
+      return fail(Error{.code = ErrorCode::kUsage,
+                        .message = std::string(option) + " is for extended programs",
+                        .hint = "--to ebpf-elf or ebpf-asm makes one"});
+  return {};
+}
+
 int run(const Options& options) {
   const bool extended = is_extended(options);
-  if (!extended && !(options.accept.empty() && options.reject.empty()))
-    return report(Error{.code = ErrorCode::kUsage,
-                        .message = "--accept and --reject are for extended programs",
-                        .hint = "--to ebpf-elf or ebpf-asm makes one"});
   const Result<std::optional<convert::Returns>> returns = results_for(options.where, options.accept, options.reject);
   if (!returns) return report(returns.error());
   const Result<std::string> read = expression_text(options.words, options.expression_file);
@@ -116,7 +131,7 @@ int run(const Options& options) {
   report_all(compiled->warnings, text);
   const cbpf::Program& program = compiled->program.program();
   if (!extended) warn_of_length(program);
-  if (options.json) return print(as_json(program, text, options));
+  if (options.json) return print(as_json(program, text, compile_with->bind.link_type));
   if (extended) {
     const Result<std::string> converted = write_converted(compiled->program, options.to, options.where, *returns);
     return converted ? print(*converted) : report(converted.error());
@@ -178,8 +193,12 @@ void add_compile(CLI::App& app, int& status) {
   add_print_after(*verb, options->print_after);
   add_target_flags(*verb, options->target);
   add_language_flags(*verb, options->language);
-  verb->add_flag("--json", options->json, "print the program as JSON");
+  verb->add_flag("--json", options->json, "print the program as JSON")->excludes(verb->get_option("--to"));
   verb->callback([options, verb, &status] {
+    if (const Status sensible = without_idle_options(*options, *verb); !sensible) {
+      status = report(sensible.error());
+      return;
+    }
     suit_the_form(*options, *verb);
     status = run(*options);
   });

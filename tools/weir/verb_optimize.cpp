@@ -90,7 +90,8 @@ void add_optimize(CLI::App& app, int& status) {
       ->capture_default_str();
   add_print_after(*verb, options->print_after);
   verb->add_flag("-q,--quiet", options->quiet, "do not state the saving");
-  verb->add_flag("--json", options->json, "print the program and the saving as JSON");
+  verb->add_flag("--json", options->json, "print the program and the saving as JSON")
+      ->excludes(verb->get_option("--to"));
   verb->callback([options, &status] { status = optimize(*options); });
 }
 

@@ -25,6 +25,8 @@ TEST(Suggest, FindsNothingFarAway) {
 TEST(Suggest, SaysItAsAQuestion) {
   EXPECT_EQ(did_you_mean("pot", kWords), "did you mean 'port'?");
   EXPECT_EQ(did_you_mean("zzzzzz", kWords), "");
+  EXPECT_EQ(did_you_mean("TCP", kWords), "did you mean 'tcp'?");
+  EXPECT_EQ(did_you_mean("tcp", kWords), "");
 }
 
 }  // namespace

@@ -18,7 +18,9 @@ struct Pass {
 
 class Driver {
  public:
-  Driver(Decisions& decisions, const OptimiseOptions& options) : decisions_(decisions), options_(options) {}
+  // `words_only`: loads of words at fixed places stay so, for seccomp, which has no others.
+  Driver(Decisions& decisions, const OptimiseOptions& options, bool words_only = false)
+      : decisions_(decisions), options_(options), words_only_(words_only) {}
 
   void run();
   // Nothing where the registers do not suffice.
@@ -30,6 +32,7 @@ class Driver {
 
   Decisions& decisions_;
   const OptimiseOptions& options_;
+  const bool words_only_;
   bool threaded_ = false;
   bool merged_ = false;
   std::vector<Decision> unmerged_;  // of a small program: the decisions before they were merged

@@ -63,18 +63,18 @@ void Driver::run() {
   run(kPasses[4]);
   order_decisions(decisions_);
   if (decisions_.all.size() <= kSmall) unmerged_ = decisions_.all;
-  merged_ = run(kPasses[5]);
+  merged_ = !words_only_ && run(kPasses[5]);
 }
 
 // Merging pays where registers allow it, which only selection knows: where a parameter must live in a scratch word, a
 // small program is made without merging too.
 std::optional<cbpf::Program> Driver::select_shorter() {
-  std::optional<Selected> best = select(decisions_);
+  std::optional<Selected> best = select(decisions_, words_only_);
   if (merged_ && !unmerged_.empty() && (!best || best->parameters_in_words)) {
     decisions_.all.swap(unmerged_);
     decisions_.entry = 0;
     decisions_.ordered = decisions_.tidy = true;
-    std::optional<Selected> other = select(decisions_);
+    std::optional<Selected> other = select(decisions_, words_only_);
     if (other && (!best || other->program.size() < best->program.size())) best = std::move(other);
   }
   if (!best) return std::nullopt;
@@ -103,13 +103,24 @@ bool optimise(Graph& graph, const OptimiseOptions& options) {
   return true;
 }
 
-Result<cbpf::Program> optimise_and_emit(const Graph& graph, const OptimiseOptions& options) {
+namespace {
+
+// For seccomp: data has always the same size, which no load exceeds, and words are all that can be loaded.
+Result<cbpf::Program> code_of(const Graph& graph, const OptimiseOptions& options, bool seccomp) {
   if (std::optional<Decisions> decisions = to_decisions(graph)) {
-    Driver driver(*decisions, options);
+    if (seccomp)
+      for (Decision& decision : decisions->all) decision.need = 0;
+    Driver driver(*decisions, options, seccomp);
     driver.run();
     if (std::optional<cbpf::Program> program = driver.select_shorter()) return *std::move(program);
   }
   return emit(graph);
+}
+
+}  // namespace
+
+Result<cbpf::Program> optimise_and_emit(const Graph& graph, const OptimiseOptions& options) {
+  return code_of(graph, options, false);
 }
 
 Graph optimised(const cbpf::Checked& program) {
@@ -119,7 +130,7 @@ Graph optimised(const cbpf::Checked& program) {
 }
 
 cbpf::Program optimise(const cbpf::Checked& program, const OptimiseOptions& options) {
-  const Result<cbpf::Program> made = optimise_and_emit(lift(program), options);
+  const Result<cbpf::Program> made = code_of(lift(program), options, program.target() == cbpf::Target::kSeccomp);
   if (!made || made->size() >= program.program().size()) return program.program();
   return cbpf::check(*made, {.target = program.target()}) ? *made : program.program();
 }

@@ -116,7 +116,8 @@ void ExpressionCode::make_a(ExprId e, bool keep_x) {
 
 // The low bytes of a load, where a mask leaves just them: a narrower load that ends where the wide one does.
 bool ExpressionCode::narrowed(const Expr& e) {
-  if (e.op != Op::kAnd || !expressions_.is_constant(e.b) || now.a == e.a || word_of(e.a) != kNone) return false;
+  if (words_only || e.op != Op::kAnd || !expressions_.is_constant(e.b) || now.a == e.a || word_of(e.a) != kNone)
+    return false;
   const Expr& wide = expressions_[e.a];
   const std::uint32_t mask = expressions_[e.b].k;
   if (wide.op != Op::kLoad || wide.a != kNone || wide.k >= kFarthestNeed) return false;

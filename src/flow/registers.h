@@ -75,6 +75,7 @@ class ExpressionCode {
   std::size_t most = 1u << 20;            // instructions
   bool x_locked = false;                  // X holds a parameter that is still needed
   bool failed = false;
+  bool words_only = false;  // all loads are of words at fixed places, and stay so
 
  private:
   void make_a(ExprId e, bool keep_x);

@@ -23,8 +23,10 @@ using cbpf::Opcode;
 
 class Selection {
  public:
-  explicit Selection(Decisions& decisions)
-      : decisions_(decisions), placement_(decisions, scratch_), code_(decisions.expressions, scratch_) {}
+  Selection(Decisions& decisions, bool words_only)
+      : decisions_(decisions), placement_(decisions, scratch_), code_(decisions.expressions, scratch_) {
+    code_.words_only = words_only;
+  }
 
   std::optional<Selected> run() {
     find_masked();
@@ -405,10 +407,10 @@ class Selection {
 
 }  // namespace
 
-std::optional<Selected> select(Decisions& decisions) {
+std::optional<Selected> select(Decisions& decisions, bool words_only) {
   split_ways(decisions);
   if (!decisions.tidy) order_decisions(decisions);
-  return Selection(decisions).run();
+  return Selection(decisions, words_only).run();
 }
 
 }  // namespace weir::flow

@@ -14,6 +14,7 @@ struct Selected {
   cbpf::Program program;
   bool parameters_in_words = false;  // some parameter is kept in a scratch word
 };
-std::optional<Selected> select(Decisions& decisions);
+// `words_only`: words are not loaded in part, for seccomp.
+std::optional<Selected> select(Decisions& decisions, bool words_only = false);
 
 }  // namespace weir::flow

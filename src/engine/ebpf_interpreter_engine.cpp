@@ -73,7 +73,7 @@ const Code* code_of(const ExtendedEngine& engine) {
 }
 
 Outcome interpret_nested(const Code& code, runtime::Invocation& run, std::uint64_t budget, std::uint32_t& tail_calls) {
-  Interpretation interpretation(code, run, budget, tail_calls);
+  Interpretation interpretation(code, run, budget != 0 ? budget : 1, tail_calls);  // 0 is no budget there
   const Outcome outcome = interpretation.go();
   tail_calls = interpretation.tail_calls();
   return outcome;

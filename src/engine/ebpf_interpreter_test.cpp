@@ -173,6 +173,18 @@ TEST(Interpreter, FaultsTellThePlace) {
   EXPECT_EQ(error.hint, "in 'r0 = *(u8 *)(r1 + 99)'");
 }
 
+// Machine code whose budget is spent to the last instruction leads into the interpreter.
+TEST(Interpreter, HasWhatMachineCodeLeftOfTheBudget) {
+  const auto first = load_extended(*ebpf::check(*ebpf::assemble(".map next, prog_array, key 4, value 4, entries 1\n"
+                                                                "call local f\nexit\nf: r2 = map[next]\nr3 = 0\n"
+                                                                "call bpf_tail_call\nr0 = 0\nexit")),
+                                   {.budget = 1})
+                         .value();
+  ASSERT_TRUE(set_tail_call(*first->maps()[0], 0, loaded("again: goto again")));
+  runtime::Invocation run;
+  EXPECT_EQ(first->run(run).fault, Fault::kBudget);
+}
+
 // Whatever passes check() runs to an end and touches nothing of the host: guard bytes stay, sanitizers stay silent.
 TEST(Interpreter, RandomProgramsHarmNothing) {
   std::mt19937_64 random(9);

@@ -45,8 +45,8 @@ Result<cbpf::Program> optimise_and_emit(const Graph& graph, const OptimiseOption
 // The graph of a program, optimised; sets are left whole. For engines that emit from it.
 Graph optimised(const cbpf::Checked& program);
 
-// The program made shorter; the same program where nothing was gained. Never longer, never with other verdicts. One that
-// was checked for Target::kSeccomp stays one for seccomp, whose data has always the same size.
+// The program made shorter; the same program where nothing was gained. Never longer, never with other verdicts. One
+// that was checked for Target::kSeccomp stays one for seccomp, whose data has always the same size.
 cbpf::Program optimise(const cbpf::Checked& program, const OptimiseOptions& options = {});
 
 }  // namespace weir::flow

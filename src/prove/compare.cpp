@@ -48,8 +48,14 @@ Result<Comparison> compare(const cbpf::Checked& a, const cbpf::Checked& b, const
   Solver solver;
   Circuit circuit(solver);
   SymbolicPacket packet(circuit, solver, out.covered);
-  WEIR_TRY(const Execution first, execute(a.program(), circuit, packet));
-  WEIR_TRY(const Execution second, execute(b.program(), circuit, packet));
+  const auto executed = [&](const cbpf::Checked& program, const char* name) {
+    return execute(program.program(), circuit, packet).map_error([&](Error error) {
+      error.source = name;
+      return error;
+    });
+  };
+  WEIR_TRY(const Execution first, executed(a, "the first program"));
+  WEIR_TRY(const Execution second, executed(b, "the second program"));
   const Literal differs = options.exact ? circuit.any(circuit.differ(first.verdict, second.verdict))
                                         : circuit.differ(first.accepted, second.accepted);
   solver.add({differs});

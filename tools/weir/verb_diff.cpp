@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include <weir/base/file.h>
 #include <weir/cbpf/opcode_info.h>
 #include <weir/engine/engine.h>
 #include <weir/prove/compare.h>
@@ -35,15 +34,17 @@ struct Side {
 };
 
 // The exit status of an error, or -1.
-int load(const std::string& argument, const filter::CompileOptions& options, Side& side) {
-  side.text = argument;
-  if (argument.size() > 1 && argument[0] == '@') {
-    Result<std::string> read = read_whole_file(argument.substr(1), 64u << 20);
-    if (!read) return report(read.error());
-    side.text = std::move(*read);
-  }
+int load(const std::string& argument, std::string_view name, const filter::CompileOptions& options, Side& side) {
+  Result<std::string> text = expression_text(argument);
+  if (!text) return report(text.error());
+  side.text = std::move(*text);
   const Result<filter::Compiled> compiled = filter::compile(side.text, options);
-  if (!compiled) return report(compiled.error(), side.text);
+  if (!compiled) {
+    Error error = of_expression(compiled.error(), "", argument);
+    // What has its place in the text is shown with it; an instruction is not.
+    if (error.source.empty() && std::holds_alternative<InstructionPlace>(error.place)) error.source = name;
+    return report(error, side.text);
+  }
   report_all(compiled->warnings, side.text);
   side.program = compiled->program;
   return -1;
@@ -169,8 +170,8 @@ int run(const Options& options) {
   if (const Status status = apply(options.target, compile); !status) return report(status.error());
   Side left;
   Side right;
-  if (const int status = load(options.left, compile, left); status >= 0) return status;
-  if (const int status = load(options.right, compile, right); status >= 0) return status;
+  if (const int status = load(options.left, "the first program", compile, left); status >= 0) return status;
+  if (const int status = load(options.right, "the second program", compile, right); status >= 0) return status;
   Result<prove::Comparison> comparison =
       prove::compare(*left.program, *right.program,
                      {.exact = options.exact,

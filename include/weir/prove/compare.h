@@ -52,7 +52,7 @@ struct Comparison {
 };
 
 // Errors: kUnsupported for loads whose meaning is not a function of the packet (random numbers, netlink attributes,
-// network-header offsets), kLimit for programs of more than 65,536 instructions.
+// network-header offsets), with the program and the instruction; kLimit for programs of more than 65,536 instructions.
 Result<Comparison> compare(const cbpf::Checked& a, const cbpf::Checked& b, const CompareOptions& options = {});
 
 }  // namespace weir::prove

@@ -120,13 +120,16 @@ class Evaluator {
     return binary(term.op, *a, *b);
   }
 
-  static std::optional<std::uint32_t> binary(TermOp op, std::uint32_t a, std::uint32_t b) {
+  std::optional<std::uint32_t> binary(TermOp op, std::uint32_t a, std::uint32_t b) {
+    // Nothing is evaluated after it.
+    divided_by_zero_ = (op == TermOp::kDivide || op == TermOp::kModulo) && b == 0;
+    if (divided_by_zero_) return std::nullopt;
     switch (op) {
       case TermOp::kAdd: return a + b;
       case TermOp::kSubtract: return a - b;
       case TermOp::kMultiply: return a * b;
-      case TermOp::kDivide: return b == 0 ? std::nullopt : std::optional(a / b);
-      case TermOp::kModulo: return b == 0 ? std::nullopt : std::optional(a % b);
+      case TermOp::kDivide: return a / b;
+      case TermOp::kModulo: return a % b;
       case TermOp::kAnd: return a & b;
       case TermOp::kOr: return a | b;
       case TermOp::kXor: return a ^ b;
@@ -149,7 +152,7 @@ class Evaluator {
     if (!connective || node.origin != kNoNode) {
       const auto is_it = [&](const Part& part) { return part.node == node.origin; };
       if (node.origin != kNoNode && std::none_of(out.begin(), out.end(), is_it))
-        out.push_back({node.origin, holds(outcome)});
+        out.push_back({node.origin, holds(outcome), outcome == Outcome::kRejected && divided_by_zero_});
       return;
     }
     const bool all = node.kind == FormulaKind::kNot || outcome == of(node.kind == FormulaKind::kAnd);
@@ -162,6 +165,7 @@ class Evaluator {
   std::vector<Outcome> outcomes_;
   std::vector<std::uint32_t> variables_;
   bool too_deep_ = false;
+  bool divided_by_zero_ = false;
 };
 
 }  // namespace

@@ -116,7 +116,8 @@ Json finished_json(const debug::Session& session) {
   for (const debug::Finished& each : session.finished())
     out.push_back({{"packet", each.packet},
                    {"verdict", each.end.verdict},
-                   {"outside_packet", each.end.ending == debug::Ending::kOutsidePacket}});
+                   {"outside_packet", each.end.ending == debug::Ending::kOutsidePacket},
+                   {"division_by_zero", each.end.ending == debug::Ending::kDivisionByZero}});
   return out;
 }
 

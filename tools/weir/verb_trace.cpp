@@ -73,9 +73,10 @@ std::string words_text(const Subject& subject) {
   std::string out;
   for (const filter::Part& part : subject.explanation->parts) {
     const filter::Node& node = (*subject.ast)[part.node];
-    const char* became = !part.holds   ? "loads from beyond the packet, which rejects it"
-                         : *part.holds ? "true"
-                                       : "false";
+    const char* became = part.divides_by_zero ? "divides by zero, which rejects the packet"
+                         : !part.holds        ? "loads from beyond the packet, which rejects it"
+                         : *part.holds        ? "true"
+                                              : "false";
     const std::string words = words_of(subject, node);
     out += fmt::format("  {}: {}\n", words.empty() ? "(empty)" : words, became);
   }
@@ -102,6 +103,7 @@ int show_json(const Options& options, const Subject& subject, const std::vector<
                         {"verdict", why.end.verdict},
                         {"matches", why.end.verdict != 0},
                         {"outside_packet", why.end.ending == debug::Ending::kOutsidePacket},
+                        {"division_by_zero", why.end.ending == debug::Ending::kDivisionByZero},
                         {"steps", steps}};
   if (why.decided_by) out["decided_by_step"] = *why.decided_by;
   if (subject.explanation) {

@@ -29,7 +29,7 @@ constexpr KindInfo kKinds[] = {
     {Kind::kAvx512, "avx512", "machine code, sixteen packets a step"},
 };
 
-// Making scalar code takes some 12 to 25 us and saves some 5 ns a packet; vector code takes 60 to 150 us and saves 2
+// Making scalar code takes some 8 to 15 us and saves some 5 ns a packet; vector code takes 60 to 150 us and saves 2
 // more.
 constexpr std::uint64_t kPacketsWorthScalar = 3000;
 constexpr std::uint64_t kPacketsWorthLanes = 30000;

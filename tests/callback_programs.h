@@ -33,6 +33,8 @@ class CallbackPrograms {
     function("two", below(30) == 0 ? "one" : "");  // now and then they call one another without end
     each_function();
     text_ += "local: ";
+    // Where the memory is too short the function ends.
+    if (below(3) == 0) line("r0 = *(u16 *)skb[" + std::to_string(below(100)) + "]\nr1 += r0");
     line("r0 = r1\nr0 *= 7\nr6 = r0\nr9 = 3\n*(u64 *)(r10 - 8) = r6\nr0 = *(u64 *)(r10 - 8)\nexit");
     return text_;
   }

@@ -130,6 +130,7 @@ class A64Emitter {
   void call_local(std::uint32_t at, const Step& step);
   void call_helper(std::uint32_t at, const Step& step, bool by_register);
   void unknown_call(std::uint32_t at, const ebpf::OpcodeInfo& row, const Step& step);
+  void return_if_told();  // by the NativeStatus
   void packet_load(const ebpf::OpcodeInfo& row, const Step& step);
   void wide(const Step& step, OperandShape shape);
   void load(std::uint32_t at, const ebpf::OpcodeInfo& row, const Step& step);

@@ -380,22 +380,22 @@ kLoadMapIndexValue:
   next += 2;
   WEIR_GO();
 kLoadPacketAbsolute32:
-  if (!packet_load<std::uint32_t>(WEIR_K)) WEIR_FINISH(0);
+  if (!packet_load<std::uint32_t>(WEIR_K)) goto kExit;
   WEIR_NEXT();
 kLoadPacketAbsolute16:
-  if (!packet_load<std::uint16_t>(WEIR_K)) WEIR_FINISH(0);
+  if (!packet_load<std::uint16_t>(WEIR_K)) goto kExit;
   WEIR_NEXT();
 kLoadPacketAbsolute8:
-  if (!packet_load<std::uint8_t>(WEIR_K)) WEIR_FINISH(0);
+  if (!packet_load<std::uint8_t>(WEIR_K)) goto kExit;
   WEIR_NEXT();
 kLoadPacketIndirect32:
-  if (!packet_load<std::uint32_t>(WEIR_SRC + WEIR_K)) WEIR_FINISH(0);
+  if (!packet_load<std::uint32_t>(WEIR_SRC + WEIR_K)) goto kExit;
   WEIR_NEXT();
 kLoadPacketIndirect16:
-  if (!packet_load<std::uint16_t>(WEIR_SRC + WEIR_K)) WEIR_FINISH(0);
+  if (!packet_load<std::uint16_t>(WEIR_SRC + WEIR_K)) goto kExit;
   WEIR_NEXT();
 kLoadPacketIndirect8:
-  if (!packet_load<std::uint8_t>(WEIR_SRC + WEIR_K)) WEIR_FINISH(0);
+  if (!packet_load<std::uint8_t>(WEIR_SRC + WEIR_K)) goto kExit;
   WEIR_NEXT();
 #define WEIR_MEMORY(bits)                                                                   \
   kLoad##bits : if (!load_to<std::uint##bits##_t>(*next)) WEIR_STOP(fault_);                \

@@ -58,14 +58,12 @@ bool Interpretation::atomic(const Step& step) {
   return true;
 }
 
-// ldabs, ldind: network order; false where the packet is too short, which ends the program with 0.
+// ldabs, ldind: network order; false where the packet is too short, which ends the function with 0.
 template <typename T>
 bool Interpretation::packet_load(std::uint64_t offset) {
-  const ByteSpan bytes = !run_.loads.empty() || run_.packet == nullptr ? run_.loads : run_.packet->bytes();
-  const auto at = static_cast<std::uint32_t>(offset);
-  if (bytes.size() < sizeof(T) || at > bytes.size() - sizeof(T)) return false;
-  registers_[0] = load<T>(bytes.data() + at, std::endian::big);
-  return true;
+  const std::uint8_t* const bytes = packet_bytes(run_, static_cast<std::uint32_t>(offset), sizeof(T));
+  registers_[0] = bytes != nullptr ? load<T>(bytes, std::endian::big) : 0;
+  return bytes != nullptr;
 }
 
 }  // namespace weir::engine

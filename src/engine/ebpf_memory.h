@@ -1,4 +1,4 @@
-// What memory a run may touch. Exports Memory.
+// What memory a run may touch. Exports Memory, packet_bytes.
 //
 // Looked through in the order in which programs use it: the stack of active functions, the packet, the regions of the
 // invocation, values of maps. Addresses are compared as offsets, so that nothing overflows.
@@ -11,6 +11,19 @@
 #include "engine/ebpf_code.h"
 
 namespace weir::engine {
+
+// What ldabs and ldind read at an offset, or null where that many bytes are not there. As in classic BPF, the greatest
+// offsets begin at the packet's first byte or at what Ethernet carries. Source: net/core/filter.c,
+// bpf_internal_load_pointer_neg_helper.
+inline const std::uint8_t* packet_bytes(const runtime::Invocation& run, std::uint32_t offset, std::size_t size) {
+  constexpr std::uint32_t kNetwork = 0xfff00000, kLinkLayer = 0xffe00000;  // SKF_NET_OFF, SKF_LL_OFF
+  constexpr std::uint32_t kEthernetHeader = 14;
+  const ByteSpan bytes = !run.loads.empty() || run.packet == nullptr ? run.loads : run.packet->bytes();
+  const std::uint32_t at = offset >= kNetwork     ? offset - kNetwork + kEthernetHeader
+                           : offset >= kLinkLayer ? offset - kLinkLayer
+                                                  : offset;
+  return size <= bytes.size() && at <= bytes.size() - size ? bytes.data() + at : nullptr;
+}
 
 class Memory final : public runtime::AccessRule {
  public:

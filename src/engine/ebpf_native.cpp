@@ -254,13 +254,11 @@ std::uint32_t native_helper(NativeState* state, std::uint32_t slot, std::int32_t
 }
 
 std::uint32_t native_packet_load(NativeState* state, std::uint32_t size, std::uint32_t offset) {
-  const runtime::Invocation& run = *state->run;
-  const ByteSpan bytes = !run.loads.empty() || run.packet == nullptr ? run.loads : run.packet->bytes();
-  if (bytes.size() < size || offset > bytes.size() - size) {
+  const std::uint8_t* const at = packet_bytes(*state->run, offset, size);
+  if (at == nullptr) {
     state->registers[0] = 0;
-    return kStop;
+    return kReturn;
   }
-  const std::uint8_t* at = bytes.data() + offset;
   state->registers[0] = size == 1 ? *at : size == 2 ? load_be16(at) : load_be32(at);
   return kGoOn;
 }

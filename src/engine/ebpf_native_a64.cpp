@@ -219,9 +219,13 @@ void A64Emitter::call_helper(std::uint32_t at, const Step& step, bool by_registe
   must(a_.b(CondCode::kEQ, stop_));
   reload(0);
   must(a_.ldr(kA64Budget, WEIR_FIELD(budget)));
+  return_if_told();  // a tail call ended the function
+}
+
+void A64Emitter::return_if_told() {
   const asmjit::Label go_on = a_.newLabel();
   must(a_.cbz(kA64Status.w(), go_on));
-  must(a_.ret(kA64Link));  // a tail call ended the function
+  must(a_.ret(kA64Link));
   must(a_.bind(go_on));
 }
 
@@ -239,8 +243,9 @@ void A64Emitter::packet_load(const ebpf::OpcodeInfo& row, const Step& step) {
   else must(a_.mov(a64::w2, kA64Operand.w()));
   plain(a64::x1, row.width);
   call_host(kPacketLoad);
-  must(a_.cbnz(a64::w0, stop_));
+  must(a_.mov(kA64Status.w(), a64::w0));
   reload(0);
+  return_if_told();
 }
 
 void A64Emitter::wide(const Step& step, OperandShape shape) {

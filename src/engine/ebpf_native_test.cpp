@@ -43,6 +43,36 @@ TEST(Native, EndlessProgramsEnd) {
   EXPECT_EQ(loaded("f: call local f\nexit")->run(run).fault, Fault::kCallDepth);
 }
 
+// A load outside of the packet ends the function, and the program where that is it.
+TEST(Native, PacketLoadsOutside) {
+  const std::vector<std::uint8_t> bytes = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18};
+  const auto result = [&](std::string_view text) {
+    const auto checked = ebpf::check(ebpf::assemble(text).value()).value();
+    std::uint64_t value = 0;
+    for (const ExtendedKind kind : {ExtendedKind::kInterpreter, ExtendedKind::kAutomatic}) {
+      runtime::Invocation run{.loads = bytes};
+      const Outcome outcome = load_extended(checked, {.kind = kind}).value()->run(run);
+      EXPECT_TRUE(outcome) << text;
+      if (kind == ExtendedKind::kInterpreter) value = outcome.value;
+      EXPECT_EQ(outcome.value, value) << text;
+    }
+    return value;
+  };
+  EXPECT_EQ(result("r0 = 7\nr0 = *(u8 *)skb[18]\nexit"), 0u);
+  for (const char* load : {"skb[18]", "skb[r2 + 18]"})
+    EXPECT_EQ(result("r6 = 5\nr2 = 0\ncall local f\nr0 += r6\nexit\nf: r6 = 1\nr2 = 0\nr0 = *(u8 *)" +
+                     std::string(load) + "\nr0 = 9\nexit"),
+              5u);
+  EXPECT_EQ(result("call local f\nr0 += 1\nexit\nf: r0 = *(u16 *)skb[1]\nexit"), 0x204u);
+  // From the network header, and from the first byte.
+  EXPECT_EQ(result("r0 = *(u8 *)skb[0xfff00002]\nexit"), 17u);
+  EXPECT_EQ(result("r2 = 3\nr0 = *(u8 *)skb[r2 + 0xfff00000]\nexit"), 18u);
+  EXPECT_EQ(result("r0 = *(u16 *)skb[0xfff00003]\nexit"), 0u);
+  EXPECT_EQ(result("r0 = *(u32 *)skb[0xffe00001]\nexit"), 0x2030405u);
+  EXPECT_EQ(result("r0 = *(u8 *)skb[0xffe00012]\nexit"), 0u);
+  EXPECT_EQ(result("r0 = *(u8 *)skb[0xffdfffff]\nexit"), 0u);
+}
+
 TEST(Native, CodeIsNotWritable) {
   WEIR_REQUIRE_NATIVE();
   const auto engine = loaded("r0 = 5\nexit");

@@ -92,6 +92,7 @@ class X86Emitter {
   void call_direct(std::uint32_t at, const Step& step);
   void array_lookup(const StepFacts& fact);
   void unknown_call(std::uint32_t at, const ebpf::OpcodeInfo& row, const Step& step);
+  void return_if_told();  // by the NativeStatus in the operand's register
   void packet_load(const ebpf::OpcodeInfo& row, const Step& step);
   void load(std::uint32_t at, const ebpf::OpcodeInfo& row, const Step& step);
   void store(std::uint32_t at, const ebpf::OpcodeInfo& row, const Step& step);

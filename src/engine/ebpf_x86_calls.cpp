@@ -91,10 +91,14 @@ void X86Emitter::call_helper(std::uint32_t at, const Step& step, bool by_registe
   a_.je(stop_);
   a_.mov(kX86Operand.r32(), x86::eax);
   reload(0);
-  asmjit::Label go_on = a_.newLabel();
+  return_if_told();  // a tail call ended the function
+}
+
+void X86Emitter::return_if_told() {
+  const asmjit::Label go_on = a_.newLabel();
   a_.test(kX86Operand.r32(), kX86Operand.r32());
   a_.jz(go_on);
-  epilogue();  // a tail call ended the function
+  epilogue();
   a_.bind(go_on);
 }
 
@@ -159,9 +163,14 @@ void X86Emitter::packet_load(const ebpf::OpcodeInfo& row, const Step& step) {
   a_.add(x86::edx, kX86Operand.r32());
   a_.mov(x86::esi, static_cast<std::uint32_t>(row.width));
   call_host(reinterpret_cast<const void*>(&native_packet_load));
-  a_.test(x86::eax, x86::eax);
-  a_.jnz(stop_);
+  if (!facts_.has_local_calls) {
+    a_.test(x86::eax, x86::eax);
+    a_.jnz(stop_);
+    return reload(0);
+  }
+  a_.mov(kX86Operand.r32(), x86::eax);
   reload(0);
+  return_if_told();
 }
 
 }  // namespace weir::engine

@@ -88,14 +88,14 @@ void Walk::release(std::uint32_t reference) {
   });
 }
 
-// Leaves the way on which a tail call in a function succeeds for later: the function gives what the other program
-// gives, and that may have moved the packet.
-bool Walk::leave_by_tail_call() {
+// Leaves the way for later on which this instruction ends the function: a tail call that succeeds gives what the other
+// program gives, and that may have moved the packet; a packet load gives 0 where the packet is too short.
+bool Walk::leave_early(const Value& result, bool packet_moves) {
   State caller = state_;
   const std::uint32_t back = caller.frame().back;
   caller.frames.pop_back();
-  caller.registers()[0] = Value::of(Range::unknown());
-  if (!on_memory_) forget_packet(caller);
+  caller.registers()[0] = result;
+  if (packet_moves && !on_memory_) forget_packet(caller);
   return push(std::move(caller), back, at_, true);
 }
 
@@ -142,7 +142,7 @@ bool Walk::call_helper(std::int32_t number) {
   for (unsigned i = 0; i < 5; ++i)
     if (!argument(call, i)) return false;
   if (is_tail_call && !nothing_held("a tail call is made")) return false;
-  if (is_tail_call && state_.frames.size() > 1 && !leave_by_tail_call()) return false;
+  if (is_tail_call && state_.frames.size() > 1 && !leave_early(Value::of(Range::unknown()), true)) return false;
   if (prototype->changes_packet) forget_packet(state_);
   if (call.released != 0) release(call.released);
   for (unsigned i = 0; i <= 5; ++i) reg(i) = Value{};
@@ -241,9 +241,10 @@ bool Walk::packet_load(const ebpf::OpcodeInfo& row) {
   }
   if (row.shape == OperandShape::kPacketIndirect && !readable(slot().src)) return false;
   if (in_callback())
-    return refuse(Rule::kContextAccess, "a packet load, which may end the program, in a function that is called back",
+    return refuse(Rule::kContextAccess, "a packet load, which may end the function, in a function that is called back",
                   "loads through pointers", {}, "");
   if (!nothing_held("a packet load that ends the program where the packet is too short")) return false;
+  if (state_.frames.size() > 1 && !leave_early(Value::constant(0), false)) return false;
   for (unsigned i = 0; i <= 5; ++i) reg(i) = Value{};
   reg(0) = Value::of(Range::of_bytes(row.width));
   return true;

@@ -147,11 +147,13 @@ std::string explain(const Refusal& refusal) {
   for (std::size_t i = 0; i < refusal.path.size(); ++i) {
     const Decision& decision = refusal.path[i];
     const bool calls = decision.text.starts_with("call ");  // a helper, and the function that it calls back
-    const char* how = calls && decision.text.ends_with("tail_call") ? "the other program ends the function"
-                      : calls                                       ? "the function is called back"
-                      : decision.taken                              ? decision.sure ? "always taken here" : "taken"
-                      : decision.sure                               ? "never taken here"
-                                                                    : "not taken";
+    const bool loads = decision.text.find("skb[") != std::string::npos;
+    const char* how = loads ? "the packet is too short, which ends the function"
+                      : calls && decision.text.ends_with("tail_call") ? "the other program ends the function"
+                      : calls                                         ? "the function is called back"
+                      : decision.taken                                ? decision.sure ? "always taken here" : "taken"
+                      : decision.sure                                 ? "never taken here"
+                                                                      : "not taken";
     std::string text = fmt::format("{}: {}: {}", decision.instruction, decision.text, how);
     if (decision.line) text += fmt::format(" ({})", line_text(*decision.line));
     row(i == 0 && refusal.decisions_before == 0 ? "path" : "", text);

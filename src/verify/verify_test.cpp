@@ -499,6 +499,17 @@ TEST(Callbacks, AtomicLoadsOfKeysAreAligned) {
   refuses(head + "1))\nr0 = 0\nexit", Rule::kAlignment);
 }
 
+// Where the packet is too short, the function gives 0.
+TEST(Calls, PacketLoadsEndTheFunctionThatMakesThem) {
+  const std::string use =
+      "r6 = map[variables][0]+0\nr1 = 8\nif r0 > 0 goto w\nr1 = 24\nw: r6 += r1\nr0 = *(u8 *)(r6 + 0)\nexit";
+  const std::string load = "r0 = *(u8 *)skb[12]\n";
+  accepts("r0 = 1\n" + use);
+  accepts(load + "r0 = 1\n" + use);
+  const Refusal refusal = refuses("call local f\n" + use + "\nf: " + load + "r0 = 1\nexit", Rule::kMapBounds);
+  EXPECT_NE(explain(refusal).find("too short, which ends the function"), std::string::npos) << explain(refusal);
+}
+
 // Where a tail call in a function succeeds, the function gives what the other program gives.
 TEST(TailCalls, EndTheFunctionThatMakesThem) {
   const std::string function = "\nf: r2 = map[jumps]\nr3 = 0\ncall tail_call\nr0 = 0\nexit";

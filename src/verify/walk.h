@@ -155,7 +155,7 @@ class Walk {
   bool call_local();
   bool call_helper(std::int32_t number);
   bool leave();
-  bool leave_by_tail_call();
+  bool leave_early(const Value& result, bool packet_moves);
   bool packet_load(const ebpf::OpcodeInfo& row);
   bool find_helper(std::int32_t number, const runtime::Prototype*& prototype);
   bool give_result(const Call& call);

@@ -2,7 +2,9 @@
 #include "engine/lane_body.h"
 
 #include <algorithm>
+#include <cmath>
 
+#include "engine/plan_likelihood.h"
 #include "engine/plan_passes.h"
 
 namespace weir::engine {
@@ -16,7 +18,11 @@ namespace {
 // The register allocator takes more than its share of time for larger ones.
 constexpr std::size_t kMostBlocks = 150;
 constexpr std::size_t kMostNodes = 600;  // that are computed
-constexpr std::uint32_t kGathersWorthABranch = 2;
+
+// In cycles, roughly.
+constexpr float kMisprediction = 20;
+constexpr float kTest = 2;
+constexpr float kGather = 6;  // twice as much for twice the lanes
 
 }  // namespace
 
@@ -40,6 +46,7 @@ LaneBody::LaneBody(x86::Compiler& compiler, Lanes& lanes, const Plan& plan, std:
       first_child_(plan.blocks.size(), kNothing),
       sibling_(plan.blocks.size(), kNothing),
       arrivals_(plan.blocks.size(), 0),
+      reach_(plan.blocks.size(), 0),
       masks_(plan.blocks.size()),
       phis_(plan.phi_count),
       cached_(plan.nodes.size()),
@@ -56,6 +63,7 @@ LaneBody::LaneBody(x86::Compiler& compiler, Lanes& lanes, const Plan& plan, std:
     ++arrivals_[block.if_true.target];
     if (block.kind != ExitKind::kJump) ++arrivals_[block.if_false.target];
   }
+  estimate_reach();
   plan_fields();
   plan_shared_gathers();
 }
@@ -78,24 +86,40 @@ x86::Vec LaneBody::emit(const LaneGroup& group) {
   return verdicts_;
 }
 
-// Gathers in the blocks that `id` dominates: what a jump over them saves.
-std::uint32_t LaneBody::subtree_gathers(PlanBlockId root) const {
-  std::uint32_t gathers = 0;
+// How likely a packet is to reach each block.
+void LaneBody::estimate_reach() {
+  for (PlanBlockId id = 0; id < plan_.blocks.size(); ++id) {  // edges lead to higher numbers
+    const PlanBlock& block = plan_.blocks[id];
+    if (arrivals_[id] == 0) reach_[id] = 1;
+    if (block.kind == ExitKind::kVerdict) continue;
+    const float likely = block.kind == ExitKind::kJump ? 1 : likelihood(plan_, block);
+    reach_[block.if_true.target] += likely * reach_[id];
+    if (block.kind != ExitKind::kJump) reach_[block.if_false.target] += (1 - likely) * reach_[id];
+  }
+}
+
+// Whether a jump over the blocks that `root` dominates, where no lane wants them, spares more than it costs where it is
+// not foreseen.
+bool LaneBody::is_worth_a_jump(PlanBlockId root) const {
+  const float none = std::pow(1 - std::min(reach_[root], 1.0F), static_cast<float>(lanes_.count()));
+  const float enough = kMisprediction * std::min(none, 1 - none) / none;
+  const float gather = lanes_.wide() ? 2 * kGather : kGather;
+  float cost = 0;
   std::vector<PlanBlockId> pending{root};
-  while (!pending.empty() && gathers < kGathersWorthABranch) {
+  while (!pending.empty() && cost <= enough) {
     const PlanBlockId id = pending.back();
     pending.pop_back();
     const PlanBlock& block = plan_.blocks[id];
     for (std::uint32_t g = block.guards.begin; g < block.guards.end; ++g)
-      gathers += plan_[plan_.guards[g]].op == Op::kLoad;
+      if (plan_[plan_.guards[g]].op == Op::kLoad) cost += gather;
+    if (block.kind == ExitKind::kTest) cost += kTest;
     if (block.kind == ExitKind::kSet) {
       const SetKind kind = tables_[block.set].kind;
-      gathers += kind >= SetKind::kBitmap ? 1 : 0;
-      gathers += kind >= SetKind::kCuckoo ? 1 : 0;
+      cost += kind >= SetKind::kCuckoo ? 2 * gather : kind >= SetKind::kBitmap ? gather : 2 * kTest;
     }
     for (PlanBlockId child = first_child_[id]; child != kNothing; child = sibling_[child]) pending.push_back(child);
   }
-  return gathers;
+  return cost > enough && cost > kGather;
 }
 
 // The masks that a block needs before its code: its own where control enters, and those that several edges add to of
@@ -120,7 +144,7 @@ void LaneBody::emit_tree(PlanBlockId root) {
     Frame frame{first_child_[id], taken_.size(), taken_windows_.size(), taken_shared_.size(), {}};
     const bool is_entry = arrivals_[id] == 0;  // tidy() leaves no blocks that cannot be reached
     const bool dead = !is_entry && !masks_[id].isValid();
-    if (!dead && !is_entry && subtree_gathers(id) >= kGathersWorthABranch) {
+    if (!dead && !is_entry && is_worth_a_jump(id)) {
       frame.after = c_.newLabel();
       lanes_.jump_if_empty(masks_[id], frame.after);
     }

@@ -1,7 +1,8 @@
 // Many packets at once in vector lanes: the body of the loop over groups of packets. Exports LaneBody.
 //
 // Control becomes masks: a block has a mask of the lanes that reach it, and its test splits it between its successors.
-// Blocks are run in preorder of the dominator tree; a subtree that costs much is jumped over when its mask is empty.
+// Blocks are run in preorder of the dominator tree; a subtree that costs much is jumped over when its mask is empty, if
+// that is likely or seldom so.
 //
 // All lanes' packets have at least `known_length` >= 20 bytes (groups with shorter ones go to scalar code). A gather
 // reads four bytes; a field is read as the last bytes of its four, so that they all lie inside of the packet, and
@@ -84,7 +85,8 @@ class LaneBody {
   void emit_edge(const PlanEdge& edge, const Mask& mask);
   void guard(NodeId id, const Mask& mask);
   void split(const PlanBlock& block, const Test& test, const Mask& mask);
-  std::uint32_t subtree_gathers(PlanBlockId id) const;
+  void estimate_reach();
+  bool is_worth_a_jump(PlanBlockId root) const;
 
   // lane_loads.cpp
   void plan_fields();
@@ -136,8 +138,9 @@ class LaneBody {
   std::vector<PlanBlockId> first_child_;
   std::vector<PlanBlockId> sibling_;
   std::vector<std::uint32_t> arrivals_;  // edges that lead to each block
-  std::vector<Mask> masks_;              // of each block; made at the start where several edges arrive
-  Mask all_;                             // the entry's, while it holds all lanes
+  std::vector<float> reach_;
+  std::vector<Mask> masks_;  // of each block; made at the start where several edges arrive
+  Mask all_;                 // the entry's, while it holds all lanes
   std::vector<Vec> phis_;
   Vec verdicts_;
 

@@ -11,6 +11,7 @@ namespace weir::prove {
 namespace {
 
 constexpr std::size_t kMostInstructions = 65536;
+constexpr std::size_t kMostVariables = 4'000'000;  // about a gigabyte
 
 std::uint32_t value_of(const Solver& solver, const Word& word) {
   std::uint32_t out = 0;
@@ -48,16 +49,21 @@ Result<Comparison> compare(const cbpf::Checked& a, const cbpf::Checked& b, const
   Solver solver;
   Circuit circuit(solver);
   SymbolicPacket packet(circuit, solver, out.covered);
+  const Limits limits{.deadline = deadline, .variables = kMostVariables};
   const auto executed = [&](const cbpf::Checked& program, const char* name) {
-    return execute(program.program(), circuit, packet).map_error([&](Error error) {
+    return execute(program.program(), circuit, packet, solver, limits).map_error([&](Error error) {
       error.source = name;
       return error;
     });
   };
-  WEIR_TRY(const Execution first, executed(a, "the first program"));
-  WEIR_TRY(const Execution second, executed(b, "the second program"));
-  const Literal differs = options.exact ? circuit.any(circuit.differ(first.verdict, second.verdict))
-                                        : circuit.differ(first.accepted, second.accepted);
+  WEIR_TRY(const std::optional<Execution> first, executed(a, "the first program"));
+  WEIR_TRY(const std::optional<Execution> second, executed(b, "the second program"));
+  if (!first || !second) {
+    out.too_large = solver.variables() > kMostVariables;
+    return out;
+  }
+  const Literal differs = options.exact ? circuit.any(circuit.differ(first->verdict, second->verdict))
+                                        : circuit.differ(first->accepted, second->accepted);
   solver.add({differs});
   // Shorter and shorter packets, until there is none.
   for (;;) {

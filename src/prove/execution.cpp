@@ -253,19 +253,20 @@ class Machine {
     verdict_ = circuit.constant(0);
   }
 
-  Result<Execution> run() {
+  Result<std::optional<Execution>> run(const Solver& solver, const Limits& limits) {
     auto start = std::make_shared<State>();
     start->words.fill(circuit_.constant(0));
     coming_[0].push_back({circuit_.yes(), start});
     for (std::size_t at = 0; at < program_.size(); ++at) {
       if (coming_[at].empty()) continue;
+      if (solver.variables() > limits.variables || Solver::Clock::now() > limits.deadline) return std::nullopt;
       arrive(at);
       if (!step(at))
         return fail(Error{.code = ErrorCode::kUnsupported,
                           .message = "what this load gives is not a function of the packet",
                           .place = InstructionPlace{static_cast<std::uint32_t>(at)}});
     }
-    return Execution{circuit_.any(verdict_), verdict_};
+    return std::optional(Execution{circuit_.any(verdict_), verdict_});
   }
 
  private:
@@ -437,8 +438,9 @@ class Machine {
 
 }  // namespace
 
-Result<Execution> execute(const cbpf::Program& program, Circuit& circuit, SymbolicPacket& packet) {
-  return Machine(program, circuit, packet).run();
+Result<std::optional<Execution>> execute(const cbpf::Program& program, Circuit& circuit, SymbolicPacket& packet,
+                                         const Solver& solver, const Limits& limits) {
+  return Machine(program, circuit, packet).run(solver, limits);
 }
 
 }  // namespace weir::prove

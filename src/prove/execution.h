@@ -48,10 +48,18 @@ class SymbolicPacket {
 // How far from the start a program may load, in bytes; a great number where nothing bounds it.
 std::uint64_t furthest_load(const cbpf::Program& program);
 
+// Looked at before each instruction, which may pass them by what one instruction makes.
+struct Limits {
+  Solver::Clock::time_point deadline = Solver::Clock::time_point::max();
+  std::size_t variables = 0;  // of the solver
+};
+
 struct Execution {
   Literal accepted;  // the verdict is not 0
   Word verdict;
 };
-Result<Execution> execute(const cbpf::Program& program, Circuit& circuit, SymbolicPacket& packet);
+// Nothing where a limit was reached.
+Result<std::optional<Execution>> execute(const cbpf::Program& program, Circuit& circuit, SymbolicPacket& packet,
+                                         const Solver& solver, const Limits& limits);
 
 }  // namespace weir::prove

@@ -154,8 +154,9 @@ int show(const prove::Comparison& comparison, const Side& left, const Side& righ
       break;
     case Verdict::kDifferent: out = describe(*comparison.witness, verdicts[0], verdicts[1]); break;
     case Verdict::kUndecided:
-      out = different ? describe(*comparison.witness, verdicts[0], verdicts[1])
-                      : std::string("not decided: --timeout gives it more time\n");
+      out = different              ? describe(*comparison.witness, verdicts[0], verdicts[1])
+            : comparison.too_large ? "not decided: the programs compute too much\n"
+                                   : "not decided: --timeout gives it more time\n";
       if (different) out += "  (perhaps a shorter packet does, too)\n";
       break;
   }
@@ -191,7 +192,7 @@ void add_diff(CLI::App& app, int& status) {
   verb->add_option("first", options->left, "an expression, a program in any form, or @FILE that holds one")->required();
   verb->add_option("second", options->right, "the other")->required();
   verb->add_flag("--exact", options->exact, "compare verdicts as numbers, not only whether a packet is accepted");
-  verb->add_option("--timeout", options->timeout, "seconds to search")
+  verb->add_option("--timeout", options->timeout, "seconds that it may take")
       ->check(CLI::Range(0.001, 1e6))
       ->capture_default_str();
   add_target_flags(*verb, options->target);

@@ -23,7 +23,7 @@ struct CompareOptions {
   bool exact = false;                // compare verdicts as numbers; false: only whether a packet is accepted
   std::uint32_t longest = 1024;      // bytes of a packet that are looked at
   std::uint64_t patience = 1000000;  // conflicts of the solver before it gives up
-  std::chrono::milliseconds timeout = std::chrono::milliseconds::max();  // of the search, on the wall's clock
+  std::chrono::milliseconds timeout = std::chrono::milliseconds::max();  // of it all, on the wall's clock
 };
 
 // What a program may load beside the bytes, by the offset of the extension (cbpf::Extension).
@@ -42,13 +42,14 @@ enum class Verdict : std::uint8_t {
   kSame,       // proven for every packet
   kSameSoFar,  // proven for packets up to `covered` bytes
   kDifferent,  // `witness` tells them apart; no shorter packet does
-  kUndecided,  // the solver gave up
+  kUndecided,  // the time is over, the solver gave up, or the programs are too large
 };
 
 struct Comparison {
   Verdict verdict = Verdict::kUndecided;
   std::uint32_t covered = 0;         // bytes that were looked at
   std::optional<Witness> witness{};  // kDifferent; kept when a shorter one could not be decided
+  bool too_large = false;            // kUndecided: what the programs compute does not fit; more time does not help
 };
 
 // Errors: kUnsupported for loads whose meaning is not a function of the packet (random numbers, netlink attributes,

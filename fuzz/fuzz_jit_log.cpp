@@ -19,7 +19,10 @@ void require(bool fact) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace weir::debug;
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  const auto images = read_jit_log(text);
+  weir::Warnings left_out;
+  const auto images = read_jit_log(text, &left_out);
+  for (const weir::Diagnostic& one : left_out) require(!weir::render(one, text).empty());
+  if (const auto last = read_last_jit_dump(text)) require(!last->code.empty());
   if (!images) {
     if (const auto* span = std::get_if<weir::Span>(&images.error().place))
       require(span->begin <= span->end && span->end <= size);

@@ -1,4 +1,7 @@
-// The kernel's log of compiled programs. Exports read_jit_log, heading.
+// The kernel's log of compiled programs. Exports read_jit_log, read_last_jit_dump, heading.
+//
+// Where all lines are there, dumps that are mixed line by line can be told apart. Where some are lost, a dump is taken
+// to end where the next one begins.
 #include <weir/debug/jit_log.h>
 
 #include <charconv>
@@ -30,12 +33,18 @@ std::optional<std::uint64_t> hex_number(std::string_view text) {
   return value;
 }
 
+bool is_header(std::string_view line) {
+  return line.find("flen=") != std::string_view::npos && line.find("image=") != std::string_view::npos;
+}
+
 class LogReader {
  public:
-  explicit LogReader(std::string_view text) : text_(text) {}
+  // Reads text[begin, end), lines whole. `lossy`: bytes that no dump waits for belong to one whose start was lost.
+  LogReader(std::string_view text, std::size_t begin, std::size_t end, bool lossy)
+      : text_(text.substr(0, end)), begin_(begin), lossy_(lossy) {}
 
   Result<std::vector<JitImage>> run() {
-    std::size_t begin = 0;
+    std::size_t begin = begin_;
     while (begin < text_.size()) {
       const std::size_t end = std::min(text_.find('\n', begin), text_.size());
       WEIR_CHECK(line(begin, end));
@@ -75,8 +84,7 @@ class LogReader {
 
   Status line(std::size_t begin, std::size_t end) {
     const std::string_view text = text_.substr(begin, end - begin);
-    if (text.find("flen=") != std::string_view::npos && text.find("image=") != std::string_view::npos)
-      return header(text, begin);
+    if (is_header(text)) return header(text, begin);
     constexpr std::string_view kCode = "JIT code:";
     if (const std::size_t at = text.find(kCode); at != std::string_view::npos)
       return code(begin + at + kCode.size(), end);
@@ -133,7 +141,7 @@ class LogReader {
     if (dumps_.empty()) return {};  // the rest of a dump whose start has left the buffer
     Dump* dump = waiting_for(*offset);
     if (dump == nullptr) {
-      if (!any_fed()) return {};
+      if (lossy_ || !any_fed()) return {};
       return fail(fmt::format("no program waits for bytes at {:#x}", *offset), span(start, end),
                   "lines are missing or twice in the log");
     }
@@ -164,13 +172,53 @@ class LogReader {
   }
 
   std::string_view text_;
+  std::size_t begin_;
+  bool lossy_;
   std::size_t line_number_ = 0;
   std::vector<Dump> dumps_;
 };
 
+// Where the lines begin that begin a dump.
+std::vector<std::size_t> starts_of_dumps(std::string_view text) {
+  std::vector<std::size_t> starts;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    if (is_header(text.substr(begin, end - begin))) starts.push_back(begin);
+    begin = end + 1;
+  }
+  return starts;
+}
+
 }  // namespace
 
-Result<std::vector<JitImage>> read_jit_log(std::string_view text) { return LogReader(text).run(); }
+Result<std::vector<JitImage>> read_jit_log(std::string_view text, Warnings* left_out) {
+  Result<std::vector<JitImage>> all = LogReader(text, 0, text.size(), false).run();
+  if (all || left_out == nullptr) return all;
+  std::vector<std::size_t> bounds = starts_of_dumps(text);
+  bounds.push_back(text.size());
+  std::vector<JitImage> whole;
+  Warnings damaged;
+  for (std::size_t i = 0; i + 1 < bounds.size(); ++i) {
+    Result<std::vector<JitImage>> one = LogReader(text, bounds[i], bounds[i + 1], true).run();
+    if (one) {
+      whole.push_back(std::move(one->front()));
+    } else {
+      damaged.push_back(one.error());
+      damaged.back().severity = Severity::kWarning;
+    }
+  }
+  if (whole.empty()) return all;
+  left_out->insert(left_out->end(), damaged.begin(), damaged.end());
+  return whole;
+}
+
+Result<JitImage> read_last_jit_dump(std::string_view text) {
+  Result<std::vector<JitImage>> images = LogReader(text, 0, text.size(), false).run();
+  if (const std::vector<std::size_t> starts = starts_of_dumps(text); !images && !starts.empty())
+    images = LogReader(text, starts.back(), text.size(), true).run();
+  if (!images) return fail(std::move(images).error());
+  return std::move(images->back());
+}
 
 std::string heading(const JitImage& image) {
   // The address is a number: it has no leading zeros. One that the kernel hides is not, and stays as it is.

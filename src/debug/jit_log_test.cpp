@@ -96,6 +96,34 @@ TEST(JitLog, DamageIsAnErrorWithItsPlace) {
   }
 }
 
+// The kernel's buffer is a ring, and loses lines.
+TEST(JitLog, WholeDumpsAreReadBesideDamagedOnes) {
+  const std::string log(kLog);
+  const std::string cut = log.substr(0, log.find("[ 3389.935852]"));
+  const auto bytes = read(log)->front().code;
+  for (const std::string& text : {cut + log, replaced(log, "5d f8", "5g f8") + log, "flen=6 image=\n" + log,
+                                  cut + log + "[ 3390.1] JIT code: 00000000: 01 02\n"}) {
+    EXPECT_FALSE(read(text)) << text;
+    Warnings left_out;
+    const auto images = read_jit_log(text, &left_out);
+    ASSERT_TRUE(images) << text;
+    ASSERT_EQ(images->size(), 1u) << text;
+    EXPECT_EQ(images->front().code, bytes) << text;
+    ASSERT_EQ(left_out.size(), 1u) << text;
+    EXPECT_EQ(left_out.front().severity, Severity::kWarning);
+    EXPECT_EQ(std::get<Span>(left_out.front().place).begin / cut.size(), 0u) << text;
+    const auto last = read_last_jit_dump(text);
+    ASSERT_TRUE(last) << text;
+    EXPECT_EQ(last->code, bytes) << text;
+  }
+  Warnings left_out;
+  EXPECT_EQ(read_jit_log(log + cut, &left_out)->size(), 1u);
+  EXPECT_EQ(left_out.size(), 1u);
+  EXPECT_EQ(read_last_jit_dump(log + cut).error().message, "the log holds 16 of the program's 20 bytes");
+  EXPECT_EQ(read_jit_log(cut, &left_out).error().message, "the log holds 16 of the program's 20 bytes");
+  EXPECT_EQ(read_last_jit_dump("").error().message, "no program was found in the log");
+}
+
 // The short form of the fuzzer.
 TEST(JitLog, AnyTextIsReadOrRefused) {
   std::mt19937 random(5);
@@ -110,7 +138,10 @@ TEST(JitLog, AnyTextIsReadOrRefused) {
         default: text.resize(at); break;
       }
     }
-    const auto images = read(text);
+    Warnings left_out;
+    const auto images = read_jit_log(text, &left_out);
+    const auto last = read_last_jit_dump(text);
+    EXPECT_TRUE(!last || last->code.size() >= 1);
     if (!images) {
       EXPECT_FALSE(images.error().message.empty());
       continue;

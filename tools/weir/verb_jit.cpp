@@ -70,8 +70,10 @@ int show(const CodeView& view, const Options& options) {
 int show_log(const Options& options, debug::Processor processor) {
   const Result<std::string> text = options.log == "kernel" ? kernel_log() : read_whole_file(options.log, kLongestLog);
   if (!text) return report(text.error());
-  const Result<std::vector<debug::JitImage>> images = debug::read_jit_log(*text);
+  Warnings left_out;
+  const Result<std::vector<debug::JitImage>> images = debug::read_jit_log(*text, &left_out);
   if (!images) return report(in_file(images.error(), options.log), *text);
+  for (const Diagnostic& warning : left_out) report(in_file(warning, options.log), *text);
   for (const debug::JitImage& image : *images) {
     CodeView view{.source = fmt::format("pass {}, {} instructions{}", image.pass, image.instruction_count,
                                         image.from.empty() ? "" : ", from " + image.from),
@@ -227,17 +229,18 @@ int disassemble_last(const std::string& log, const std::string& output, bool opc
     return report(readable.error());
   const Result<std::string> text = log.empty() ? kernel_log() : read_whole_file(log, kLongestLog);
   if (!text) return report(text.error());
-  const Result<std::vector<debug::JitImage>> images = debug::read_jit_log(*text);
-  if (!images) return report(in_file(images.error(), log.empty() ? "kernel log" : log), *text);
-  const debug::JitImage& image = images->back();
+  const Result<debug::JitImage> image = debug::read_last_jit_dump(*text);
+  if (!image) return report(in_file(image.error(), log.empty() ? "kernel log" : log), *text);
   if (!output.empty()) {
     Result<ReplacingFile> file = ReplacingFile::create(output);
     if (!file) return report(file.error());
-    if (const Status status = write_all(file->descriptor(), image.code, output); !status) return report(status.error());
+    if (const Status status = write_all(file->descriptor(), image->code, output); !status)
+      return report(status.error());
     if (const Status status = file->commit(); !status) return report(status.error());
   }
-  if (!output.empty()) return print(debug::heading(image));
-  return print(debug::heading(image) + debug::machine_code_text(image.code, debug::disassemble(image.code), opcodes));
+  if (!output.empty()) return print(debug::heading(*image));
+  return print(debug::heading(*image) +
+               debug::machine_code_text(image->code, debug::disassemble(image->code), opcodes));
 }
 
 }  // namespace

@@ -31,8 +31,10 @@ struct JitImage {
 };
 
 // All dumps, in the order of their first lines; at least one. A dump that is cut short, or not made of bytes, is an
-// error with its place in the text.
-Result<std::vector<JitImage>> read_jit_log(std::string_view text);
+// error with its place in the text; or, with `left_out`, a warning there, so long as another dump is whole.
+Result<std::vector<JitImage>> read_jit_log(std::string_view text, Warnings* left_out = nullptr);
+// The last one, whatever has become of those before it.
+Result<JitImage> read_last_jit_dump(std::string_view text);
 
 // bpf_jit_disasm's two lines above a listing.
 std::string heading(const JitImage& image);

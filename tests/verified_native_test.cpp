@@ -125,7 +125,6 @@ TEST(VerifiedNative, IsTheInterpreter) {
   EXPECT_GT(compared, accepted / 2);
 }
 
-// A run that is not what the proof speaks of is not begun.
 // The proof relies on constants of the program: with a map that holds others, accesses are checked.
 TEST(VerifiedNative, OtherConstantsVoidTheProof) {
   ebpf::Program program = ebpf::assemble(
@@ -184,6 +183,51 @@ TEST(VerifiedNative, HelpersSeeThePacketAsItIs) {
   }
 }
 
+// So with the maps in a map of maps: what a proof says of them is said of those like the one that it names.
+TEST(VerifiedNative, InnerMapsAreLikeTheirs) {
+  const std::string text =
+      ".map outer, array_of_maps, key 4, value 4, entries 2, inner shown\n.map shown, array, key 4, value 64, entries "
+      "1\n"
+      "*(u32 *)(r10 - 4) = 0\nr1 = map[outer]\nr2 = r10\nr2 += -4\ncall bpf_map_lookup_elem\nif r0 == 0 goto out\n"
+      "r1 = r0\n*(u32 *)(r10 - 8) = 0\nr2 = r10\nr2 += -8\ncall bpf_map_lookup_elem\nr1 = r0\nr0 = 0\n"
+      "if r1 == 0 goto out\nr0 = *(u8 *)(r1 + 63)\nout: exit";
+  const auto verified = verify::verify(ebpf::check(ebpf::assemble(text).value()).value());
+  ASSERT_TRUE(verified) << verified.error().message;
+  const std::uint32_t zero = 0;
+  const auto small = runtime::make_map({"s", ebpf::MapType::kArray, 4, 8, 1}).value();
+  const auto own = engine::load_extended(*verified).value();
+  EXPECT_EQ(dynamic_cast<runtime::ReferenceMap&>(*own->maps()[0]).set_reference(&zero, small), -EINVAL);
+  // A map that was made for anything voids the proof.
+  const std::vector<std::shared_ptr<runtime::Map>> maps = {
+      runtime::make_map({"o", ebpf::MapType::kArrayOfMaps, 4, 4, 2}).value(), own->maps()[1]};
+  const auto engine = engine::load_extended(*verified, {.maps = maps}).value();
+  ASSERT_EQ(dynamic_cast<runtime::ReferenceMap&>(*maps[0]).set_reference(&zero, small), 0);
+  runtime::Invocation run;
+  EXPECT_EQ(engine->run(run).fault, engine::Fault::kOutside);
+}
+
+// Programs that are not verified may write the context of a socket.
+TEST(VerifiedNative, ContextsThatOthersWrote) {
+  const auto program = ebpf::check(ebpf::assemble("r2 = *(u32 *)(r1 + 76)\nr3 = *(u32 *)(r1 + 80)\nr4 = r2\nr4 += 4\n"
+                                                  "r0 = 0\nif r4 > r3 goto out\nr0 = *(u8 *)(r2 + 3)\nout: exit")
+                                       .value())
+                           .value();
+  const auto verified = verify::verify(program, {.premise = {.type = ebpf::ProgramType::kSchedCls}});
+  ASSERT_TRUE(verified) << verified.error().message;
+  const auto engine = engine::load_extended(*verified).value();
+  if (engine->name() != "native") GTEST_SKIP();
+  runtime::PacketBuffer packet = runtime::PacketBuffer::create(64).value();
+  const std::vector<std::uint8_t> bytes = {1, 2, 3, 4};
+  packet.set(bytes);
+  runtime::Invocation run;
+  run.packet = &packet;
+  run.arguments[0] = reinterpret_cast<std::uint64_t>(packet.socket_context());
+  EXPECT_EQ(engine->run(run).value, 4u);
+  packet.socket_context()->data_end += 1 << 20;
+  EXPECT_EQ(engine->run(run).fault, engine::Fault::kArgument);
+}
+
+// A run that is not what the proof speaks of is not begun.
 TEST(VerifiedNative, OtherPremisesAreRefused) {
   const auto program = ebpf::check(ebpf::assemble("r0 = *(u64 *)(r1 + 8)\nexit").value()).value();
   const auto verified = verify::verify(program, {.premise = {.memory_least = 16}});

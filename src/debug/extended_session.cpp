@@ -133,6 +133,7 @@ void ExtendedSession::begin_packet() {
   run_ = runtime::Invocation{};
   run_.user = this;
   run_.print = [this](std::string_view line) { printed_.emplace_back(line); };
+  run_.perf_output = [](runtime::Map&, std::uint64_t, ByteSpan) {};  // the program sees what it sees in 'weir run'
   printed_.clear();
   step_ = 0;
   if (inputs_.sight == Sight::kMemory) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <linux/bpf.h>
 
 #include <weir/ebpf/text.h>
 
@@ -15,6 +16,13 @@ namespace weir::engine {
 namespace {
 
 using ebpf::OperandShape;
+
+// What a map of maps says that its maps are like; null: none of the program's.
+const ebpf::MapDefinition* inner_of(const ebpf::Program& program, const ebpf::MapDefinition& outer) {
+  for (const ebpf::MapDefinition& each : program.maps)
+    if (!outer.inner.empty() && each.name == outer.inner) return &each;
+  return nullptr;
+}
 
 Result<std::vector<std::shared_ptr<runtime::Map>>> make_maps(const ebpf::Program& program,
                                                              const ExtendedOptions& options) {
@@ -27,14 +35,20 @@ Result<std::vector<std::shared_ptr<runtime::Map>>> make_maps(const ebpf::Program
         Error{.code = ErrorCode::kUsage,
               .message = fmt::format("the program has {} maps, {} were given", program.maps.size(), maps.size())});
   }
-  for (const ebpf::MapDefinition& definition : program.maps) {
-    if (runtime::needs_kernel(definition.type)) {
-      maps.push_back(runtime::make_kernel_map(definition));
-      continue;
+  maps.resize(program.maps.size());
+  for (const bool outer : {false, true})  // which may stand before those that show what they hold
+    for (std::size_t i = 0; i < maps.size(); ++i) {
+      const ebpf::MapDefinition& definition = program.maps[i];
+      if (definition.inner.empty() == outer) continue;
+      if (runtime::needs_kernel(definition.type)) {
+        maps[i] = runtime::make_kernel_map(definition);
+        continue;
+      }
+      runtime::MapOptions with = options.map_options;
+      if (const ebpf::MapDefinition* const inner = inner_of(program, definition); outer && inner != nullptr)
+        with.inner = maps[static_cast<std::size_t>(inner - program.maps.data())];
+      WEIR_TRY(maps[i], runtime::make_map(definition, with));
     }
-    WEIR_TRY(std::shared_ptr<runtime::Map> map, runtime::make_map(definition, options.map_options));
-    maps.push_back(std::move(map));
-  }
   return maps;
 }
 
@@ -228,9 +242,11 @@ Fault Memory::check_others(std::uint64_t address, std::uint64_t size, bool write
     std::vector<std::uint8_t> next(map->key_size());
     for (int more = map->next_key(nullptr, next.data()); more == 0; more = map->next_key(key.data(), next.data())) {
       key = next;
-      const auto inner = outer.reference(key.data());
-      if (inner != nullptr && static_cast<const runtime::Map*>(inner.get())->contains(address, size))
-        return Fault::kNone;
+      const auto held = outer.reference(key.data());
+      if (held == nullptr) continue;
+      const auto& inner = *static_cast<const runtime::Map*>(held.get());
+      if (inner.contains(address, size))
+        return write && (inner.definition().flags & kReadOnlyMap) != 0 ? Fault::kReadOnly : Fault::kNone;
     }
   }
   return Fault::kOutside;
@@ -359,16 +375,25 @@ bool has_the_constants(runtime::Map& map, const ebpf::MapDefinition& wanted) {
 
 bool are_as_defined(const Code& code) {
   for (std::size_t i = 0; i < code.maps.size(); ++i) {
-    const ebpf::MapDefinition& is = code.maps[i]->definition();
     const ebpf::MapDefinition& wanted = code.program.maps[i];
-    if (is.type != wanted.type || is.key_size != wanted.key_size || is.value_size != wanted.value_size ||
-        is.max_entries != wanted.max_entries || is.flags != wanted.flags || !has_the_constants(*code.maps[i], wanted))
+    if (!runtime::are_alike(code.maps[i]->definition(), wanted) || !has_the_constants(*code.maps[i], wanted))
+      return false;
+    const auto* const outer = dynamic_cast<const runtime::ReferenceMap*>(code.maps[i].get());
+    const ebpf::MapDefinition* const inner = inner_of(code.program, wanted);
+    if (inner != nullptr &&
+        (outer == nullptr || outer->inner() == nullptr || !runtime::are_alike(*outer->inner(), *inner)))
       return false;
   }
   return true;
 }
 
 }  // namespace
+
+bool Code::points_to_packet(const runtime::PacketBuffer& packet) {
+  const __sk_buff& context = *packet.socket_context();
+  const auto begin = static_cast<std::uint32_t>(reinterpret_cast<std::uint64_t>(packet.data()));
+  return context.data == begin && context.data_meta == begin && context.data_end == begin + packet.size();
+}
 
 bool Code::memory_is_as_proven(const runtime::Invocation& run) const {
   const std::uint64_t size = run.arguments[1];

@@ -71,10 +71,13 @@ struct Code {
   bool premise_holds(const runtime::Invocation& run) const {
     const auto is = [&](const void* context) { return run.arguments[0] == reinterpret_cast<std::uint64_t>(context); };
     if (sight == Sight::kXdp) return run.packet != nullptr && is(run.packet->xdp_context());
-    if (sight == Sight::kSocket) return run.packet != nullptr && is(run.packet->socket_context());
+    if (sight == Sight::kSocket)
+      return run.packet != nullptr && is(run.packet->socket_context()) && points_to_packet(*run.packet);
     return sight == Sight::kMemory && memory_is_as_proven(run);
   }
   bool memory_is_as_proven(const runtime::Invocation& run) const;
+  // Contexts of sockets may be writable for programs that are not verified.
+  static bool points_to_packet(const runtime::PacketBuffer& packet);
 
   // The slot of the function that has this address; negative: none that may be called back.
   std::int64_t callback_at(std::uint64_t address) const;

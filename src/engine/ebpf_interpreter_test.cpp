@@ -144,6 +144,29 @@ TEST(Interpreter, VariablesOfTheProgram) {
       "2: write to read-only memory");
 }
 
+// Maps in maps are for reading where they say so.
+TEST(Interpreter, InnerMapsForReading) {
+  const auto inner = runtime::make_map({"i", ebpf::MapType::kArray, 4, 8, 1, 1u << 7}).value();
+  const std::uint32_t zero = 0;
+  const auto outcome = [&](const std::string& access) {
+    const auto engine =
+        load_extended(
+            ebpf::check(ebpf::assemble(".map outer, array_of_maps, key 4, value 4, entries 2\n*(u32 *)(r10 - 4) = 0\n"
+                                       "r1 = map[outer]\nr2 = r10\nr2 += -4\ncall bpf_map_lookup_elem\nr1 = r0\n"
+                                       "r2 = r10\nr2 += -4\ncall bpf_map_lookup_elem\n" +
+                                       access + "\nr0 = 0\nexit")
+                            .value())
+                .value(),
+            {.kind = ExtendedKind::kInterpreter})
+            .value();
+    dynamic_cast<runtime::ReferenceMap&>(*engine->maps()[0]).set_reference(&zero, inner);
+    runtime::Invocation run;
+    return engine->run(run).fault;
+  };
+  EXPECT_EQ(outcome("r1 = *(u64 *)(r0 + 0)"), Fault::kNone);
+  EXPECT_EQ(outcome("*(u64 *)(r0 + 0) = 1"), Fault::kReadOnly);
+}
+
 TEST(Interpreter, TailCallsGoOnElsewhere) {
   const auto first = loaded(
       ".map next, prog_array, key 4, value 4, entries 3\n"

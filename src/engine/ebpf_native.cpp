@@ -27,7 +27,9 @@ class ExtendedNative final : public ExtendedEngine {
     frame_size_ = facts.frame_size;
     is_bare_ = native_->is_bare();
     if (is_bare_ && code_->sight == Sight::kXdp) set_direct(native_->bare(), 0);
-    if (is_bare_ && code_->sight == Sight::kSocket) set_direct(native_->bare(), runtime::PacketBuffer::kSocketContext);
+    // Socket filters follow no pointers of their context.
+    if (is_bare_ && code_->premise.type == ebpf::ProgramType::kSocketFilter)
+      set_direct(native_->bare(), runtime::PacketBuffer::kSocketContext);
     has_checked_ = facts.has_checked;
 #if !defined(__x86_64__)
     // Proven calls go through native_helper() too.

@@ -223,7 +223,19 @@ Word ring_query(Invocation&, Word map, Word what, Word, Word, Word) {
 }
 
 Word perf_output(Invocation& run, Word, Word map, Word flags, Word data, Word size) {
-  if (run.perf_output) run.perf_output(map_at(map), flags, {at<const std::uint8_t>(data), size});
+  const ebpf::MapDefinition& definition = map_at(map).definition();
+  if (definition.type != ebpf::MapType::kPerfEventArray) return number(-EINVAL);
+  constexpr Word kIndex = 0xffffffff;               // BPF_F_INDEX_MASK; all of it: this CPU's
+  const Word packet_bytes = flags >> 32 & 0xfffff;  // BPF_F_CTXLEN_MASK
+  if (flags >> 52 != 0 || (packet_bytes != 0 && run.packet == nullptr)) return number(-EINVAL);
+  if (packet_bytes != 0 && !inside(run, 0, packet_bytes)) return number(-EFAULT);
+  const Word index = (flags & kIndex) == kIndex ? run.cpu : flags & kIndex;
+  if (index >= definition.max_entries) return number(-E2BIG);
+  if (!run.perf_output) return number(-ENOENT);
+  const auto* const bytes = at<const std::uint8_t>(data);
+  std::vector<std::uint8_t> record(bytes, bytes + size);
+  if (packet_bytes != 0) record.insert(record.end(), run.packet->data(), run.packet->data() + packet_bytes);
+  run.perf_output(map_at(map), index, record);
   return 0;
 }
 

@@ -199,6 +199,37 @@ TEST(Helpers, RingsTellTheirPositions) {
     EXPECT_EQ(call(ebpf::Helper::kRingbufQuery, run, address(map.get()), what), kAnswers[what]) << what;
 }
 
+TEST(Helpers, PerfEventsAreHandedOn) {
+  const auto map = make_map({"p", ebpf::MapType::kPerfEventArray, 4, 4, 3}).value();
+  PacketBuffer packet = std::move(PacketBuffer::create(100).value());
+  packet.set(std::vector<std::uint8_t>{1, 2, 3});
+  Invocation run;
+  run.packet = &packet;
+  run.cpu = 2;
+  const std::uint8_t data[2] = {8, 9};
+  const auto put = [&](const Map& into, std::uint64_t flags) {
+    return static_cast<std::int64_t>(
+        call(ebpf::Helper::kPerfEventOutput, run, 0, address(&into), flags, address(data), sizeof data));
+  };
+  EXPECT_EQ(put(*map, 0), -ENOENT) << "nobody opened an event";
+  std::uint64_t where = 99;
+  std::vector<std::uint8_t> got;
+  run.perf_output = [&](Map&, std::uint64_t index, ByteSpan bytes) {
+    where = index;
+    got.assign(bytes.begin(), bytes.end());
+  };
+  EXPECT_EQ(put(*map, 1), 0);
+  EXPECT_EQ(where, 1u);
+  EXPECT_EQ(got, (std::vector<std::uint8_t>{8, 9}));
+  EXPECT_EQ(put(*map, 0xffffffff | std::uint64_t{3} << 32), 0);
+  EXPECT_EQ(where, 2u) << "this CPU's";
+  EXPECT_EQ(got, (std::vector<std::uint8_t>{8, 9, 1, 2, 3}));
+  EXPECT_EQ(put(*map, std::uint64_t{4} << 32), -EFAULT);
+  EXPECT_EQ(put(*map, std::uint64_t{1} << 52), -EINVAL);
+  EXPECT_EQ(put(*map, 3), -E2BIG);
+  EXPECT_EQ(put(*make_map({"a", ebpf::MapType::kArray, 4, 4, 3}).value(), 0), -EINVAL);
+}
+
 TEST(Helpers, StandardOnesHaveTheKernelsNames) {
   for (const std::int32_t number : Helpers::standard().numbers())
     EXPECT_EQ(Helpers::standard().find(number)->prototype.name, "bpf_" + name_of(static_cast<ebpf::Helper>(number)));

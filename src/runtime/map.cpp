@@ -73,6 +73,21 @@ std::uint64_t bytes_of_entry(const ebpf::MapDefinition& map, unsigned cpus) {
   return 64 + std::uint64_t{map.key_size} + std::uint64_t{map.value_size} * (is_per_cpu(map.type) ? cpus : 1);
 }
 
+// What programs put into an array of perf events is handed on at once; those of kernels do nothing here.
+class EmptyMap final : public Map {
+ public:
+  using Map::Map;
+  void* lookup(const void*, unsigned) override { return nullptr; }
+  int update(const void*, const void*, std::uint64_t, unsigned) override { return -EOPNOTSUPP; }
+  int erase(const void*) override { return -EOPNOTSUPP; }
+  int next_key(const void*, void*) const override { return -ENOENT; }
+  bool contains(std::uint64_t, std::uint64_t) const override { return false; }
+  std::uint32_t size() const override { return 0; }
+};
+MadeMap make_empty(const ebpf::MapDefinition& definition, const MapOptions&) {
+  return std::shared_ptr<Map>(std::make_shared<EmptyMap>(definition));
+}
+
 using Maker = MadeMap (*)(const ebpf::MapDefinition& definition, const MapOptions& options);
 
 // Null for maps that only kernels have.
@@ -92,20 +107,10 @@ Maker maker_of(MapType type) {
     case MapType::kProgArray:
     case MapType::kArrayOfMaps:
     case MapType::kHashOfMaps: return make_reference;
+    case MapType::kPerfEventArray: return make_empty;
     default: return nullptr;
   }
 }
-
-class KernelMap final : public Map {
- public:
-  using Map::Map;
-  void* lookup(const void*, unsigned) override { return nullptr; }
-  int update(const void*, const void*, std::uint64_t, unsigned) override { return -EOPNOTSUPP; }
-  int erase(const void*) override { return -EOPNOTSUPP; }
-  int next_key(const void*, void*) const override { return -ENOENT; }
-  bool contains(std::uint64_t, std::uint64_t) const override { return false; }
-  std::uint32_t size() const override { return 0; }
-};
 
 }  // namespace
 
@@ -137,7 +142,12 @@ Result<std::shared_ptr<Map>> make_map(const ebpf::MapDefinition& definition, con
 bool needs_kernel(MapType type) { return maker_of(type) == nullptr; }
 
 std::shared_ptr<Map> make_kernel_map(const ebpf::MapDefinition& definition) {
-  return std::make_shared<KernelMap>(definition);
+  return std::make_shared<EmptyMap>(definition);
+}
+
+bool are_alike(const ebpf::MapDefinition& one, const ebpf::MapDefinition& other) {
+  return one.type == other.type && one.key_size == other.key_size && one.value_size == other.value_size &&
+         one.max_entries == other.max_entries && one.flags == other.flags;
 }
 
 }  // namespace weir::runtime

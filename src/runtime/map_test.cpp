@@ -390,6 +390,23 @@ TEST(Maps, ArraysOfReferencesCountLikeArrays) {
   EXPECT_EQ(array.reference(&one), nullptr);
 }
 
+TEST(Maps, MapsOfMapsHoldWhatIsLikeTheInnerOne) {
+  const std::uint32_t zero = 0;
+  const auto wide = made({"w", MapType::kArray, 4, 16, 2});
+  for (const MapType type : {MapType::kArrayOfMaps, MapType::kHashOfMaps}) {
+    const auto any = made({"o", type, 4, 4, 2});
+    EXPECT_EQ(dynamic_cast<ReferenceMap&>(*any).inner(), nullptr);
+    EXPECT_EQ(dynamic_cast<ReferenceMap&>(*any).set_reference(&zero, wide), 0);
+    const auto map = made({"o", type, 4, 4, 2}, {.inner = made({"i", MapType::kArray, 4, 8, 2})});
+    auto& outer = dynamic_cast<ReferenceMap&>(*map);
+    ASSERT_NE(outer.inner(), nullptr);
+    EXPECT_EQ(outer.inner()->value_size, 8u);
+    EXPECT_EQ(outer.set_reference(&zero, wide), -EINVAL);
+    EXPECT_EQ(outer.set_reference(&zero, made({"n", MapType::kArray, 4, 8, 3})), -EINVAL);
+    EXPECT_EQ(outer.set_reference(&zero, made({"n", MapType::kArray, 4, 8, 2})), 0);
+  }
+}
+
 TEST(Maps, BadDefinitionsAreNamed) {
   EXPECT_EQ(make_map({"m", MapType::kHash, 4, 4, 0}).error().message, "map 'm' (hash): it needs at least one entry");
   EXPECT_EQ(make_map({"m", MapType::kArray, 8, 4, 1}).error().message, "map 'm' (array): keys of arrays have 4 bytes");

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,10 @@ namespace {
 
 class References : public ReferenceMap {
  public:
-  explicit References(const ebpf::MapDefinition& definition)
-      : ReferenceMap(definition), indexed_(definition.type != ebpf::MapType::kHashOfMaps) {}
+  References(const ebpf::MapDefinition& definition, const Map* inner)
+      : ReferenceMap(definition), indexed_(definition.type != ebpf::MapType::kHashOfMaps) {
+    if (inner != nullptr && definition.type != ebpf::MapType::kProgArray) inner_ = inner->definition();
+  }
 
   // Maps of maps give the inner map's address to programs; program arrays give nothing.
   void* lookup(const void* key, unsigned) override {
@@ -58,6 +61,7 @@ class References : public ReferenceMap {
   }
   int set_reference(const void* key, std::shared_ptr<const void> reference) override {
     if (reference == nullptr) return -EINVAL;
+    if (inner_ && !are_alike(static_cast<const Map*>(reference.get())->definition(), *inner_)) return -EINVAL;
     if (indexed_ && index_of(key) >= definition_.max_entries) return -E2BIG;
     const std::lock_guard lock(lock_);
     if (held_.size() >= definition_.max_entries && held_.count(bytes_of(key)) == 0) return -E2BIG;
@@ -65,6 +69,8 @@ class References : public ReferenceMap {
     held_[bytes_of(key)] = std::move(reference);
     return 0;
   }
+
+  const ebpf::MapDefinition* inner() const override { return inner_ ? &*inner_ : nullptr; }
 
   void clear() override {
     std::vector<std::shared_ptr<const void>> dropped;  // destroyed after the lock is given back
@@ -82,6 +88,7 @@ class References : public ReferenceMap {
   std::string bytes_of(const void* key) const { return {static_cast<const char*>(key), definition_.key_size}; }
 
   bool indexed_;
+  std::optional<ebpf::MapDefinition> inner_;
   mutable std::mutex lock_;
   std::map<std::string, std::shared_ptr<const void>> held_;
   std::vector<std::shared_ptr<const void>> kept_;
@@ -89,8 +96,8 @@ class References : public ReferenceMap {
 
 }  // namespace
 
-MadeMap make_reference(const ebpf::MapDefinition& definition, const MapOptions&) {
-  return std::shared_ptr<Map>(std::make_shared<References>(definition));
+MadeMap make_reference(const ebpf::MapDefinition& definition, const MapOptions& options) {
+  return std::shared_ptr<Map>(std::make_shared<References>(definition, options.inner.get()));
 }
 
 }  // namespace weir::runtime

@@ -1,4 +1,5 @@
 // Loads, stores and atomics: whether the address is within what the base points to. Exports Walk's members for it.
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -170,6 +171,9 @@ void Walk::load_constant(const Access& access, const ebpf::MapDefinition& map, V
   const Value& base = reg(access.base);
   if ((map.flags & kReadOnlyMap) == 0 || map.contents.empty() || map.max_entries != 1 || !base.number.is_constant())
     return;
+  // What only shows what the maps of a map of maps are like may stand for one with other contents.
+  const auto holds_it = [&](const ebpf::MapDefinition& outer) { return !map.name.empty() && outer.inner == map.name; };
+  if (std::any_of(program_.maps.begin(), program_.maps.end(), holds_it)) return;
   const auto from =
       static_cast<std::size_t>(base.offset + access.offset + static_cast<std::int64_t>(base.number.number()));
   std::uint8_t bytes[8] = {};

@@ -490,6 +490,22 @@ TEST(Loops, TakeLittleMemory) {
   EXPECT_LT(most() - before, 700);
 }
 
+// A map that shows what the maps of another are like may stand for one with other contents.
+TEST(MapsOfMaps, ContentsOfTheInnerOneAreNotKnown) {
+  for (const bool shows : {false, true}) {
+    ebpf::Program program = ebpf::assemble(
+                                ".map c, array, key 4, value 8, entries 1, flags 128\n"
+                                ".map v, array, key 4, value 8, entries 1\n"
+                                ".map o, array_of_maps, key 4, value 4, entries 1, inner " +
+                                std::string(shows ? "c" : "v") +
+                                "\nr1 = map[c][0]+0\nr2 = *(u64 *)(r1 + 0)\nr1 = map[v][0]+0\nr1 += r2\n"
+                                "r0 = *(u8 *)(r1 + 0)\nexit")
+                                .value();
+    program.maps[0].contents = {7};
+    EXPECT_EQ(examine(program).verified.has_value(), !shows);
+  }
+}
+
 // Like those of values and records.
 TEST(Callbacks, AtomicLoadsOfKeysAreAligned) {
   const std::string head =

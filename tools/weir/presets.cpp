@@ -6,14 +6,6 @@
 #include <fmt/format.h>
 
 namespace weir::tool {
-namespace {
-
-bool are_alike(const ebpf::MapDefinition& a, const ebpf::MapDefinition& b) {
-  return a.type == b.type && a.key_size == b.key_size && a.value_size == b.value_size && a.flags == b.flags &&
-         a.max_entries == b.max_entries;
-}
-
-}  // namespace
 
 Status set_presets(const ExtendedInput& input, const Maps& maps, const LoadWithMaps& load) {
   for (const object::Preset& preset : input.presets) {
@@ -30,7 +22,7 @@ Status set_presets(const ExtendedInput& input, const Maps& maps, const LoadWithM
     const auto shown = std::find_if(
         maps.begin(), maps.end(), [&](const auto& each) { return each->definition().name == map.definition().inner; });
     auto* references = dynamic_cast<runtime::ReferenceMap*>(&map);
-    if (references == nullptr || shown == maps.end() || !are_alike((*shown)->definition(), inner))
+    if (references == nullptr || shown == maps.end() || !runtime::are_alike((*shown)->definition(), inner))
       return fail(fmt::format("map '{}' is not like those that map '{}' holds", inner.name, map.definition().name));
     if (map.key_size() != 4 || references->set_reference(&preset.slot, maps[preset.inner]) != 0)
       return fail(fmt::format("map '{}' has no slot {}", map.definition().name, preset.slot));

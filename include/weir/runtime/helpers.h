@@ -105,12 +105,14 @@ struct Invocation {
   PacketBuffer* packet = nullptr;            // for programs on packets
   ByteSpan loads{};                          // what ldabs and ldind read; the packet's bytes where it is empty
   unsigned cpu = 0;
-  std::function<void(std::string_view)> print{};                     // a line of bpf_trace_printk
-  std::function<void(Map&, std::uint64_t, ByteSpan)> perf_output{};  // map, flags, data
-  std::uint64_t random = 0x853c49e6748fea9bull;                      // the state of bpf_get_prandom_u32
-  std::uint64_t redirect = 0;                                        // the interface that bpf_redirect named
-  const AccessRule* access = nullptr;  // set by the engine, for helpers that follow pointers
-  void* user = nullptr;                // for your own helpers
+  std::function<void(std::string_view)> print{};  // a line of bpf_trace_printk
+  // What bpf_perf_event_output puts into a map: at which index, the data and the packet's bytes after it. None: as
+  // where nobody opened an event, -ENOENT.
+  std::function<void(Map&, std::uint64_t, ByteSpan)> perf_output{};
+  std::uint64_t random = 0x853c49e6748fea9bull;  // the state of bpf_get_prandom_u32
+  std::uint64_t redirect = 0;                    // the interface that bpf_redirect named
+  const AccessRule* access = nullptr;            // set by the engine, for helpers that follow pointers
+  void* user = nullptr;                          // for your own helpers
 
   // Whether `size` bytes at an address may be read (or written) by the program that runs.
   bool may_access(std::uint64_t address, std::uint64_t size, bool write) const {

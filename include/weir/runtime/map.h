@@ -77,7 +77,7 @@ class Map {
 
 struct MapOptions {
   unsigned cpus = 1;                        // how many values a per-CPU map has for a key; at least 1
-  std::shared_ptr<Map> inner{};             // maps of maps: what the inner ones must be like
+  std::shared_ptr<Map> inner{};             // maps of maps: what the inner ones must be like; null: anything
   std::uint64_t memory_limit = 1ull << 30;  // bytes that one map may take; ErrorCode::kLimit where it would be more
 };
 
@@ -85,7 +85,10 @@ struct MapOptions {
 // in words; ErrorCode::kUnsupported for maps that need a kernel. Memory is touched as entries come. Nothing is thrown.
 Result<std::shared_ptr<Map>> make_map(const ebpf::MapDefinition& definition, const MapOptions& options = {});
 
-// Whether only kernels have maps of this type (devices, sockets, perf events), so that make_map refuses it.
+// Whether maps of both definitions may stand in one map of maps: type, sizes, entries and flags are the same.
+bool are_alike(const ebpf::MapDefinition& one, const ebpf::MapDefinition& other);
+
+// Whether only kernels have maps of this type (devices, sockets), so that make_map refuses it.
 bool needs_kernel(ebpf::MapType type);
 // Stands where a program has such a map that it does not use: it is empty and takes nothing.
 std::shared_ptr<Map> make_kernel_map(const ebpf::MapDefinition& definition);
@@ -96,8 +99,10 @@ class ReferenceMap : public Map {
   using Map::Map;
   // Null where nothing is. The key is as for lookup(). update() is for bytes and gives -EINVAL here.
   virtual std::shared_ptr<const void> reference(const void* key) const = 0;
-  // 0, -E2BIG (full, or no such index), -EINVAL (null: use erase()).
+  // 0, -E2BIG (full, or no such index), -EINVAL (null: use erase(); a map that is not like inner()).
   virtual int set_reference(const void* key, std::shared_ptr<const void> reference) = 0;
+  // What the maps of a map of maps are like; null: it was made without MapOptions::inner.
+  virtual const ebpf::MapDefinition* inner() const = 0;
   // Drops all references, also those that were replaced or deleted, which else live as long as the map. No program may
   // be running. Needed where a program stands in an array of its own: the two would keep each other alive.
   virtual void clear() = 0;

@@ -237,6 +237,16 @@ std::string first_warning(const std::string& expression, packet::LinkType type =
   return compiled->warnings.empty() ? "" : compiled->warnings.front().message;
 }
 
+// Their bytes are loaded in the other order, as by libpcap.
+TEST(Warning, OrderOfPointCodes) {
+  for (const packet::LinkType type : {packet::LinkType::kMtp2, packet::LinkType::kMtp2WithPhdr, packet::LinkType::kErf})
+    for (const char* text : {"opc > 5", "dpc >= 256", "hopc < 300", "hdpc <= 1"})
+      EXPECT_EQ(first_warning(text, type),
+                "'" + std::string(text) + "' compares the numbers with their bytes swapped, as in libpcap");
+  for (const char* text : {"opc = 5", "dpc != 256", "hopc 300", "hdpc > 0", "sls > 5", "sio < 5"})
+    EXPECT_EQ(first_warning(text, packet::LinkType::kMtp2), "") << text;
+}
+
 TEST(Contradiction, IsReportedWithBothTests) {
   EXPECT_EQ(first_warning("tcp and udp"), "no packet matches both 'tcp' and 'udp'");
   EXPECT_EQ(first_warning("ip and port 80 and ip6"), "no packet matches both 'ip' and 'ip6'");

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "filter/binder.h"
+#include "filter/point_code.h"
 
 namespace weir::filter {
 
@@ -254,6 +255,16 @@ FormulaId Binder::ss7() {
   const auto more_than = [&](bool high_speed, std::uint32_t k) {
     return test(flow::Condition::kGreater, length(high_speed), constant(k));
   };
+  const auto point_code = [&](std::string_view what, std::uint32_t at, std::uint8_t size, std::uint32_t mask,
+                              std::uint32_t swapped) {
+    if (orders_swapped(node()))
+      warnings_.push_back({.severity = Severity::kWarning,
+                           .message = fmt::format("'{}' compares the numbers with their bytes swapped, as in libpcap",
+                                                  words_of(node().span)),
+                           .place = node().span,
+                           .hint = "of point codes, = and != alone mean what they say"});
+    return field(what, at, size, mask, 0x3fff, swapped);
+  };
   const std::uint32_t opc = __builtin_bswap32(value << 14);
   const std::uint32_t dpc = (value & 0xff) << 8 | (value >> 8 & 0xff);
   switch (node().special) {
@@ -269,10 +280,10 @@ FormulaId Binder::ss7() {
     }
     case Special::kSio: return field("the SIO", 3, 1, 0xffffffff, 0xff, value);
     case Special::kHsio: return field("the SIO", 6, 1, 0xffffffff, 0xff, value);
-    case Special::kOpc: return field("the OPC", 4, 4, 0x00c0ff0f, 0x3fff, opc);
-    case Special::kHopc: return field("the OPC", 7, 4, 0x00c0ff0f, 0x3fff, opc);
-    case Special::kDpc: return field("the DPC", 4, 2, 0xff3f, 0x3fff, dpc);
-    case Special::kHdpc: return field("the DPC", 7, 2, 0xff3f, 0x3fff, dpc);
+    case Special::kOpc: return point_code("the OPC", 4, 4, 0x00c0ff0f, opc);
+    case Special::kHopc: return point_code("the OPC", 7, 4, 0x00c0ff0f, opc);
+    case Special::kDpc: return point_code("the DPC", 4, 2, 0xff3f, dpc);
+    case Special::kHdpc: return point_code("the DPC", 7, 2, 0xff3f, dpc);
     case Special::kSls: return field("the SLS", 7, 1, 0xf0, 0xf, value << 4);
     default: return field("the SLS", 10, 1, 0xf0, 0xf, value << 4);
   }

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "filter/point_code.h"
 #include "filter/signs.h"
 
 namespace weir::filter {
@@ -181,7 +182,8 @@ std::string special_words(const Node& node, std::string_view written, bool tests
   };
   if (const std::string_view alone = alone_words(node.special); !alone.empty()) return std::string(alone);
   if (const std::string_view field = field_words(node.special); !field.empty())
-    return fmt::format("{} {} {}", field, relation_words(node.relation), value());
+    return fmt::format("{} {} {}{}", field, relation_words(node.relation), value(),
+                       orders_swapped(node) ? ", both with their bytes swapped" : "");
   switch (node.special) {
     case Special::kBroadcast:
       return sent_to(node, node.qualifiers.protocol == Protocol::kIp ? "a broadcast" : "the broadcast");

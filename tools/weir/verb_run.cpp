@@ -167,14 +167,19 @@ class Runner {
   // Runs once; packets have numbers from 1.
   int one(std::vector<std::uint8_t>& bytes, std::uint32_t wire_length, std::uint64_t number) {
     any_ = true;
-    if (see_ != See::kMemory && !buffer_) {
-      Result<runtime::PacketBuffer> made = runtime::PacketBuffer::create(262144);
+    if (see_ != See::kMemory && (!buffer_ || bytes.size() > capacity_)) {
+      const std::size_t capacity = std::min<std::size_t>(std::max<std::size_t>(bytes.size(), 262144), UINT32_MAX);
+      Result<runtime::PacketBuffer> made = runtime::PacketBuffer::create(static_cast<std::uint32_t>(capacity));
       if (!made) return report(made.error());
       buffer_.emplace(std::move(*made));
+      capacity_ = capacity;
     }
     runtime::Invocation run;
     run.print = [](std::string_view line) {
       say(fmt::format("weir: printk: {}{}", line, !line.empty() && line.back() == '\n' ? "" : "\n"));
+    };
+    run.perf_output = [](runtime::Map& map, std::uint64_t, ByteSpan record) {
+      say(fmt::format("weir: {}: {:02x}\n", map.definition().name, fmt::join(record, " ")));
     };
     run.random += number;
     if (see_ == See::kMemory) {
@@ -209,7 +214,8 @@ class Runner {
   engine::ExtendedEnginePointer engine_;
   See see_;
   RunResults results_;
-  std::optional<runtime::PacketBuffer> buffer_;
+  std::optional<runtime::PacketBuffer> buffer_;  // for packets of up to so many bytes
+  std::size_t capacity_ = 0;
   std::vector<std::uint8_t> bytes_;
   bool any_ = false;
 };

@@ -88,6 +88,7 @@ bool Walk::branch(const ebpf::OpcodeInfo& row) {
     bool done = false;
     if (row.width == 8 && !compare_with_null(condition, left, right, done)) return false;
     if (row.width == 8 && !done && !compare_with_end(condition, left, right, done)) return false;
+    if (row.width == 8 && !done && !compare_pointers(condition, left, right, done)) return false;
     return done || both_ways(state_);
   }
   const bool is_wide = row.width == 8;
@@ -195,6 +196,19 @@ bool Walk::compare_with_null(Condition condition, const Value& left, const Value
   State taken = state_;
   decide_null(taken, pointer.identity, pointer.reference, taken_is_null);
   decide_null(state_, pointer.identity, pointer.reference, !taken_is_null);
+  done = true;
+  return both_ways(std::move(taken));
+}
+
+// What equals a pointer that is not null is not null.
+bool Walk::compare_pointers(Condition condition, const Value& left, const Value& right, bool& done) {
+  if (condition != Condition::kEqual && condition != Condition::kNotEqual) return true;
+  if (!left.is_pointer() || !right.is_pointer() || left.may_be_null == right.may_be_null) return true;
+  const Value& sure = left.may_be_null ? right : left;
+  const Value& other = left.may_be_null ? left : right;
+  if (on_memory_ && sure.is_packet()) return true;  // memory of no bytes may be at 0
+  State taken = state_;
+  decide_null(condition == Condition::kEqual ? taken : state_, other.identity, other.reference, false);
   done = true;
   return both_ways(std::move(taken));
 }

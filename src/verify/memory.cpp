@@ -190,7 +190,12 @@ void Walk::load_constant(const Access& access, const ebpf::MapDefinition& map, V
 bool Walk::access_sized(const Access& access, std::uint64_t size, Rule rule, const std::string& what) {
   std::int64_t low = 0, high = 0;
   const bool near = extent(access, low, high);
-  if (near && low >= 0 && high <= static_cast<std::int64_t>(size)) return true;
+  const bool inside = near && low >= 0 && high <= static_cast<std::int64_t>(size);
+  // The kernel wants the variable part of an offset to be none that may be negative, whatever was added before.
+  if (inside && !on_memory_ && reg(access.base).number.wide.smin < 0 && !reg(access.base).number.is_constant())
+    return refuse(rule, fmt::format("the variable part of the offset into {} may be negative", what),
+                  "a variable part of at least 0", {access.base}, "add the constant to the index, not to the pointer");
+  if (inside) return true;
   const bool fixed = reg(access.base).number.is_constant();
   const std::string where = !near   ? "an offset without bounds"
                             : fixed ? bytes_text(low, high)

@@ -94,7 +94,7 @@ bool Walk::read_stack(const Access& access, unsigned frame, std::int64_t low, st
   } else if (!kept.is_number()) {
     return refuse(Rule::kPointerArithmetic, fmt::format("{} bytes of a pointer are read", access.size),
                   "a pointer as a whole", {access.base}, "load all 8 bytes");
-  } else if (std::endian::native == std::endian::little) {
+  } else if (std::endian::native == std::endian::little && (byte == 0 || on_memory_ || kept.is_zero())) {
     const Range moved = arithmetic(ebpf::AluOperation::kRsh, false, true, kept.number, Range::constant(byte * 8u));
     *loaded = Value::of(zero_extended(moved, access.size * 8));
     loaded->origins = kept.origins;

@@ -131,6 +131,7 @@ class Walk {
   bool branch(const ebpf::OpcodeInfo& row);
   bool compare_numbers(ebpf::Condition condition, bool is_wide, const Value& left, const Value& right);
   bool compare_with_null(ebpf::Condition condition, const Value& left, const Value& right, bool& done);
+  bool compare_pointers(ebpf::Condition condition, const Value& left, const Value& right, bool& done);
   bool compare_with_end(ebpf::Condition condition, const Value& left, const Value& right, bool& done);
   bool both_ways(State taken);
   void one_way(bool taken);

@@ -1,6 +1,8 @@
 // Options of expressions. Exports add_language_flags, add_target_flags, apply and expression_text.
 #include "expression.h"
 
+#include <fmt/format.h>
+
 #include <weir/base/file.h>
 #include <weir/base/suggest.h>
 
@@ -47,9 +49,26 @@ void add_platform(CLI::App& verb, std::string& platform) {
       ->capture_default_str();
 }
 
+namespace {
+
+std::string link_type_table() {
+  std::string out = fmt::format("{:<26}{:>6}  {}", "name", "number", "packets");
+  for (const packet::LinkTypeInfo& row : packet::link_types())
+    out += fmt::format("\n{:<26}{:>6}  {}", row.name, row.dlt, row.description);
+  return out;
+}
+
+}  // namespace
+
 void add_target_flags(CLI::App& verb, TargetFlags& flags) {
-  verb.add_option("-y,--link-type", flags.link_type, "link type of the packets, by its DLT name")
-      ->capture_default_str();
+  verb.add_option("-y,--link-type", flags.link_type,
+                  "link type of the packets, by its DLT name or number; 'list' prints all")
+      ->capture_default_str()
+      ->check([](const std::string& name) -> std::string {
+        // Printed instead of running the verb, as the version is.
+        if (name == "list") throw CLI::CallForVersion(link_type_table(), CLI::ExitCodes::Success);
+        return "";
+      });
   verb.add_option("-s,--snap-length", flags.snap_length, "bytes kept of a packet that matches")
       ->check(CLI::Range(1u, 0xffffffffu))
       ->capture_default_str();
@@ -66,7 +85,7 @@ Status apply(const TargetFlags& flags, filter::CompileOptions& options) {
     std::vector<std::string_view> names;
     for (const packet::LinkTypeInfo& row : packet::link_types()) names.push_back(row.name);
     std::string hint = did_you_mean(flags.link_type, names);
-    if (hint.empty()) hint = "EN10MB, RAW, LINUX_SLL2, ...: see weir-filter(7)";
+    if (hint.empty()) hint = "EN10MB, RAW, LINUX_SLL2, ...: '-y list' prints all";
     return fail(Error{
         .code = ErrorCode::kUsage, .message = "unknown link type '" + flags.link_type + "'", .hint = std::move(hint)});
   }

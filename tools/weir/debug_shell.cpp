@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include <weir/base/file.h>
+#include <weir/base/render.h>
 #include <weir/capture/source.h>
 #include <weir/filter/compile.h>
 
@@ -194,6 +195,13 @@ bool read_plain(std::FILE* input, std::string& line) {
   return c != EOF || !line.empty();
 }
 
+// A command as it is shown: on a terminal without what that would obey.
+std::string echo(std::string line, int output) {
+  if (::isatty(output) != 1) return line;
+  std::replace(line.begin(), line.end(), '\t', ' ');
+  return printable(line);
+}
+
 Result<debug::Capture> open_capture(const std::string& path) {
   WEIR_TRY(const std::unique_ptr<capture::Source> source, capture::open(path));
   auto packets = std::make_shared<debug::PacketList>();
@@ -251,7 +259,8 @@ ShellResult run_shell(const Dialogue& console, const ShellOptions& options) {
     const debug::Reply reply = console.execute(line);
     result.any_failed = result.any_failed || reply.failed;
     if (edited && !reply.failed && line.find_first_not_of(" \t") != std::string::npos) editor->remember(line);
-    result.written = write_text(options, (edited || options.replies_only ? "" : kPrompt + line + "\n") + reply.text);
+    result.written = write_text(
+        options, (edited || options.replies_only ? "" : kPrompt + echo(line, options.output) + "\n") + reply.text);
     if (reply.quit || !result.written) return result;
   }
   if (edited) result.written = write_text(options, "\n");

@@ -1,4 +1,5 @@
 // weir debug and bpf_dbg: step through a program over the packets of a capture.
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -9,6 +10,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <fmt/format.h>
 
 #include <weir/base/file.h>
 #include <weir/debug/extended_console.h>
@@ -40,6 +43,38 @@ struct Options {
   bool allow_callx = false;
   bool json = false;
 };
+
+Status usage(std::string message, std::string hint) {
+  return fail(Error{.code = ErrorCode::kUsage, .message = std::move(message), .hint = std::move(hint)});
+}
+
+// Whether a file holds bytes that no text has, as captures, objects and what is compressed do.
+Result<bool> is_binary(const std::string& path) {
+  WEIR_TRY(const FileDescriptor file, open_for_reading(path));
+  char bytes[4096];
+  const ssize_t size = ::read(file.get(), bytes, sizeof bytes);
+  return std::any_of(bytes, bytes + std::max<ssize_t>(size, 0),
+                     [](char c) { return static_cast<unsigned char>(c) < ' ' && (c < '\t' || c > '\r'); });
+}
+
+// Other verbs have a program and a capture where this one has its input and its output: what is neither commands nor
+// a new session is not taken for them.
+Status check_files(const Options& options) {
+  constexpr const char* kOptions = "-r names a capture, -p a program, -X an extended one";
+  if (!options.commands.empty() && !options.input.empty())
+    return usage(fmt::format("'{}' would not be read beside -x", options.input), kOptions);
+  struct stat info = {};
+  const auto is_regular = [&](const std::string& path) {
+    return !path.empty() && path != "-" && ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
+  };
+  if (is_regular(options.input)) {
+    WEIR_TRY(const bool binary, is_binary(options.input));
+    if (binary) return usage(fmt::format("'{}' holds no commands", options.input), kOptions);
+  }
+  if (is_regular(options.output) && info.st_size > 0)
+    return usage(fmt::format("'{}' is there already; the session does not replace it", options.output), kOptions);
+  return {};
+}
 
 struct Files {
   std::FILE* input = stdin;
@@ -131,6 +166,7 @@ int run_extended(const Options& options) {
 }
 
 int run(const Options& options) {
+  if (const Status sensible = check_files(options); !sensible) return report(sensible.error());
   if (!options.extended.empty()) {
     if (options.expression || !options.program.empty())
       return report({.code = ErrorCode::kUsage, .message = "give one program only"});
@@ -195,7 +231,7 @@ void add_debug(CLI::App& app, int& status) {
   const auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("debug", "step through a program, forward and back");
   verb->add_option("input", options->input, "read commands from this file (default: standard input)");
-  verb->add_option("output", options->output, "write the session to this file (default: standard output)");
+  verb->add_option("output", options->output, "write the session to this new file (default: standard output)");
   verb->add_option("-e,--expression", options->expression, "debug the program of this expression");
   verb->add_option("-p,--program", options->program, "debug the program in this file, in any form");
   verb->add_option("-X,--extended", options->extended,

@@ -277,12 +277,6 @@ Outcome combined(const Outcome& newer, const Outcome& older) {
       if (std::find(both.actions.begin(), both.actions.end(), action) == both.actions.end())
         both.actions.push_back(action);
     }
-  // What is not known may be anything: what is known of the other alone can happen too.
-  if (!newer.complete || !older.complete)
-    for (const Outcome* one : {&newer, &older})
-      for (const Action action : one->actions)
-        if (std::find(both.actions.begin(), both.actions.end(), action) == both.actions.end())
-          both.actions.push_back(action);
   std::sort(both.actions.begin(), both.actions.end(), [](Action a, Action b) { return a.value < b.value; });
   if (both.actions.size() == 1) {
     both.arguments = 0;

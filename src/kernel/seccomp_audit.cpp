@@ -18,13 +18,14 @@ namespace {
 constexpr std::uint32_t kNoSuchCall = 0x3ffffff0;  // no architecture has it; without x32's bit
 constexpr std::uint32_t kNoSuchArchitecture = 0x1234;
 
-bool may_permit(const Outcome& outcome) {
-  return !outcome.complete || std::any_of(outcome.actions.begin(), outcome.actions.end(), permits);
+// What was seen of an outcome that is not complete is true of the filter all the same.
+bool lets_through(const Outcome& outcome) {
+  return std::any_of(outcome.actions.begin(), outcome.actions.end(), permits);
 }
-bool always_denies(const Outcome& outcome) { return !may_permit(outcome); }
-// Some arguments are denied, others may pass.
+bool always_denies(const Outcome& outcome) { return outcome.complete && !lets_through(outcome); }
+// Some arguments are denied, others pass.
 bool restricts(const Outcome& outcome) {
-  return outcome.arguments != 0 && may_permit(outcome) &&
+  return outcome.arguments != 0 && lets_through(outcome) &&
          !std::all_of(outcome.actions.begin(), outcome.actions.end(), permits);
 }
 bool never_denies(const Outcome& outcome) {
@@ -35,16 +36,20 @@ std::uint32_t unnamed_number(Architecture architecture) { return kNoSuchCall | i
 
 using Filters = std::span<const cbpf::Checked>;
 
-// What filters do with calls, with a bound on the effort of all that is asked.
+// What filters do with calls, with a bound on the effort of all that is asked. When that is spent, calls that are
+// judged without many forks still get their answer.
 class Questions {
  public:
-  Questions(Filters filters, Effort& effort) : filters_(filters), effort_(effort) {}
+  Questions(Filters filters, Effort effort) : filters_(filters), effort_(effort) {
+    for (const cbpf::Checked& filter : filters) length_ += filter.program().size();
+  }
 
   Filters filters() const { return filters_; }
   bool complete() const { return complete_; }
 
   Outcome pattern(const CallPattern& pattern) {
-    Outcome outcome = outcome_of(filters_, pattern, effort_);
+    Effort last{4 * length_};
+    Outcome outcome = outcome_of(filters_, pattern, effort_.left > 0 ? effort_ : last);
     complete_ = complete_ && outcome.complete;
     return outcome;
   }
@@ -57,7 +62,9 @@ class Questions {
   }
   std::vector<std::uint32_t> held_against(const cbpf::Checked& filter, std::uint32_t audit, std::uint32_t number,
                                           unsigned argument) {
-    return numbers_held_against(filter, audit, number, argument, effort_);
+    std::vector<std::uint32_t> numbers = numbers_held_against(filter, audit, number, argument, effort_);
+    complete_ = complete_ && effort_.left > 0;
+    return numbers;
   }
 
   std::vector<ArchitectureSummary> summaries() {
@@ -80,7 +87,8 @@ class Questions {
 
  private:
   Filters filters_;
-  Effort& effort_;
+  Effort effort_;
+  std::uint64_t length_ = 0;
   bool complete_ = true;
 };
 
@@ -96,7 +104,7 @@ std::string some_of(const std::vector<std::string>& names) {
 
 class Auditor {
  public:
-  Auditor(Filters filters, Architecture architecture, Effort& effort) : ask_(filters, effort), own_(architecture) {}
+  Auditor(Filters filters, Architecture architecture, Effort effort) : ask_(filters, effort), own_(architecture) {}
 
   std::vector<Finding> run() {
     other_architectures();
@@ -106,7 +114,7 @@ class Auditor {
     multiplexed(own_);
     for (const Architecture sibling : siblings(own_)) multiplexed(sibling);
     if (has_wide_registers(own_)) upper_halves();
-    if (may_permit(ask_.unnamed(own_)))
+    if (lets_through(ask_.unnamed(own_)))
       note(false, "open-default",
            "calls that the filter does not name are let through: new ones of later kernels are among them");
     unknown_actions();
@@ -130,7 +138,7 @@ class Auditor {
   static std::string by_argument(std::string_view name) { return std::string(name) + " (by argument)"; }
   bool permitted(std::string_view name) {
     const Syscall* call = find_syscall(name);
-    return call != nullptr && number_of(*call, own_) && may_permit(ask_.call(*call, own_));
+    return call != nullptr && number_of(*call, own_) && lets_through(ask_.call(*call, own_));
   }
 
   // Calls that are denied here and pass under the number of a sibling.
@@ -141,7 +149,7 @@ class Auditor {
         if (!number_of(call, own_) || !number_of(call, sibling)) continue;
         const Outcome here = ask_.call(call, own_);
         const Outcome there = ask_.call(call, sibling);
-        if (always_denies(here) && may_permit(there)) through.emplace_back(call.name);
+        if (always_denies(here) && lets_through(there)) through.emplace_back(call.name);
         else if (restricts(here) && never_denies(there)) through.push_back(by_argument(call.name));
       }
       if (through.empty()) continue;
@@ -158,7 +166,7 @@ class Auditor {
   void unchecked_architecture() {
     for (const Syscall& call : syscalls()) {
       const auto number = number_of(call, own_);
-      if (!number || !may_permit(ask_.number(kNoSuchArchitecture, *number))) continue;
+      if (!number || !lets_through(ask_.number(kNoSuchArchitecture, *number))) continue;
       note(true, "architecture", "calls of an unknown architecture are let through: the filter does not check it");
       return;
     }
@@ -223,7 +231,7 @@ class Auditor {
   void multiplexed(Architecture architecture) {
     for (const Multiplexer& multiplexer : multiplexers_of(architecture)) {
       const Syscall* call = find_syscall(multiplexer.name);
-      if (call == nullptr || !number_of(*call, architecture) || !may_permit(ask_.call(*call, architecture))) continue;
+      if (call == nullptr || !number_of(*call, architecture) || !lets_through(ask_.call(*call, architecture))) continue;
       std::vector<std::string> closed;
       for (const std::string_view name : names_in(multiplexer.calls))
         if (const auto outcome = denied_by_name(name, architecture))
@@ -267,7 +275,7 @@ class Auditor {
       for (const std::uint32_t low : ask_.held_against(filter, info(own_).audit, number, argument)) {
         if (++tried > kMostTried) return std::nullopt;
         const Outcome odd = outcome_with(low, 1);
-        if (!may_permit(odd)) continue;
+        if (!lets_through(odd)) continue;
         for (const std::uint32_t high : {0u, 0xffffffffu}) {
           if (high != 0 && low < 0x80000000) continue;
           const Outcome usual = outcome_with(low, high);
@@ -299,8 +307,7 @@ class Auditor {
 }  // namespace
 
 std::vector<ArchitectureSummary> explain(std::span<const cbpf::Checked> filters) {
-  Effort effort = kEffortForAll;
-  return Questions(filters, effort).summaries();
+  return Questions(filters, kEffortForAll).summaries();
 }
 
 std::vector<ArchitectureSummary> explain(const cbpf::Checked& program) { return explain({&program, 1}); }
@@ -310,11 +317,11 @@ std::vector<Finding> audit(const cbpf::Checked& program, Architecture architectu
 }
 
 std::vector<Finding> audit(std::span<const cbpf::Checked> filters, Architecture architecture) {
-  Effort effort = kEffortForAll;
-  std::vector<Finding> together = Auditor(filters, architecture, effort).run();
+  std::vector<Finding> together = Auditor(filters, architecture, kEffortForAll).run();
   if (filters.size() < 2) return together;
+  const Effort each{kEffortForAll.left / filters.size()};
   for (std::size_t i = 0; i < filters.size(); ++i) {
-    const std::vector<Finding> alone = Auditor(filters.subspan(i, 1), architecture, effort).run();
+    const std::vector<Finding> alone = Auditor(filters.subspan(i, 1), architecture, each).run();
     for (Finding& finding : together)
       if (std::any_of(alone.begin(), alone.end(), [&](const Finding& one) { return one.kind == finding.kind; }))
         finding.filters.push_back(i);

@@ -65,7 +65,7 @@ struct ArchitectureSummary {
   };
   std::vector<Group> groups{};  // calls whose outcome differs from `unnamed`, by outcome
 };
-// About a second at most: of filters with very many paths what is found by then; the rest is not complete.
+// A second or two at most: of filters with very many paths what is found by then; the rest is not complete.
 std::vector<ArchitectureSummary> explain(const cbpf::Checked& program);
 std::vector<ArchitectureSummary> explain(std::span<const cbpf::Checked> filters);  // together
 
@@ -78,9 +78,10 @@ struct Finding {
   // The filters that have it, when there are several: their indices.
   std::vector<std::size_t> filters{};
 };
-// For a process of this architecture. As long as explain() at most; "incomplete" tells that holes may be missing.
+// For a process of this architecture. A hole is one that was seen; "incomplete" tells that others may be missing. As
+// long as explain() at most.
 std::vector<Finding> audit(const cbpf::Checked& program, Architecture architecture);
-// For a process with several filters, the newest first: a hole is what all of them leave open.
+// For a process with several filters, the newest first: a hole is what all of them leave open. Twice as long at most.
 std::vector<Finding> audit(std::span<const cbpf::Checked> filters, Architecture architecture);
 
 }  // namespace weir::kernel

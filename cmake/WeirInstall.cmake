@@ -10,6 +10,15 @@ if(WEIR_BUILD_TOOLS)
 endif()
 file(GLOB WEIR_MANUALS CONFIGURE_DEPENDS man/weir-*.1)
 install(FILES man/weir.1 ${WEIR_MANUALS} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+# A page for each verb that is described on another's.
+foreach(page info:weir compile:weir explain:weir optimize:weir check:weir install-compat:weir disasm:weir-asm
+    compare:weir-verdict)
+  string(REPLACE ":" ";" page ${page})
+  list(GET page 0 verb)
+  list(GET page 1 described)
+  file(WRITE ${PROJECT_BINARY_DIR}/man/weir-${verb}.1 ".so man1/${described}.1\n")
+  install(FILES ${PROJECT_BINARY_DIR}/man/weir-${verb}.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+endforeach()
 install(FILES man/weir-ebpf.7 man/weir-filter.7 DESTINATION ${CMAKE_INSTALL_MANDIR}/man7)
 
 install(EXPORT weirTargets NAMESPACE weir:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/weir)

@@ -27,4 +27,18 @@ sed -n '/^```cpp$/,/^```$/p' "$here/../../README.md" | grep -v '^```' > "$work/e
   -o "$work/example"
 [[ $("$work/example") == matches ]] || { echo "the README's example: wrong verdict"; exit 1; }
 
-"$work/moved/bin/weir" --version
+# Each verb has a page, and its help names one.
+weir="$work/moved/bin/weir"
+manuals=$(dirname "$(find "$work/moved" -name weir.1)")
+verbs=$("$weir" help | sed -n 's/^  \([a-z][a-z-]*\)  .*/\1/p')
+[[ $verbs == *filter*seccomp* ]] || { echo "weir help lists no verbs"; exit 1; }
+for verb in $verbs; do
+  named=$("$weir" help "$verb" | sed -n "s/^'man \\(.*\\)' tells more\\.$/\\1/p")
+  for page in "$manuals/weir-$verb.1" "$manuals/$named.1"; do
+    [[ -f $page ]] || { echo "$verb: no manual page $page"; exit 1; }
+  done
+  described=$(sed -n 's/^\.so man1\///p' "$manuals/weir-$verb.1")
+  [[ ${described:-weir-$verb.1} == "$named.1" ]] || { echo "$verb: described in $described, --help names $named"; exit 1; }
+done
+
+"$weir" --version

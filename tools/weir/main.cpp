@@ -4,8 +4,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <new>
+#include <string>
 #include <string_view>
 #include <system_error>
+#include <vector>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -20,9 +22,17 @@
 namespace weir::tool {
 namespace {
 
+constexpr char kCaptures[] = "Captures and interfaces";
+constexpr char kClassic[] = "Expressions and classic programs";
+constexpr char kExamine[] = "What a program does";
+constexpr char kExtended[] = "Extended programs";
+constexpr char kOther[] = "Other";
+
 struct Verb {
   std::string_view name;
   void (*add)(CLI::App& app, int& status);
+  const char* group;
+  const char* manual;
 };
 
 void add_assembler_verbs(CLI::App& app, int& status) {
@@ -32,39 +42,51 @@ void add_assembler_verbs(CLI::App& app, int& status) {
 
 // In the order of the help. Verbs that one function adds stand side by side.
 constexpr Verb kVerbs[] = {
-    {"filter", add_filter},
-    {"info", add_info},
-    {"compile", add_compile},
-    {"diff", add_diff},
-    {"explain", add_explain},
-    {"asm", add_assembler_verbs},
-    {"disasm", add_assembler_verbs},
-    {"check", add_assembler_verbs},
-    {"optimize", add_optimize},
-    {"verdict", add_verdict},
-    {"compare", add_verdict},
-    {"debug", add_debug},
-    {"capture", add_capture},
-    {"inject", add_inject},
-    {"seccomp", add_seccomp},
-    {"install-compat", add_install_compat},
-    {"trace", add_trace},
-    {"jit", add_jit},
-    {"run", add_run},
-    {"verify", add_verify},
-    {"map", add_map},
-    {"prog", add_prog},
+    {"filter", add_filter, kCaptures, "weir-filter"},    {"info", add_info, kCaptures, "weir"},
+    {"capture", add_capture, kCaptures, "weir-capture"}, {"inject", add_inject, kCaptures, "weir-inject"},
+    {"compile", add_compile, kClassic, "weir"},          {"explain", add_explain, kClassic, "weir"},
+    {"diff", add_diff, kClassic, "weir-diff"},           {"optimize", add_optimize, kClassic, "weir"},
+    {"asm", add_assembler_verbs, kClassic, "weir-asm"},  {"disasm", add_assembler_verbs, kClassic, "weir-asm"},
+    {"check", add_assembler_verbs, kClassic, "weir"},    {"trace", add_trace, kExamine, "weir-trace"},
+    {"debug", add_debug, kExamine, "weir-debug"},        {"jit", add_jit, kExamine, "weir-jit"},
+    {"verdict", add_verdict, kExamine, "weir-verdict"},  {"compare", add_verdict, kExamine, "weir-verdict"},
+    {"verify", add_verify, kExtended, "weir-verify"},    {"run", add_run, kExtended, "weir-run"},
+    {"prog", add_prog, kExtended, "weir-prog"},          {"map", add_map, kExtended, "weir-map"},
+    {"seccomp", add_seccomp, kOther, "weir-seccomp"},    {"install-compat", add_install_compat, kOther, "weir"},
 };
+
+void name_manual(CLI::App& verb, const std::string& page) {
+  verb.footer("'man " + page + "' tells more.");
+  for (CLI::App* part : verb.get_subcommands({})) name_manual(*part, page);
+}
 
 // All verbs take longer to describe than many a command takes to run: only the one that the command line begins with
 // is, if it does begin with one.
 void add_verbs(CLI::App& app, int argc, char** argv, int& status) {
+  void (*wanted)(CLI::App&, int&) = nullptr;
   if (argc > 1)
     for (const Verb& verb : kVerbs)
-      if (verb.name == argv[1]) return verb.add(app, status);
+      if (verb.name == argv[1]) wanted = verb.add;
   void (*added)(CLI::App&, int&) = nullptr;
-  for (const Verb& verb : kVerbs)
+  for (const Verb& verb : kVerbs) {
+    if (wanted != nullptr && verb.add != wanted) continue;
     if (verb.add != added) (added = verb.add)(app, status);
+    CLI::App* described = app.get_subcommand(std::string(verb.name));
+    described->group(verb.group);
+    name_manual(*described, verb.manual);
+  }
+}
+
+// `weir help VERB` is `weir VERB --help`.
+std::vector<char*> with_help_as_option(int argc, char** argv) {
+  static char option[] = "--help";
+  std::vector<char*> words(argv, argv + argc);
+  if (argc > 1 && std::string_view(argv[1]) == "help") {
+    words.erase(words.begin() + 1);
+    words.push_back(option);
+  }
+  words.push_back(nullptr);
+  return words;
 }
 
 // A descriptor that the caller has closed would be given to the next file or socket that is opened, and what is meant
@@ -91,9 +113,14 @@ int main(int argc, char** argv) {
     if (const CompatibleProgram* program = find_compatible_program(argv[0]); program != nullptr)
       return program->run(argc, argv);
 
+  std::vector<char*> words = with_help_as_option(argc, argv);
+  argc = static_cast<int>(words.size()) - 1;
+  argv = words.data();
+
   int status = kYes;
   CLI::App app{"weir: a toolkit for the Berkeley Packet Filter", "weir"};
   app.set_version_flag("--version", "weir " WEIR_VERSION);
+  app.footer("'weir help SUBCOMMAND' lists the options of one, 'man weir' tells more.");
   app.require_subcommand(1);
   add_verbs(app, argc, argv, status);
 

@@ -174,7 +174,7 @@ Result<std::optional<std::uint32_t>> parse_netmask(const std::string& text) {
 
 void add_compile(CLI::App& app, int& status) {
   const auto options = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand("compile", "compile a filter expression to a classic program");
+  CLI::App* verb = app.add_subcommand("compile", "compile a filter expression to a program, classic or extended");
   verb->add_option("expression", options->words, "the expression; several words are joined by blanks");
   verb->add_option("-F,--file", options->expression_file, "read the expression from this file ('-': standard input)");
   add_format_option(*verb, options->to, {"ebpf-asm", "ebpf-elf"});

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <new>
+#include <poll.h>
 #include <unistd.h>
 
 namespace weir::capture {
@@ -34,6 +35,11 @@ class FileStream final : public ByteStream {
   Status seek(std::uint64_t offset) override {
     if (::lseek(file_.get(), static_cast<off_t>(offset), SEEK_SET) >= 0) return {};
     return fail(system_failure("cannot read " + name_, errno));
+  }
+
+  bool would_wait() const override {
+    pollfd wait{file_.get(), POLLIN, 0};
+    return ::poll(&wait, 1, 0) == 0;
   }
 
   std::unique_ptr<Mapping> map() override { return at_start_ ? Mapping::map(file_.get()) : nullptr; }

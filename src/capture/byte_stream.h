@@ -29,6 +29,8 @@ class ByteStream {
   virtual Status seek(std::uint64_t offset);
   // The file in memory, where the stream is a regular file from its start.
   virtual std::unique_ptr<Mapping> map() { return nullptr; }
+  // Whether read() would wait for somebody else to write.
+  virtual bool would_wait() const { return false; }
   // Whether it reads memory of the caller's, which no other thread may touch once the stream is gone.
   virtual bool borrows() const { return false; }
 };
@@ -72,6 +74,7 @@ class Window {
   bool fill(std::size_t wanted);
   // Reads once more behind what is there, if there is room; false when the stream ends or fails. Old views die.
   bool more();
+  bool would_wait() const { return mapping_ == nullptr && stream_ != nullptr && stream_->would_wait(); }
   // From now on region() is the rest of this mapping, and fill() reads where skip_region() has led to.
   void use(std::unique_ptr<Mapping> mapping) { mapping_ = std::move(mapping); }
   const Mapping* mapping() const { return mapping_.get(); }

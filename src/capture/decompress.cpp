@@ -267,6 +267,7 @@ class AheadStream final : public ByteStream {
     return rest_->seek(offset);
   }
   std::unique_ptr<Mapping> map() override { return rest_->map(); }
+  bool would_wait() const override { return (moved_ || at_ == ahead_.size()) && rest_->would_wait(); }
 
  private:
   std::vector<std::uint8_t> ahead_;

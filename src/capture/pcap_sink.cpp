@@ -56,6 +56,8 @@ class PcapSink final : public Sink {
     return output_.append(base, records, *source_);
   }
 
+  Status flush() override { return output_.can_patch() ? Status{} : output_.flush(); }
+
   Status commit() override {
     // An input without any interface: an empty Ethernet capture is better than an empty file.
     if (!started_) WEIR_CHECK(start(expected_.value_or(Interface{.link_type = packet::LinkType::kEthernet})));

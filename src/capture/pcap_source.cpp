@@ -98,6 +98,7 @@ class PcapSource final : public Source {
     return region;
   }
   void consume(std::uint64_t size) override { window_->skip_region(size); }
+  bool would_wait() const override { return window_->would_wait(); }
   Status check_region() const override { return check_mapping(*window_, name_); }
 
   Result<Read> read(RecordBatch& batch) override {

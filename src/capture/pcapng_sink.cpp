@@ -47,6 +47,8 @@ class PcapngSink final : public Sink {
     return output_.append(base, records, *source_);
   }
 
+  Status flush() override { return output_.can_patch() ? Status{} : output_.flush(); }
+
   Status commit() override {
     if (!started_) WEIR_CHECK(write_section());
     return output_.commit();

@@ -50,6 +50,7 @@ class Filter::Run {
 
   Result<const engine::Engine*> engine(RunningJob& job, const capture::Interface& interface);
   Status written(RunningJob& job, Status status);
+  Status flush_before_waiting(const capture::Source& source);
   Status take_batch(const capture::Source& source, const capture::RecordBatch& batch);
   Result<Taken> take_region(capture::Source& source);
   bool plan(capture::Source& source, const capture::Region& region, RegionWork& work);
@@ -90,6 +91,14 @@ Status Filter::Run::written(RunningJob& job, Status status) {
   job.closed = true;
   const bool goes_on = std::any_of(jobs_.begin(), jobs_.end(), [](const RunningJob& one) { return !one.closed; });
   return goes_on ? Status{} : status;
+}
+
+// What was found must not wait for what a pipe may bring much later.
+Status Filter::Run::flush_before_waiting(const capture::Source& source) {
+  if (!source.would_wait()) return {};
+  for (RunningJob& job : jobs_)
+    if (job.writes()) WEIR_CHECK(written(job, job.job.sink->flush()));
+  return {};
 }
 
 // A batch may mix interfaces: it is judged in stretches of packets of one interface.
@@ -293,11 +302,13 @@ Status Filter::Run::run(capture::Source& source) {
   unsigned batches = 0;  // to read before a region is tried again
   unsigned pause = 1;    // doubled while regions are not worth it
   for (;;) {
+    WEIR_CHECK(flush_before_waiting(source));
     if (batches == 0) {
       WEIR_TRY(const Taken taken, take_region(source));
       if (taken.position > 0 && !taken.mapped) continue;
       if (taken.mapped) pause = taken.position >= kWorthIt ? 1 : std::min(2 * pause, 64u);
       batches = taken.mapped ? pause : 1;
+      continue;
     }
     --batches;
     WEIR_TRY(const capture::Read read, source.read(batch));

@@ -6,12 +6,15 @@
 #include <set>
 #include <thread>
 
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
 
 #include <weir/base/file.h>
+#include <weir/capture/open_file.h>
 #include <weir/capture/walk.h>
 #include <weir/cbpf/program.h>
 
@@ -339,6 +342,37 @@ TEST(FilterFastPath, FileThatShrinksWhileItIsWritten) {
       const auto wrong = std::mismatch(read.begin(), read.end(), text.begin()).first - read.begin();
       EXPECT_EQ(static_cast<std::size_t>(wrong), read.size()) << to << ", " << threads << " threads";
     }
+}
+
+// What comes through a pipe goes on before the next is waited for.
+TEST(FilterPipe, MatchesDoNotWaitForThePacketsBehindThem) {
+  const tests::TemporaryFolder folder;
+  for (const capture::Format format : {capture::Format::kPcap, capture::Format::kPcapng}) {
+    CaptureBuilder builder;
+    builder.pcap_header().record(ipv4_packet(100, 1));
+    int in[2];
+    int out[2];
+    ASSERT_EQ(::pipe2(in, O_CLOEXEC), 0);
+    ASSERT_EQ(::pipe2(out, O_CLOEXEC), 0);
+    const FileDescriptor out_read(out[0]);
+    FileDescriptor out_write(out[1]);
+    const std::string text = builder.text();
+    ASSERT_TRUE(write_all(in[1], {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}, "in"));
+    bool came = false;
+    std::thread reader([&] {
+      const FileDescriptor in_write(in[1]);  // open until something came, or too late
+      pollfd wait{out_read.get(), POLLIN, 0};
+      came = ::poll(&wait, 1, 5000) == 1;
+    });
+    auto source = capture::open(FileDescriptor(in[0]), "in");
+    ASSERT_TRUE(source);
+    auto sink = capture::create("/dev/fd/" + std::to_string(out_write.get()), {.format = format});
+    ASSERT_TRUE(sink);
+    Filter filter({{[](const capture::Interface&) { return last_byte_engine(0xff); }, sink->get()}});
+    EXPECT_TRUE(filter.run(**source));
+    reader.join();
+    EXPECT_TRUE(came);
+  }
 }
 
 }  // namespace

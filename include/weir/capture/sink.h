@@ -42,6 +42,8 @@ class Sink {
   virtual bool copies(const Source& source) const = 0;
   // Writes records of such a source.
   virtual Status append(const std::uint8_t* base, std::span<const Range> records) = 0;
+  // Writes what was gathered, where the output is written as it goes; other files have nobody who waits for it.
+  virtual Status flush() = 0;
   // Everything is on its way to the disk and the file has its name.
   virtual Status commit() = 0;
 };

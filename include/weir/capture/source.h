@@ -126,6 +126,10 @@ class Source {
   // Whether what region() gave is still what the file holds; an error when the file became shorter.
   virtual Status check_region() const { return {}; }
 
+  // Whether the next bytes are not there yet: a pipe that is empty, and open still. False where that is not known, as
+  // of compressed captures.
+  virtual bool would_wait() const { return false; }
+
   virtual Format format() const = 0;
   // Interfaces met so far; grows while reading pcapng. Elements keep their place.
   const std::deque<Interface>& interfaces() const { return interfaces_; }

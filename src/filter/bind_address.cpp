@@ -126,10 +126,15 @@ FormulaId Binder::ipv4_id() {
     if (!given) return refuse(fmt::format("'{}' is not an IPv4 mask", id.second), id.span);
     mask = given->bits == 32 ? given->value : given->value << (32 - given->bits);
   }
-  if ((value & ~mask) != 0)
-    return refuse(fmt::format("'{}' has bits outside of its mask", id.text), id.span,
-                  fmt::format("the network is {}.{}.{}.{}", (value & mask) >> 24, (value & mask) >> 16 & 0xff,
-                              (value & mask) >> 8 & 0xff, value & mask & 0xff));
+  if ((value & ~mask) != 0) {
+    const std::string network = fmt::format("{}.{}.{}.{}", (value & mask) >> 24, (value & mask) >> 16 & 0xff,
+                                            (value & mask) >> 8 & 0xff, value & mask & 0xff);
+    std::string hint = "the network is " + network;
+    if (qualifiers.type != Type::kNet)
+      hint += id.kind == IdKind::kIpv4Mask ? fmt::format(", as in 'net {} mask {}'", network, id.second)
+                                           : fmt::format(", as in 'net {}/{}'", network, id.number);
+    return refuse(fmt::format("'{}' has bits outside of its mask", id.text), id.span, std::move(hint));
+  }
   if (qualifiers.type != Type::kNet)
     return refuse("a prefix or mask needs 'net' before it", id.span, fmt::format("as in 'net {}'", words_of(id.span)));
   return host4(value, mask, qualifiers.protocol, qualifiers.direction, Type::kNet);

@@ -96,6 +96,8 @@ FormulaId Binder::byte_test() {
   return compare(node().relation, byte, constant(value));
 }
 
+constexpr const char* kLinuxKnows = "Linux knows it of live packets: --platform linux";
+
 FormulaId Binder::inbound(bool outbound) {
   const auto unless_outbound = [&](FormulaId outgoing) { return outbound ? outgoing : negate(outgoing); };
   constexpr std::uint32_t kOutgoing = 4;  // <linux/if_packet.h>, PACKET_OUTGOING
@@ -114,14 +116,14 @@ FormulaId Binder::inbound(bool outbound) {
   if (layout_.family == LinkFamily::kJuniper) return masked(link(3, 1), outbound ? 0 : 1, 0x01);
   if (options_.platform == Platform::kLinux)
     return unless_outbound(equal(extension(cbpf::Extension::kType), kOutgoing));
-  return not_on_this_link(outbound ? "outbound" : "inbound");
+  return not_on_this_link(outbound ? "outbound" : "inbound", kLinuxKnows);
 }
 
 FormulaId Binder::ifindex() {
   if (layout_.type == LinkType::kLinuxSll2) return equal(link(4, 4), node().values[0]);
   if (options_.platform == Platform::kLinux)
     return equal(extension(cbpf::Extension::kInterfaceIndex), node().values[0]);
-  return not_on_this_link("ifindex");
+  return not_on_this_link("ifindex", kLinuxKnows);
 }
 
 // Frames with an 802.2 LLC header.

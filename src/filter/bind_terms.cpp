@@ -165,9 +165,9 @@ FormulaId Binder::refuse(std::string message, Span span, std::string hint, Error
   return 0;
 }
 
-FormulaId Binder::not_on_this_link(std::string_view word) {
+FormulaId Binder::not_on_this_link(std::string_view word, std::string hint) {
   return refuse(fmt::format("'{}' has no meaning on link type {}", word, packet::name_of(layout_.type)), node().span,
-                {}, ErrorCode::kUnsupported);
+                std::move(hint), ErrorCode::kUnsupported);
 }
 
 FormulaId Binder::not_a_link_address() {
@@ -176,7 +176,10 @@ FormulaId Binder::not_a_link_address() {
 }
 
 FormulaId Binder::bad_qualifier(std::string_view qualifier, std::string_view word) {
-  return refuse(fmt::format("'{}' cannot qualify '{}'", qualifier, word), node().qualifiers_span);
+  std::string hint;
+  if (node().qualifiers.direction >= Direction::kAddress1 && qualifier == name_of(node().qualifiers.direction))
+    hint = fmt::format("as in 'wlan {} 00:11:22:33:44:55', on link types of 802.11", qualifier);
+  return refuse(fmt::format("'{}' cannot qualify '{}'", qualifier, word), node().qualifiers_span, std::move(hint));
 }
 
 bool Binder::within(std::string_view what, std::uint32_t value, std::uint32_t most) {

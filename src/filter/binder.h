@@ -73,7 +73,7 @@ class Binder {
 
   // --- errors
   FormulaId refuse(std::string message, Span span, std::string hint = {}, ErrorCode code = ErrorCode::kBadInput);
-  FormulaId not_on_this_link(std::string_view word);
+  FormulaId not_on_this_link(std::string_view word, std::string hint = {});
   FormulaId bad_qualifier(std::string_view qualifier, std::string_view word);
   FormulaId not_a_link_address();
   bool within(std::string_view what, std::uint32_t value, std::uint32_t most);

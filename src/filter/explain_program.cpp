@@ -35,7 +35,16 @@ constexpr std::size_t kLongestWords = 400;  // of one value
 constexpr std::uint32_t kNone = 0xffffffff;
 
 // What a register holds: words for it, and what its values mean.
-enum class Meaning : std::uint8_t { kNumber, kPort, kEtherType, kProtocol, kIpv4, kHeaderLength };
+enum class Meaning : std::uint8_t {
+  kNumber,
+  kPort,
+  kEtherType,
+  kProtocol,
+  kIpv4,
+  kHeaderLength,
+  kWordAtSix,
+  kFragmentProtocol
+};
 struct Held {
   std::uint32_t words = 0;  // by number, see Words
   Meaning meaning = Meaning::kNumber;
@@ -207,6 +216,8 @@ class Ways {
     const std::string& value = words_[test.a];
     if (test.kind == Test::Kind::kNotZero) return value + " is not 0";
     if (test.kind == Test::Kind::kBounds) return bounds_words(test);
+    if (test.kind == Test::Kind::kNotEqual && test.a.meaning == Meaning::kFragmentProtocol && i.k <= 0xff)
+      return "it is a later fragment, or the IPv4 protocol is not " + value_words(i.k, Meaning::kProtocol);
     const std::string operand = (i.code & 8) != 0 ? words_[test.x] : value_words(i.k, test.a.meaning);
     std::string_view relation;
     switch (i.code & 0xf0) {
@@ -223,6 +234,8 @@ class Ways {
 
   std::string bounds_words(const Test& test) const {
     const std::string& value = words_[test.a];
+    if (test.low == test.high && test.a.meaning == Meaning::kFragmentProtocol && test.low <= 0xff)
+      return "it is no later fragment, and the IPv4 protocol is " + value_words(test.low, Meaning::kProtocol);
     const std::string first = value_words(test.low, test.a.meaning);
     if (test.low == test.high) return fmt::format("{} is {}", value, first);
     if (test.high == 0xffffffff) return fmt::format("{} is at least {}", value, first);
@@ -343,6 +356,7 @@ class Ways {
       if (in == 9 && size == 1) return held("the IPv4 protocol", Meaning::kProtocol);
       if (in == 6 && size == 1) return held("the IPv6 next header", Meaning::kProtocol);
       if (in == 6 && size == 2) return held("the fragment field");
+      if (in == 6 && size == 4) return held(fmt::format("the word at {}", at), Meaning::kWordAtSix);
       if (in == 12 && size == 4) return held("the IPv4 source", Meaning::kIpv4);
       if (in == 16 && size == 4) return held("the IPv4 destination", Meaning::kIpv4);
       if (in == 40 && size == 2) return held("the source port (IPv6)", Meaning::kPort);
@@ -406,7 +420,11 @@ class Ways {
       default: {
         static constexpr std::string_view kSigns[] = {"+", "-", "*", "/", "|", "&", "<<", ">>", "", "%", "^"};
         const std::size_t sign = i.code >> 4 & 0xf;
+        const bool with_protocol =
+            state.a.meaning == Meaning::kWordAtSix && i.opcode() == Opcode::kAndK && i.k == 0x1fff00ff;
         combine(sign < std::size(kSigns) ? kSigns[sign] : "?");
+        if (state.a.meaning == Meaning::kWordAtSix || state.a.meaning == Meaning::kFragmentProtocol)
+          state.a.meaning = with_protocol ? Meaning::kFragmentProtocol : Meaning::kNumber;
       }
     }
   }

@@ -43,6 +43,18 @@ TEST(ExplainProgram, LongWaysAreToldInPart) {
   EXPECT_NE(text.find("the byte at 0 is not 0x8cf\n  - and 3000 further tests\na load beyond"), std::string::npos);
 }
 
+// What one mask takes from the word with the fragment field and the protocol of IPv4.
+TEST(ExplainProgram, FragmentAndProtocolInOneWord) {
+  const auto masked = [](Instruction branch) {
+    return explained({{0x20, 0, 0, 20}, {0x54, 0, 0, 0x1fff00ff}, branch, {0x06, 0, 0, 1}, {0x06, 0, 0, 0}});
+  };
+  EXPECT_NE(masked({0x15, 0, 1, 6}).find("  - it is no later fragment, and the IPv4 protocol is TCP (6)\n"),
+            std::string::npos);
+  EXPECT_NE(masked({0x15, 1, 0, 17}).find("  - it is a later fragment, or the IPv4 protocol is not UDP (17)\n"),
+            std::string::npos);
+  EXPECT_NE(masked({0x15, 0, 1, 0x10006}).find("  - (the word at 20 & 0x1fff00ff) is 0x10006\n"), std::string::npos);
+}
+
 // A way that is walked later knows nothing of the tests of one before.
 TEST(ExplainProgram, WaysAreWalkedApart) {
   EXPECT_EQ(explained({{0x30, 0, 0, 0},

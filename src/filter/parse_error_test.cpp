@@ -54,6 +54,14 @@ constexpr Case kCases[] = {
      "error: 'tcp' is a keyword, not a name\n"
      "  ip proto tcp\n"
      "           ^^^ if it is the name, write 'ip proto \\tcp'\n"},
+    {"http",
+     "error: unknown word 'http'\n"
+     "  http\n"
+     "  ^^^^ if it is a name, say of what: 'host http', 'port http'\n"},
+    {"tcp.port == 80",
+     "error: unknown word 'tcp.port'\n"
+     "  tcp.port == 80\n"
+     "  ^^^^^^^^ a display filter of Wireshark is another language; here 'tcp port 80'\n"},
     {"len-2 > 5",
      "error: unknown word 'len-2'\n"
      "  len-2 > 5\n"

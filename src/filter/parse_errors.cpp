@@ -2,6 +2,8 @@
 //
 // The place of an error is the first word that cannot stand there, except that a name before it that is nearly a
 // keyword is blamed instead: in `host a and pot 80` the name `pot` is a possible host, only `80` after it is not.
+#include <utility>
+
 #include <fmt/format.h>
 
 #include <weir/base/suggest.h>
@@ -51,6 +53,35 @@ std::string subtraction_hint(const Token& token) {
   };
   if (!is_value(left) || right.empty()) return {};
   return fmt::format("to subtract, write '{} - {}' with blanks", left, right);
+}
+
+// Fields of Wireshark's display filters, and the same tests here.
+std::string display_field_hint(std::string_view word) {
+  static constexpr std::pair<std::string_view, std::string_view> kFields[] = {
+      {"eth.addr", "ether host 00:11:22:33:44:55"},
+      {"eth.dst", "ether dst 00:11:22:33:44:55"},
+      {"eth.src", "ether src 00:11:22:33:44:55"},
+      {"eth.type", "ether proto 0x88cc"},
+      {"frame.len", "len > 100"},
+      {"ip.addr", "host 10.0.0.1"},
+      {"ip.dst", "dst host 10.0.0.1"},
+      {"ip.proto", "ip proto 47"},
+      {"ip.src", "src host 10.0.0.1"},
+      {"ip.ttl", "ip[8] = 64"},
+      {"ipv6.addr", "host 2001:db8::1"},
+      {"ipv6.dst", "dst host 2001:db8::1"},
+      {"ipv6.src", "src host 2001:db8::1"},
+      {"tcp.dstport", "tcp dst port 80"},
+      {"tcp.flags.syn", "tcp[tcpflags] & tcp-syn != 0"},
+      {"tcp.port", "tcp port 80"},
+      {"tcp.srcport", "tcp src port 80"},
+      {"udp.dstport", "udp dst port 53"},
+      {"udp.port", "udp port 53"},
+      {"udp.srcport", "udp src port 53"},
+      {"vlan.id", "vlan 100"}};
+  for (const auto& [field, test] : kFields)
+    if (field == word) return fmt::format("a display filter of Wireshark is another language; here '{}'", test);
+  return {};
 }
 
 }  // namespace
@@ -173,8 +204,9 @@ void Parser::complain_of_missing_operand() {
 void Parser::complain_of_unqualified(const Token& word) {
   if (word.kind == TokenKind::kName && !is_escaped(word)) {
     std::string hint = subtraction_hint(word);
+    if (hint.empty()) hint = display_field_hint(word.text);
     if (hint.empty()) hint = did_you_mean(word.text, known_words());
-    if (hint.empty()) hint = fmt::format("if it is a name, say of what, as in 'host {}'", word.text);
+    if (hint.empty()) hint = fmt::format("if it is a name, say of what: 'host {0}', 'port {0}'", word.text);
     return unknown_word(word, std::move(hint));
   }
   if (find_number(word.text)) {

@@ -385,6 +385,35 @@ TEST(Engine, PacketsInARowAgreeWithTheReference) {
   }
 }
 
+// What is called to draw a number may use all registers that calls may: lengths are compared all the same.
+TEST(Engine, NumbersDrawnAmongShortPackets) {
+  const auto listing =
+      cbpf::read("ld rand\nldh [12]\njeq #0x800, a, b\na: ldb [30]\njeq #1, c, b\nc: ret #7\nb: ret #0\n");
+  ASSERT_TRUE(listing);
+  const auto program = cbpf::check(*listing, {.target = cbpf::Target::kUser});
+  ASSERT_TRUE(program);
+  PagedPackets memory;
+  std::mt19937 random(5);
+  const auto engines = tests::all_engines(*program);
+  for (int round = 0; round < 60; ++round) {
+    std::vector<std::uint32_t> expected;
+    for (std::uint32_t p = 0; p < PagedPackets::kCount; ++p) {
+      const std::uint32_t size = random() % 3 == 0 ? 14 + random() % 17 : 31 + random() % 9;
+      std::uint8_t* const bytes = memory.place(p, size, false);
+      std::fill_n(bytes, size, std::uint8_t{1});
+      bytes[12] = 8;
+      bytes[13] = 0;
+      memory.describe(p, size, nullptr);
+      expected.push_back(size > 30 ? 7 : 0);
+    }
+    for (const auto& engine : engines) {
+      std::vector<std::uint32_t> verdicts(PagedPackets::kCount, 77);
+      engine->run(memory.columns(), verdicts);
+      ASSERT_EQ(verdicts, expected) << engine->name();
+    }
+  }
+}
+
 // Several programs in one pass give the bits of each. Every packet ends at a page end, or begins at a page's start.
 void compare_joined(engine::Kind kind) {
   const auto path = tests::shared_folder() / "data/pcap-filter/accept.tsv";

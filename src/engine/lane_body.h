@@ -5,7 +5,7 @@
 // that is likely or seldom so.
 //
 // All lanes' packets have at least `known_length` >= 20 bytes (groups with shorter ones go to scalar code). A gather
-// reads four bytes; a field is read as the last bytes of its four, so that they all lie inside of the packet, and
+// reads four bytes; a field behind those is read as the last bytes of its four, so that they all lie inside, and
 // fields near each other share a gather. Or rows of sixteen bytes of each packet are loaded and transposed, where that
 // is cheaper than gathers are; a field is then the bytes of one word of a row, or of two. Rows and shared gathers stand
 // where all blocks that use them are dominated. Lanes that are not in the block's mask are not read at all where the

@@ -11,7 +11,7 @@
 namespace weir::engine {
 
 // The length that nearly all packets have and that makes most guards needless: the largest constant extent that is not
-// above kCommonLength. Code for packets of that length and code for shorter ones are made apart.
+// above kCommonLength. Code is made for packets of that length; shorter ones are run by another engine.
 inline constexpr std::uint32_t kCommonLength = 54;  // Ethernet, IPv6: up to the addresses' end. ARP has 42 bytes
 std::uint32_t common_length(const Plan& plan);
 

@@ -150,7 +150,7 @@ class Function {
     check_length(lean);
     body.emit({reject_, resume_, done_, outside}, 0, marks());
     const bool scans = lean && comparable && body.find_scan();
-    const bool in_fours = scans || (body.is_straight() && comparable);
+    const bool in_fours = scans || (body.is_straight() && comparable && !may_call());
     if (body.is_straight()) {
       a_.inc(x86::r12);
       in_fours ? a_.jz(done_) : a_.jnz(single_);
@@ -227,7 +227,7 @@ class Function {
   }
 
   // One of four that is too short, or longer than signed numbers say, is for the code for a single packet. xmm1 has the
-  // longest length that is too short.
+  // longest length that is too short, from before the loop: nothing in it calls.
   void check_four_lengths() {
     if (length_ == 0) return;
     a_.movdqu(x86::xmm0, x86::xmmword_ptr(x86::r13, x86::r12, 2));
@@ -248,10 +248,12 @@ class Function {
 
   // Code that asks for a length only once, at the start, and calls nothing: the columns' base gets a register, and the
   // length none.
-  bool is_lean() const {
-    if (length_ == 0 || !plan_.guards.empty()) return false;
-    return std::none_of(plan_.nodes.begin(), plan_.nodes.end(),
-                        [](const Node& node) { return node.op == flow::Op::kExtension; });
+  bool is_lean() const { return length_ != 0 && plan_.guards.empty() && !may_call(); }
+
+  // What is called may use all of xmm0 to xmm15, and rdi.
+  bool may_call() const {
+    return std::any_of(plan_.nodes.begin(), plan_.nodes.end(),
+                       [](const Node& node) { return node.op == flow::Op::kExtension; });
   }
 
   static x86::Mem of_packet(const x86::Gp& end, int number = 0) { return x86::dword_ptr(end, x86::r12, 2, 4 * number); }

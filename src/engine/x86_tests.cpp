@@ -1,6 +1,7 @@
 // Tests on x86-64. The part of X86Body that leaves a test's outcome in the flags.
 //
-// Set tests have no branches: which member a packet's value is, or none, is what branch predictors cannot know.
+// Set tests have no branches: which member a packet's value is, or none, is what branch predictors cannot know. A few
+// values that are seldom met are compared one by one elsewhere (emit_unlikely_set, emit_scan).
 #include "engine/x86_body.h"
 
 #include <bit>

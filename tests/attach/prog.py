@@ -49,6 +49,26 @@ call bpf_get_local_storage
 r0 = 1
 exit
 """
+UDP_4 = """.program {type} udp4
+.license "GPL"
+r0 = 0
+r2 = *(u32 *)(r1 + 0)
+if r2 != 36 goto out
+r2 = *(u32 *)(r1 + 16)
+r2 = be16 r2
+if r2 != 0x800 goto out
+r2 = *(u32 *)(r1 + 76)
+r3 = *(u32 *)(r1 + 80)
+r4 = r2
+r4 += 20
+if r4 > r3 goto out
+r5 = *(u8 *)(r2 + 0)
+if r5 != 0x45 goto out
+r5 = *(u8 *)(r2 + 9)
+if r5 != 17 goto out
+r0 = 1
+out: exit
+"""
 TWO_PROGRAMS = """struct { int (*type)[1]; int (*max_entries)[1]; int *key; long *value; } counts
   __attribute__((section(".maps"), used));
 static void *(*lookup)(void *, const void *) = (void *)1;
@@ -441,6 +461,7 @@ def test_runs(test):
     assert [(row["packet"], row.get("result"), row.get("fault")) for row in rows] == [(1, 2, None), (2, None, "kernel"),
                                                                                       (3, 2, None)], rows
     test.run("prog", "run", program, "--pcap", "ethernet.pcap", "--mem-hex", "00" * 60, status=2)
+    shown_from_the_network_header(test)
     machine = test.run("prog", "dump", program, "--jited")
     assert "ret" in machine, machine
     test.forget(program, counts)
@@ -450,6 +471,23 @@ def test_runs(test):
         text = test.run("prog", "dump", f"{PINS}/program", "--form", form)
         assert test.run("asm", "-x", "-", text=text) == test.run("prog", "dump", f"{PINS}/program", "--form", "hex"), form
     test.forget(f"{PINS}/program")
+
+
+def shown_from_the_network_header(test):
+    """Control groups and routes: an IP packet with and without an Ethernet header is the same, whatever its source."""
+    for kind in ("cgroup_skb", "lwt_in"):
+        pathlib.Path("udp4").write_text(UDP_4.format(type=kind))
+        test.run("prog", "load", "udp4", f"{PINS}/udp4")
+        for source in ("0a630001", "08000001"):
+            packet = f"450000240000000040110000{source}0a630002" + "03e80035001000000000000000000000"
+            for frame in (packet, "ffffffffffff02020202020208 00" + packet, "4cffffffffff02020202020208 00" + packet):
+                ran = test.json("prog", "run", f"{PINS}/udp4", "--mem-hex", frame, "--packets")["runs"]
+                assert ran == [{"result": 1, "output": bytes.fromhex(frame).hex(" ")}], (kind, frame, ran)
+                for engine in ("kernel",) if kind == "lwt_in" else ("kernel", "native", "interpreter"):
+                    assert test.run("run", "--engine", engine, "--mem-hex", frame, "udp4") == "0x1\n", (kind, engine, frame)
+        frame = "ffffffffffff020202020202 0806" + "00" * 46
+        assert test.json("prog", "run", f"{PINS}/udp4", "--mem-hex", frame)["runs"][0]["result"] == 0
+        test.forget(f"{PINS}/udp4")
 
 
 def features(test):

@@ -1,9 +1,10 @@
 // weir run --engine kernel: the program loaded into the running kernel and run there, over the same inputs, shown in
-// the same form. Exports loses_header, packet_for_test, kernel_type, run_in_kernel.
+// the same form. Exports loses_header, packet_for_test, sees_no_link_layer, network_part, kernel_type, run_in_kernel.
 //
 // The kernel's test run takes the Ethernet header off before it shows a packet to socket filters and their like, but
-// not for XDP and tc. weir run shows all of them the whole packet: such a packet gets a header more, for the kernel to
-// take off. Source: net/bpf/test_run.c, bpf_prog_test_run_skb.
+// not for XDP and tc. A filter of a packet socket sees that header, and programs of control groups and routes get
+// packets that have none: such packets get a header more, for the kernel to take off. Source: net/bpf/test_run.c,
+// bpf_prog_test_run_skb.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -101,9 +102,8 @@ Status add_tail_calls(const RunOptions& options, const ExtendedInput& input, Loa
 
 }  // namespace
 
-bool loses_header(ProgramType type) {
+bool sees_no_link_layer(ProgramType type) {
   switch (type) {
-    case ProgramType::kSocketFilter:
     case ProgramType::kCgroupSkb:
     case ProgramType::kLwtIn:
     case ProgramType::kLwtOut:
@@ -113,10 +113,34 @@ bool loses_header(ProgramType type) {
   }
 }
 
+bool loses_header(ProgramType type) { return type == ProgramType::kSocketFilter || sees_no_link_layer(type); }
+
+// What begins as an IP packet is one, unless it goes on as an Ethernet frame that holds one.
+NetworkPart network_part(ByteSpan packet) {
+  constexpr std::uint16_t kIpv4 = 0x0800, kIpv6 = 0x86dd;
+  const auto protocol_at = [&](std::size_t at) -> std::uint16_t {
+    const int version = at < packet.size() ? packet[at] >> 4 : 0;
+    return version == 4 ? kIpv4 : version == 6 ? kIpv6 : std::uint16_t{0};
+  };
+  const std::uint16_t first = protocol_at(0);
+  if (packet.size() < kEthernetHeader) return {0, first};
+  const auto named = static_cast<std::uint16_t>(packet[12] << 8 | packet[13]);
+  if (first != 0 && (named == 0 || named != protocol_at(kEthernetHeader))) return {0, first};
+  return {kEthernetHeader, named};
+}
+
 ByteSpan packet_for_test(ProgramType type, ByteSpan packet, Bytes& room) {
   if (!loses_header(type)) return packet;
+  const bool whole = !sees_no_link_layer(type);
+  const NetworkPart part = network_part(packet);
+  if (!whole && part.begin != 0) return packet;
   room.assign(kEthernetHeader, 0);
-  if (packet.size() >= kEthernetHeader) std::copy_n(packet.begin() + 12, 2, room.begin() + 12);
+  if (!whole) {
+    room[12] = static_cast<std::uint8_t>(part.protocol >> 8);
+    room[13] = static_cast<std::uint8_t>(part.protocol);
+  } else if (packet.size() >= kEthernetHeader) {
+    std::copy_n(packet.begin() + 12, 2, room.begin() + 12);
+  }
   room.insert(room.end(), packet.begin(), packet.end());
   return room;
 }

@@ -71,11 +71,20 @@ Status each_packet(const std::string& capture, const std::function<bool(const pa
 // As which type the kernel shall load it; an error where it is none of a kernel's.
 Result<ebpf::ProgramType> kernel_type(const RunOptions& options, const ebpf::Program& program);
 
-// The kernel's test run takes an Ethernet header off before it shows a packet to programs of some types. They are given
-// one more, in `room`; `packet` itself where the type sees the header.
+// The kernel's test run takes an Ethernet header off before it shows a packet to programs of some types. Where that
+// would be a part of the packet that the program sees they are given one more, in `room`; else this is `packet` itself.
 bool loses_header(ebpf::ProgramType type);
 ByteSpan packet_for_test(ebpf::ProgramType type, ByteSpan packet, std::vector<std::uint8_t>& room);
 constexpr std::size_t kEthernetHeader = 14;
+
+// Programs of control groups and routes see packets from the IP header on: without the Ethernet header that a packet
+// may have in front.
+bool sees_no_link_layer(ebpf::ProgramType type);
+struct NetworkPart {
+  std::size_t begin = 0;       // behind the Ethernet header, or 0
+  std::uint16_t protocol = 0;  // EtherType; 0: not known
+};
+NetworkPart network_part(ByteSpan packet);
 
 // The running kernel's test runs; `memory` where there is no capture. Returns the exit status.
 int run_in_kernel(const RunOptions& options, const ExtendedInput& input, const ebpf::Program& program,

@@ -188,7 +188,16 @@ class Runner {
       run.regions = {{address, bytes.size(), true}};
       run.loads = bytes;
     } else {
-      buffer_->set(bytes, {.wire_length = wire_length});
+      runtime::PacketFacts facts{.wire_length = wire_length};
+      ByteSpan seen = bytes;
+      if (see_ == See::kSocket && sees_no_link_layer(engine_->program().type)) {
+        const NetworkPart part = network_part(bytes);
+        seen = seen.subspan(part.begin);
+        facts.wire_length -= std::min(facts.wire_length, static_cast<std::uint32_t>(part.begin));
+        facts.has_ethernet = false;
+        facts.protocol = part.protocol;
+      }
+      buffer_->set(seen, facts);
       run.packet = &*buffer_;
       run.arguments[0] = see_ == See::kXdp ? reinterpret_cast<std::uint64_t>(buffer_->xdp_context())
                                            : reinterpret_cast<std::uint64_t>(buffer_->socket_context());

@@ -5,6 +5,7 @@
 #include <random>
 #include <string_view>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "map_entry_cases.h"
@@ -87,6 +88,60 @@ TEST(MapEntry, ShownAndReadBack) {
     EXPECT_EQ(*again, bytes) << form.value_text(bytes);
   }
   EXPECT_NE(form.read_value(R"({"four":1})").error().message.find("no variable 'four'"), std::string::npos);
+}
+
+// Numbers of 128 bits, enumerations in bit fields, arrays of truth values: what fits is read and shown, no more.
+TEST(MapEntry, WhatFitsIntoItsBits) {
+  tests::TypeTableBuilder b;
+  const auto integer = [&](const char* name, std::uint32_t size) {
+    const std::uint32_t id = b.add(name, 1, 0, size);
+    b.put(8 * size);
+    return id;
+  };
+  const std::uint32_t wide = integer("__int128", 16), unsigned_wide = integer("unsigned __int128", 16);
+  const std::uint32_t u32 = integer("unsigned int", 4), flag = integer("_Bool", 1);
+  const std::uint32_t colour = b.add("colour", 6, 4, 4);
+  for (const auto& [name, value] : {std::pair{"GREEN", 9u}, {"BLUE", 200u}, {"DARK", 0xfffffffau}, {"RED", 1u}}) {
+    b.put(b.name_of(name));
+    b.put(value);
+  }
+  const std::uint32_t flags = b.add("", 3, 0, 0);
+  b.put(flag);
+  b.put(u32);
+  b.put(3);
+  const std::uint32_t whole = b.add("whole", 4, 5, 48, true);
+  b.member("wide", wide, 0);
+  b.member("uwide", unsigned_wide, 128);
+  b.member("c", colour, 4u << 24 | 256);
+  b.member("d", colour, 8u << 24 | 264);
+  b.member("flags", flags, 272);
+  kernel::MapInfo info;
+  info.value_size = 48;
+  info.value_type = whole;
+  const tool::EntryForm form = tool::EntryForm::with(info, b.build());
+
+  const auto read = form.read_value(R"({"wide":18446744073709551615,"uwide":9223372036854775808})");
+  ASSERT_TRUE(read) << read.error().message;
+  for (std::size_t i = 0; i < 32; ++i) EXPECT_EQ((*read)[i], i < 8 ? 0xff : i == 23 ? 0x80 : 0) << i;
+  const auto negative = form.read_value(R"({"wide":-5})");
+  ASSERT_TRUE(negative) << negative.error().message;
+  EXPECT_EQ((*negative)[0], 0xfb);
+  EXPECT_EQ((*negative)[15], 0xff);
+
+  const auto again = [&](const std::string& text) {
+    const auto bytes = form.read_value("{" + text + "}");
+    return bytes ? form.value_text(*bytes) : bytes.error().message;
+  };
+  EXPECT_THAT(again(R"("c":"GREEN")"), testing::HasSubstr(R"("c":"GREEN")"));
+  EXPECT_THAT(again(R"("c":"DARK")"), testing::HasSubstr(R"("c":"DARK")"));
+  EXPECT_THAT(again(R"("c":14)"), testing::HasSubstr(R"("c":14)"));
+  EXPECT_THAT(again(R"("c":8)"), testing::HasSubstr(R"("c":8)"));
+  EXPECT_THAT(again(R"("d":"BLUE")"), testing::HasSubstr(R"("d":"BLUE")"));
+  EXPECT_EQ(again(R"("c":"BLUE")"), R"("BLUE" does not fit into 4 bits (colour))");
+  EXPECT_EQ(again(R"("c":200)"), "200 does not fit into 4 bits (colour)");
+  EXPECT_EQ(again(R"("uwide":-5)"), "-5 does not fit into 16 bytes (unsigned __int128)");
+  EXPECT_EQ(again(R"("flags":"abc")"), R"("abc" is no array)");
+  EXPECT_THAT(again(R"("flags":[true,false,1])"), testing::HasSubstr(R"("flags":[true,false,true])"));
 }
 
 TEST(MapEntry, NumbersWithoutBytes) {

@@ -51,6 +51,8 @@ std::int64_t signed_of(ByteSpan bytes) {
   return static_cast<std::int64_t>(unsigned_of(bytes) << unused) >> unused;
 }
 
+std::uint64_t mask_of(std::size_t bits) { return bits >= 64 ? ~0ull : (1ull << bits) - 1; }
+
 bool is_bool(std::string_view name) { return name == "_Bool" || name == "bool"; }
 
 // BTF's own mark is not kept by the reader; C's names tell.
@@ -134,7 +136,7 @@ class Values {
   }
 
   static Json enumerator(const BtfType& type, ByteSpan bytes) {
-    const std::uint64_t mask = bytes.size() >= 8 ? ~0ull : (1ull << (8 * bytes.size())) - 1;
+    const std::uint64_t mask = mask_of(8 * bytes.size());
     for (const object::BtfMember& member : type.members)
       if ((member.value & mask) == unsigned_of(bytes)) return std::string(member.name);
     return unsigned_of(bytes);
@@ -176,9 +178,9 @@ class Values {
     for (std::uint64_t bit = member.value; bit < end; ++bit)
       value |= std::uint64_t{bytes[bit / 8] >> (bit % 8) & 1u} << (bit - member.value);
     for (const object::BtfMember& each : type->members)
-      if (each.value == value) return std::string(each.name);
+      if (enumerator_bits(*type, each, member.size) == value) return std::string(each.name);
     if (is_bool(type->name)) return value != 0;
-    if (!is_signed(type->name)) return value;
+    if (type->kind != BtfKind::kInt || !is_signed(type->name)) return value;
     const unsigned unused = 64 - member.size;
     return static_cast<std::int64_t>(value << unused) >> unused;
   }
@@ -230,14 +232,28 @@ class Values {
     return std::stoull(text.substr(2), nullptr, 16);
   }
 
-  // A whole number of the type as so many bits, 64 at most. "0x1f" is bits, whatever the type's sign.
-  static Result<std::uint64_t> bits_of(const BtfType& type, const Json& from, unsigned bits) {
-    const std::uint64_t mask = bits >= 64 ? ~0ull : (1ull << bits) - 1;
+  // Nothing where so many bits do not hold it.
+  static std::optional<std::uint64_t> enumerator_bits(const BtfType& type, const object::BtfMember& member,
+                                                      std::size_t bits) {
+    const std::uint64_t whole = mask_of(std::size_t{8} * type.size), value = member.value & whole;
+    const std::uint64_t mask = mask_of(bits), low = value & mask;
+    const bool negative = low > mask >> 1;
+    if (value != low && !(negative && value == ((low | ~mask) & whole))) return std::nullopt;
+    return low;
+  }
+
+  // A whole number of the type as so many bits, of which the lower 64 are given. "0x1f" is bits, whatever the type's
+  // sign.
+  static Result<std::uint64_t> bits_of(const BtfType& type, const Json& from, std::size_t bits) {
+    const std::uint64_t mask = mask_of(bits);
     if (from.is_boolean()) return std::uint64_t{from.get<bool>()};
     if (from.is_string()) {
       const auto text = from.get<std::string>();
       for (const object::BtfMember& member : type.members)
-        if (member.name == text) return member.value & mask;
+        if (member.name == text) {
+          if (const auto value = enumerator_bits(type, member, bits)) return *value;
+          return fail(too_large(type, from, bits));
+        }
       const auto number = hexadecimal(text);
       if (!number) return fail(usage(fmt::format("{} is no number", brief(from))));
       if (*number > mask) return fail(too_large(type, from, bits));
@@ -254,13 +270,14 @@ class Values {
       return static_cast<std::uint64_t>(value) & mask;
     }
     const auto value = from.get<std::uint64_t>();
-    if (value > (is_bool(type.name) ? 1 : with_sign ? mask >> 1 : mask)) return fail(too_large(type, from, bits));
+    if (value > (is_bool(type.name) ? 1 : with_sign && bits <= 64 ? mask >> 1 : mask))
+      return fail(too_large(type, from, bits));
     return value;
   }
 
-  static Error too_large(const BtfType& type, const Json& from, unsigned bits) {
+  static Error too_large(const BtfType& type, const Json& from, std::size_t bits) {
     const bool bytes = bits % 8 == 0;
-    const unsigned count = bytes ? bits / 8 : bits;
+    const std::size_t count = bytes ? bits / 8 : bits;
     return usage(fmt::format("{} does not fit into {} {}{}{}", brief(from), count, bytes ? "byte" : "bit",
                              count == 1 ? "" : "s", type.name.empty() ? "" : fmt::format(" ({})", type.name)));
   }
@@ -268,7 +285,7 @@ class Values {
   static Status read_number(const BtfType& type, const Json& from, std::uint8_t* to, std::size_t size) {
     if (size == 0) return fail(usage("a number without bytes cannot be written"));
     if (size > 8 && from.is_string() && !hexadecimal(from.get<std::string>())) return read_shown_bytes(from, to, size);
-    WEIR_TRY(const std::uint64_t value, bits_of(type, from, 8 * static_cast<unsigned>(std::min<std::size_t>(size, 8))));
+    WEIR_TRY(const std::uint64_t value, bits_of(type, from, 8 * size));
     const bool negative = from.is_number_integer() && !from.is_number_unsigned() && from.get<std::int64_t>() < 0;
     std::memset(to, negative ? 0xff : 0, size);
     std::memcpy(to, &value, std::min<std::size_t>(size, 8));
@@ -304,7 +321,8 @@ class Values {
 
   Status read_array(const BtfType& type, const Json& from, std::uint8_t* to, std::size_t size, int depth) const {
     const BtfType* const element = types_.type(types_.resolve(type.type));
-    const bool characters = element != nullptr && element->kind == BtfKind::kInt && element->size == 1;
+    const bool characters =
+        element != nullptr && element->kind == BtfKind::kInt && element->size == 1 && !is_bool(element->name);
     if (from.is_string() && characters) {
       const auto text = from.get<std::string>();
       if (text.size() > size) return fail(usage(fmt::format("{} does not fit into {} bytes", brief(from), size)));

@@ -140,7 +140,8 @@ Result<TestResult> Program::test_run(const TestRun& options) const {
   TestResult result;
   // Kinds that take no packet refuse room for one.
   result.output.resize(options.input.empty() ? 0 : options.output_bytes);
-  result.context.resize(options.context.size());
+  constexpr std::size_t kLongestContext = 256;  // the kernel's own is written back, longer than what was given
+  result.context.resize(options.context.empty() ? 0 : std::max(options.context.size(), kLongestContext));
   bpf_attr attributes = empty_attributes();
   attributes.test.prog_fd = static_cast<std::uint32_t>(descriptor());
   if (!options.input.empty()) {

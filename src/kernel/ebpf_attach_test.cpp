@@ -1,6 +1,8 @@
 // Every place where a program can be attached on this machine, with real traffic, in namespaces and control groups that
 // the test makes.
 #include <fcntl.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -12,6 +14,7 @@
 #include <weir/kernel/net_attach.h>
 #include <weir/kernel/placement.h>
 
+#include "kernel/netlink.h"
 #include "kernel/private_namespace.h"
 
 namespace weir::kernel {
@@ -179,6 +182,34 @@ TEST(Attach, TcFilters) {
     EXPECT_FALSE(detach_tc(kLoopback, Direction::kEgress, {.priority = 7, .handle = 3}));
     EXPECT_EQ(network.arrived(1), 1);
     EXPECT_EQ(pass.count(), 6u);
+  });
+}
+
+bool has_clsact() {
+  tcmsg fixed{};
+  fixed.tcm_ifindex = kLoopback;
+  fixed.tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0);
+  fixed.tcm_parent = TC_H_CLSACT;
+  netlink::Message message(RTM_GETQDISC, NLM_F_REQUEST | NLM_F_ACK, fixed);
+  return netlink::ask(message, "ask for clsact").has_value();
+}
+
+TEST(Attach, ARefusedTcFilterLeavesNoDisciplineBehind) {
+  WEIR_REQUIRE_BPF();
+  in_private_namespaces([] {
+    const Counter pass("sched_cls", kTcOk);
+    const Counter other("xdp", kXdpPass);
+    Loopback network;
+    EXPECT_FALSE(attach_tc(other.program(), kLoopback, Direction::kIngress));
+    EXPECT_FALSE(has_clsact());
+    const TcOptions refused{.name = std::string(1000, 'x')};
+    EXPECT_FALSE(attach_tc(pass.program(), kLoopback, Direction::kIngress, refused));
+    EXPECT_FALSE(has_clsact());
+    ASSERT_TRUE(attach_tc(pass.program(), kLoopback, Direction::kIngress));
+    EXPECT_FALSE(attach_tc(pass.program(), kLoopback, Direction::kEgress, refused));
+    EXPECT_TRUE(has_clsact());
+    EXPECT_EQ(network.arrived(2), 2);
+    EXPECT_EQ(pass.count(), 2u);
   });
 }
 

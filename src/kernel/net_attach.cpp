@@ -51,11 +51,18 @@ Status set_xdp(int program, std::uint32_t interface, XdpMode mode, std::uint32_t
   return ask(message, "set XDP program");
 }
 
-// The mode whose program this attribute names.
+// The mode whose program this attribute names, which kernels from 4.19 have.
 std::optional<XdpMode> mode_of(std::uint16_t attribute) {
   if (attribute == IFLA_XDP_SKB_PROG_ID) return XdpMode::kGeneric;
   if (attribute == IFLA_XDP_DRV_PROG_ID) return XdpMode::kDriver;
   if (attribute == IFLA_XDP_HW_PROG_ID) return XdpMode::kHardware;
+  return std::nullopt;
+}
+
+std::optional<XdpMode> mode_from(std::uint8_t attached) {
+  if (attached == XDP_ATTACHED_SKB) return XdpMode::kGeneric;
+  if (attached == XDP_ATTACHED_DRV) return XdpMode::kDriver;
+  if (attached == XDP_ATTACHED_HW) return XdpMode::kHardware;
   return std::nullopt;
 }
 
@@ -70,16 +77,22 @@ tcmsg filter_message(std::uint32_t interface, Direction direction, const TcOptio
   return fixed;
 }
 
-Status make_clsact(std::uint32_t interface) {
+tcmsg clsact_message(std::uint32_t interface) {
   tcmsg fixed{};
   fixed.tcm_family = AF_UNSPEC;
   fixed.tcm_ifindex = static_cast<int>(interface);
   fixed.tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0);
   fixed.tcm_parent = TC_H_CLSACT;
-  Message message(RTM_NEWQDISC, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, fixed);
+  return fixed;
+}
+
+// false: it was there.
+Result<bool> make_clsact(std::uint32_t interface) {
+  Message message(RTM_NEWQDISC, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, clsact_message(interface));
   message.attribute(TCA_KIND, std::string("clsact"));
   const Status made = ask(message, "make the queueing discipline clsact");
-  return made || made.error().system_error == EEXIST ? Status{} : made;
+  if (!made && made.error().system_error != EEXIST) return fail(made.error());
+  return made.has_value();
 }
 
 }  // namespace
@@ -97,6 +110,8 @@ Status detach_xdp(std::uint32_t interface, XdpMode mode, const Program* expected
 
 Result<std::uint32_t> xdp_program(std::uint32_t interface, XdpMode mode) {
   std::uint32_t id = 0;
+  std::uint32_t only = 0;  // the program, where one mode has one
+  std::optional<XdpMode> only_mode;
   Message message(RTM_GETLINK, NLM_F_REQUEST, link_message(interface));
   WEIR_CHECK(ask(message, "ask for the interface's XDP program", [&](ByteSpan body) {
     if (body.size() < sizeof(ifinfomsg)) return;
@@ -104,6 +119,9 @@ Result<std::uint32_t> xdp_program(std::uint32_t interface, XdpMode mode) {
       if (kind != IFLA_XDP) return false;
       each_attribute(bytes, [&](std::uint16_t inner, ByteSpan value) {
         const auto there = mode_of(inner);
+        if (inner == IFLA_XDP_ATTACHED && !value.empty()) only_mode = mode_from(value[0]);
+        if (inner == IFLA_XDP_PROG_ID && value.size() >= 4)
+          only = load<std::uint32_t>(value.data(), std::endian::native);
         if (there && (mode == XdpMode::kAutomatic || mode == *there) && value.size() >= 4)
           id = load<std::uint32_t>(value.data(), std::endian::native);
         return id != 0;
@@ -111,14 +129,11 @@ Result<std::uint32_t> xdp_program(std::uint32_t interface, XdpMode mode) {
       return true;
     });
   }));
-  return id;
+  return id == 0 && (mode == XdpMode::kAutomatic || mode == only_mode) ? only : id;
 }
 
 Status attach_tc(const Program& program, std::uint32_t interface, Direction direction, const TcOptions& options) {
-  // The kernel would refuse it, and the discipline would be there all the same.
-  if (const Result<ProgramInfo> info = program.info(); info && info->type != ebpf::ProgramType::kSchedCls)
-    return fail(explain_tc(system_failure("attach tc filter", EINVAL), program));
-  WEIR_CHECK(make_clsact(interface));
+  WEIR_TRY(const bool made_clsact, make_clsact(interface));
   Message message(RTM_NEWTFILTER, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
                   filter_message(interface, direction, options));
   message.attribute(TCA_KIND, std::string("bpf"));
@@ -129,7 +144,12 @@ Status attach_tc(const Program& program, std::uint32_t interface, Direction dire
   message.attribute(TCA_BPF_FLAGS, std::uint32_t{TCA_BPF_FLAG_ACT_DIRECT});
   message.close(nest);
   const Status done = ask(message, "attach tc filter");
-  return done ? done : fail(explain_tc(done.error(), program));
+  if (done) return done;
+  if (made_clsact) {
+    Message removal(RTM_DELQDISC, NLM_F_REQUEST | NLM_F_ACK, clsact_message(interface));
+    (void)ask(removal, "remove the queueing discipline clsact");
+  }
+  return fail(explain_tc(done.error(), program));
 }
 
 Status detach_tc(std::uint32_t interface, Direction direction, const TcOptions& options) {

@@ -127,8 +127,16 @@ Status write_pieces(const OpenFile& file, std::span<iovec> pieces, const std::st
 
 class LiveWriter::State {
  public:
-  State(std::string path, std::vector<Interface> interfaces, const LiveWriterOptions& options)
-      : path_(std::move(path)), interfaces_(std::move(interfaces)), options_(options) {}
+  State(std::string path, const std::vector<Interface>& interfaces, const LiveWriterOptions& options)
+      : path_(std::move(path)), options_(options) {
+    if (pcapng()) {
+      append_section_header(head_);
+      for (const Interface& interface : interfaces) append_interface(head_, interface);
+    } else {
+      append_pcap_header(head_, interfaces.front());
+    }
+    tail_size_ = tail_of(std::vector<LiveStatistics>(interfaces.size())).size();
+  }
 
   bool pcapng() const { return options_.format == Format::kPcapng; }
   std::uint64_t bytes() const { return bytes_; }
@@ -140,29 +148,21 @@ class LiveWriter::State {
     name_ = rotates() ? numbered(++number_) : path_;
     WEIR_TRY(file_, open_for_writing(name_, rotates()));
     opened_ = Clock::now();
-    std::vector<std::uint8_t> head;
-    if (pcapng()) {
-      append_section_header(head);
-      for (const Interface& interface : interfaces_) append_interface(head, interface);
-    } else {
-      append_pcap_header(head, interfaces_.front());
-    }
-    size_ = head_size_ = head.size();
-    tail_size_ = tail_of(std::vector<LiveStatistics>(interfaces_.size())).size();
-    bytes_ += head.size();
-    if (!rotates()) return write_bytes(head);
+    size_ = head_.size();
+    bytes_ += head_.size();
+    if (!rotates()) return write_bytes(head_);
     kept_.push_back(name_);
     if (options_.keep_files != 0 && kept_.size() > options_.keep_files) {
       ::unlink(kept_.front().c_str());
       kept_.pop_front();
     }
-    return write_bytes(head);
+    return write_bytes(head_);
   }
 
   Status submit(std::span<iovec> pieces, std::uint64_t bytes) {
     const std::lock_guard lock(mutex_);
     if (failure_) return fail(*failure_);
-    if (size_ == head_size_) opened_ = Clock::now();  // no file is left without a packet
+    if (size_ == head_.size()) opened_ = Clock::now();  // no file is left without a packet
     else if (must_rotate(bytes)) WEIR_CHECK(open_next());
     if (const Status written = write_pieces(file_, pieces, name_, options_.stopping); !written) {
       failure_ = written.error();
@@ -177,7 +177,7 @@ class LiveWriter::State {
   // The longest stretch of records that is written at once: short where files are.
   std::uint64_t longest_stretch() const {
     if (options_.rotate_bytes == 0) return ~std::uint64_t{0};
-    const std::uint64_t around = head_size_ + tail_size_ + kLongestHead;
+    const std::uint64_t around = head_.size() + tail_size_ + kLongestHead;
     const std::uint64_t room = options_.rotate_bytes - std::min(around, options_.rotate_bytes);
     return std::min(std::max<std::uint64_t>(options_.rotate_bytes / 4, 4096), room);
   }
@@ -254,8 +254,9 @@ class LiveWriter::State {
   }
 
   std::string path_;
-  std::vector<Interface> interfaces_;
   LiveWriterOptions options_;
+  std::vector<std::uint8_t> head_;  // of each file
+  std::uint64_t tail_size_ = 0;     // of the last one
   std::mutex mutex_;
   OpenFile file_;
   std::string name_;
@@ -264,8 +265,6 @@ class LiveWriter::State {
   std::uint32_t files_ = 0;
   std::optional<Error> failure_;  // of a write: nothing more is written
   std::uint64_t size_ = 0;
-  std::uint64_t head_size_ = 0;  // of each file
-  std::uint64_t tail_size_ = 0;  // of the last one
   std::uint64_t bytes_ = 0;
   Clock::time_point opened_{};
 };
@@ -273,7 +272,8 @@ class LiveWriter::State {
 LiveWriter::LiveWriter(std::unique_ptr<State> state) : state_(std::move(state)) {}
 LiveWriter::~LiveWriter() = default;
 
-Result<std::unique_ptr<LiveWriter>> LiveWriter::create(const std::string& path, std::vector<Interface> interfaces,
+Result<std::unique_ptr<LiveWriter>> LiveWriter::create(const std::string& path,
+                                                       const std::vector<Interface>& interfaces,
                                                        const LiveWriterOptions& options) {
   if (options.format == Format::kPcap)
     for (const Interface& interface : interfaces)
@@ -283,7 +283,7 @@ Result<std::unique_ptr<LiveWriter>> LiveWriter::create(const std::string& path, 
             .message = fmt::format("a pcap file holds one link type: {} does not fit to {}",
                                    packet::name_of(interface.link_type), packet::name_of(interfaces.front().link_type)),
             .hint = "write pcapng"});
-  auto state = std::make_unique<State>(path, std::move(interfaces), options);
+  auto state = std::make_unique<State>(path, interfaces, options);
   WEIR_CHECK(state->open_next());
   return std::unique_ptr<LiveWriter>(new LiveWriter(std::move(state)));
 }

@@ -36,7 +36,7 @@ class LiveWriter {
   // "-" is standard output. With rotation, files are named NAME-00001.EXT and so on, from the first number behind
   // those of all such files that are there.
   // `interfaces` are those that packets name by their index.
-  static Result<std::unique_ptr<LiveWriter>> create(const std::string& path, std::vector<Interface> interfaces,
+  static Result<std::unique_ptr<LiveWriter>> create(const std::string& path, const std::vector<Interface>& interfaces,
                                                     const LiveWriterOptions& options = {});
   ~LiveWriter();
 

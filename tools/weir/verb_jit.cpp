@@ -184,7 +184,11 @@ int show_compiled(const Options& options) {
   const Result<ebpf::Program> extended = convert::convert(*program, {.context = convert::Context::kSocket});
   if (!extended) return report(extended.error());
   const Result<kernel::ProgramImage> image = kernel::compile(*extended);
-  if (!image) return report(image.error());
+  if (!image) {
+    Error error = image.error();
+    if (error.system_error == EPERM) error.hint += "; '--engine auto' shows weir's own code, for which nobody is asked";
+    return report(error);
+  }
   CodeView view = view_of(*image);
   view.source = "kernel";
   for (const kernel::CodeLine& line : image->lines)

@@ -64,24 +64,22 @@ void report_warnings(Warnings warnings, const std::string& file, const std::stri
   report_all(warnings, text);
 }
 
-// The policy of a file, and its text: JSON when it starts with a brace. Reports what is wrong.
-std::optional<kernel::Policy> read_policy(const std::string& file, std::string& whole, int& status) {
+std::optional<std::string> read_file(const std::string& file, int& status) {
   Result<std::string> text = read_whole_file(file, 16u << 20);
-  if (!text) {
-    status = report(text.error());
-    return std::nullopt;
-  }
-  whole = std::move(*text);
-  Result<kernel::Policy> policy = is_json(whole) ? policy_from_json(whole) : kernel::parse_policy(whole);
-  if (!policy) {
-    status = report(in_file(policy.error(), file), whole);
-    return std::nullopt;
-  }
-  return std::move(*policy);
+  if (text) return std::move(*text);
+  status = report(text.error());
+  return std::nullopt;
 }
 
-std::optional<kernel::CompiledPolicy> compile(const std::string& file, int& status) {
-  std::string text;
+// The policy that a file's text is: JSON when it starts with a brace. Reports what is wrong.
+std::optional<kernel::Policy> read_policy(const std::string& file, const std::string& text, int& status) {
+  Result<kernel::Policy> policy = is_json(text) ? policy_from_json(text) : kernel::parse_policy(text);
+  if (policy) return std::move(*policy);
+  status = report(in_file(policy.error(), file), text);
+  return std::nullopt;
+}
+
+std::optional<kernel::CompiledPolicy> compile(const std::string& file, const std::string& text, int& status) {
   const std::optional<kernel::Policy> policy = read_policy(file, text, status);
   if (!policy) return std::nullopt;
   Result<kernel::CompiledPolicy> compiled = kernel::compile_policy(*policy);
@@ -151,11 +149,8 @@ std::optional<std::vector<cbpf::Checked>> read_filters(const Options& options, i
       return std::nullopt;
     }
   } else {
-    const Result<std::string> text = read_whole_file(options.file, 16u << 20);
-    if (!text) {
-      status = report(text.error());
-      return std::nullopt;
-    }
+    const std::optional<std::string> text = read_file(options.file, status);
+    if (!text) return std::nullopt;
     Result<cbpf::Program> program = read_any_program(*text);
     if (!program && looks_like_policy(*text)) program = program_of_policy(options.file, *text);
     if (!program) {
@@ -178,14 +173,15 @@ std::optional<std::vector<cbpf::Checked>> read_filters(const Options& options, i
 
 int run_compile(const Options& options) {
   int status = kYes;
+  const std::optional<std::string> text = read_file(options.file, status);
+  if (!text) return status;
   std::string out;
   if (options.to == "policy" || options.to == "json") {
-    std::string text;
-    const std::optional<kernel::Policy> policy = read_policy(options.file, text, status);
+    const std::optional<kernel::Policy> policy = read_policy(options.file, *text, status);
     if (!policy) return status;
     out = options.to == "json" ? policy_to_json(*policy) : kernel::write_policy(*policy);
   } else {
-    const std::optional<kernel::CompiledPolicy> compiled = compile(options.file, status);
+    const std::optional<kernel::CompiledPolicy> compiled = compile(options.file, *text, status);
     if (!compiled) return status;
     const cbpf::Program& program = compiled->program.program();
     if (options.to != "raw") return write_program(program, *format_named(options.to), options.output);
@@ -224,6 +220,23 @@ void warn_of_listeners(const cbpf::Checked& program) {
                         .hint = "use errno(N), or install the filter in a program that answers"});
 }
 
+// The filter to run a command under: a program in any form or raw, else a policy.
+std::optional<cbpf::Checked> read_filter(const std::string& file, int& status) {
+  const std::optional<std::string> text = read_file(file, status);
+  if (!text) return std::nullopt;
+  Result<cbpf::Program> program = read_any_program(*text);
+  if (!program && text->find('\0') == std::string::npos) {
+    std::optional<kernel::CompiledPolicy> compiled = compile(file, *text, status);
+    if (!compiled) return std::nullopt;
+    return std::move(compiled->program);
+  }
+  Result<cbpf::Checked> checked = program ? cbpf::check(std::move(*program), {.target = cbpf::Target::kSeccomp})
+                                          : Result<cbpf::Checked>(fail(program.error()));
+  if (checked) return std::move(*checked);
+  status = report(in_file(checked.error(), file), program ? std::string() : *text);
+  return std::nullopt;
+}
+
 int run_command(const Options& options) {
   int status = kYes;
   std::vector<std::string> command = options.command;
@@ -231,14 +244,14 @@ int run_command(const Options& options) {
   if (command.empty())
     return report(Error{
         .code = ErrorCode::kUsage, .message = "a command is missing", .hint = "weir seccomp run POLICY -- COMMAND"});
-  const std::optional<kernel::CompiledPolicy> compiled = compile(options.file, status);
-  if (!compiled) return status;
-  warn_of_execve(compiled->program);
-  warn_of_listeners(compiled->program);
+  const std::optional<cbpf::Checked> filter = read_filter(options.file, status);
+  if (!filter) return status;
+  warn_of_execve(*filter);
+  warn_of_listeners(*filter);
   std::vector<char*> arguments;
   for (const std::string& one : command) arguments.push_back(const_cast<char*>(one.c_str()));
   arguments.push_back(nullptr);
-  if (const Status done = kernel::install(compiled->program, {.log = options.log}); !done) return report(done.error());
+  if (const Status done = kernel::install(*filter, {.log = options.log}); !done) return report(done.error());
   ::execvp(arguments.front(), arguments.data());
   return report(system_failure("cannot run '" + command.front() + "'", errno));
 }
@@ -379,8 +392,8 @@ void add_seccomp(CLI::App& app, int& status) {
   // Its json is the policy's.
   add_format_option(*compile_verb, options->to, {"raw", "policy"});
   compile_verb->add_option("-o,--output", options->output, "write to this file");
-  CLI::App* run_verb = add("run", "run a command under a policy", run_command);
-  run_verb->add_option("policy", options->file, "the policy, text or JSON")->required();
+  CLI::App* run_verb = add("run", "run a command under a policy or filter", run_command);
+  run_verb->add_option("policy", options->file, "the policy, text or JSON, or a filter in any form or raw")->required();
   run_verb->add_option("command", options->command, "the command and its arguments, behind '--'");
   run_verb->add_flag("--log", options->log, "let the kernel log what is not allowed");
   run_verb->positionals_at_end();

@@ -119,6 +119,15 @@ void extend(CLI::App& verb, int& status, bool assembles) {
                               .hint = "a classic one takes --to json, an extended one -x"});
       });
     if (!extended) return;
+    for (const char* option : {"--from", "--to", "--target", "--strict"})
+      if (verb.get_option_no_throw(option) != nullptr && verb.count(option) > 0)
+        return verb.callback([=, &status] {
+          status = report(
+              Error{.code = ErrorCode::kUsage,
+                    .message = fmt::format("{} is for classic programs, and this one is extended", option),
+                    .hint = option == std::string_view("--to") ? "--form names the forms of extended programs" : ""});
+        }),
+               void();
     if (options->json) return verb.callback([=, &status] { status = disassemble_to_json(file); }), void();
     const std::string output = value("--output", "-");
     const std::string form = !options->form.empty() ? options->form : assembles ? "hex" : "asm";

@@ -15,21 +15,13 @@
 #include <weir/convert/convert.h>
 #include <weir/object/object.h>
 
+#include "program_output.h"
 #include "terminal.h"
 
 namespace weir::tool {
 namespace {
 
 ByteSpan bytes_of(std::string_view text) { return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()}; }
-
-int write_out(const std::string& text, const std::string& path) {
-  if (path == "-") return print(text);
-  Result<ReplacingFile> file = ReplacingFile::create(path);
-  if (!file) return report(file.error());
-  if (const Status status = write_all(file->descriptor(), bytes_of(text), path); !status) return report(status.error());
-  if (const Status status = file->commit(); !status) return report(status.error());
-  return kYes;
-}
 
 // The sizes that loaders give to maps of objects: a ring buffer has whole pages, a power of two of them, and an array
 // of perf events a slot for each CPU. Source: libbpf, map_set_def_max_entries and adjust_ringbuf_sz.
@@ -174,7 +166,7 @@ int disassemble_extended(const std::string& path, const std::string& to, const s
       out += fmt::format("{}# {} ({})\n", i > 0 ? "\n" : "", input->programs[i].name, input->sections[i]);
     out += ebpf::write(input->programs[i], *extended_format_named(to));
   }
-  return write_out(out, output);
+  return write_text(out, output);
 }
 
 int assemble_extended(const std::string& path, const std::string& to, const std::string& output) {
@@ -182,7 +174,7 @@ int assemble_extended(const std::string& path, const std::string& to, const std:
   const Result<ExtendedInput> input = read_extended(path, text);
   if (!input) return report(input.error(), text);
   const Result<std::string> out = in_form(input->programs.front(), to);
-  return out ? write_out(*out, output) : report(out.error());
+  return out ? write_text(*out, output) : report(out.error());
 }
 
 }  // namespace weir::tool

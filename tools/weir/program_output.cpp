@@ -44,6 +44,10 @@ CLI::Option* add_format_option(CLI::App& verb, std::string& format, const std::v
 }
 
 int write_text(std::string_view text, const std::string& path) {
+  if (path == "-" && text.find('\0') != std::string_view::npos && ::isatty(STDOUT_FILENO) == 1)
+    return report({.code = ErrorCode::kUsage,
+                   .message = "a binary program does not go to a terminal",
+                   .hint = "write it to a file with -o, or into a pipe"});
   if (path == "-") return print(text);
   Result<ReplacingFile> file = ReplacingFile::create(path);
   if (!file) return report(file.error());
@@ -55,10 +59,6 @@ int write_text(std::string_view text, const std::string& path) {
 
 int write_program(const cbpf::Program& program, cbpf::Format format, const std::string& path) {
   if (const Status status = cbpf::fits(program, format); !status) return report(status.error());
-  if (format == cbpf::Format::kBinary && path == "-" && ::isatty(STDOUT_FILENO) == 1)
-    return report({.code = ErrorCode::kUsage,
-                   .message = "a binary program does not go to a terminal",
-                   .hint = "write it to a file with -o, or into a pipe"});
   return write_text(cbpf::write(program, format), path);
 }
 

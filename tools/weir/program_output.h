@@ -17,10 +17,10 @@ namespace weir::tool {
 CLI::Option* add_format_option(CLI::App& verb, std::string& format, const std::vector<std::string>& more = {});
 
 // Writes the program in the form to the file ("-": standard output); a program that is too long for the form's consumer
-// is an error. Binary forms are not written to a terminal. Returns the exit status.
+// is an error. Returns the exit status.
 int write_program(const cbpf::Program& program, cbpf::Format format, const std::string& path = "-");
 
-// Writes text to the file, whole or not at all.
+// Writes text to the file, whole or not at all; bytes that are no text are not written to a terminal.
 int write_text(std::string_view text, const std::string& path);
 
 // The error with the name of the file that it is in ("-": standard input).

@@ -44,7 +44,39 @@ std::vector<std::string> verb_names(const CLI::App& app) {
   return names;
 }
 
+// What tcpdump's letters are here, as far as a verb has no such option.
+struct Habit {
+  std::string_view verbs;  // each between blanks
+  char letter;
+  const char* hint;
+};
+constexpr Habit kHabits[] = {
+    {" weir compile ", 'd', "weir compile --to text (the default), c and decimal print as tcpdump's -d, -dd and -ddd"},
+    {" filter trace verdict compare ", 'r', "captures are arguments, behind the expression or the program"},
+    {" weir ", 'r', "weir filter EXPRESSION CAPTURE"},
+    {" weir ", 'i', "weir capture -i INTERFACE EXPRESSION"},
+    {" filter capture ", 'n', "not needed: addresses and ports are never turned into names"},
+    {" filter ", 's', "packets are kept whole"},
+    {" filter capture ", 'U', "not needed: packets are written as soon as there is nothing more to read"},
+    {" capture ", 'C', "--rotate-size begins a new file before one gets larger"},
+    {" capture ", 'G', "--rotate-time begins a new file after this time"},
+    {" capture ", 'W', "--rotate-files keeps this many files"},
+    {" weir filter capture ", 'v', "weir trace shows packets"},
+    {" weir filter capture ", 'A', "weir trace shows packets"},
+    {" weir filter capture ", 'X', "weir trace shows packets"},
+};
+
+std::string habit(std::string_view word, const std::string& verb) {
+  constexpr std::size_t kMostLetters = 3;
+  if (word.size() < 2 || word.size() > 1 + kMostLetters || word[1] == '-') return {};
+  for (const Habit& row : kHabits)
+    if (row.letter == word[1] && row.verbs.find(" " + verb + " ") != std::string_view::npos) return row.hint;
+  return {};
+}
+
+// Of a single letter, every other letter is near.
 std::string suggestion(std::string_view word, const std::vector<std::string>& names) {
+  if (word.size() == 2 && word.front() == '-') return {};
   return did_you_mean(word, std::vector<std::string_view>(names.begin(), names.end()));
 }
 
@@ -67,7 +99,8 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error, int argc, ch
     for (int i = 1; i < argc; ++i) {
       const std::string word = argv[i];
       const bool option = word.size() > 1 && word.front() == '-';
-      const std::string hint = suggestion(word, option ? option_names(app) : verb_names(app));
+      std::string hint = option ? habit(word, app.get_name()) : "";
+      if (hint.empty()) hint = suggestion(word, option ? option_names(app) : verb_names(app));
       return report(
           usage_error(fmt::format("unknown {} '{}'", option ? "option" : "command", word), hint.empty() ? help : hint));
     }
@@ -80,7 +113,8 @@ int report_usage(const CLI::App& app, const CLI::ParseError& error, int argc, ch
     std::string word = colon == std::string::npos ? message : message.substr(colon + 2);
     word = word.substr(0, word.find(' '));
     const bool option = word.size() > 1 && word.front() == '-';
-    const std::string hint = option ? suggestion(word.substr(0, word.find('=')), option_names(verb)) : std::string();
+    std::string hint = option ? habit(word, verb.get_name()) : "";
+    if (hint.empty() && option) hint = suggestion(word.substr(0, word.find('=')), option_names(verb));
     return report(usage_error(option ? fmt::format("'{}' has no option '{}'", path_of(verb), word)
                                      : fmt::format("'{}' is one argument too many", word),
                               hint.empty() ? help : hint));

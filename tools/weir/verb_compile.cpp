@@ -31,6 +31,7 @@ struct Options {
   std::vector<std::string> words;
   std::string expression_file;
   std::string to = "text";
+  std::string output = "-";
   std::string where = "socket";
   std::string accept;
   std::string reject;
@@ -122,21 +123,23 @@ int run(const Options& options) {
   if (!options.emit.empty() && options.emit != "cbpf") {
     const Result<std::string> stage = emit_stage(options.emit, text, *compile_with);
     if (stage && options.json)
-      return print(
-          json_line({{"version", 1}, {"expression", text}, {"stage", options.emit}, {"lines", lines_of(*stage)}}));
-    return stage ? print(*stage) : report(of_expression(stage.error(), options.expression_file, options.words), text);
+      return write_text(
+          json_line({{"version", 1}, {"expression", text}, {"stage", options.emit}, {"lines", lines_of(*stage)}}),
+          options.output);
+    return stage ? write_text(*stage, options.output)
+                 : report(of_expression(stage.error(), options.expression_file, options.words), text);
   }
   const Result<filter::Compiled> compiled = filter::compile(text, *compile_with);
   if (!compiled) return report(of_expression(compiled.error(), options.expression_file, options.words), text);
   report_all(compiled->warnings, text);
   const cbpf::Program& program = compiled->program.program();
   if (!extended) warn_of_length(program);
-  if (options.json) return print(as_json(program, text, compile_with->bind.link_type));
+  if (options.json) return write_text(as_json(program, text, compile_with->bind.link_type), options.output);
   if (extended) {
     const Result<std::string> converted = write_converted(compiled->program, options.to, options.where, *returns);
-    return converted ? print(*converted) : report(converted.error());
+    return converted ? write_text(*converted, options.output) : report(converted.error());
   }
-  return write_program(program, *format_named(options.to));
+  return write_program(program, *format_named(options.to), options.output);
 }
 
 // What a form is for tells what its packets look like: xt_bpf hands over packets from the IP header on; tc and sockets
@@ -193,6 +196,7 @@ void add_compile(CLI::App& app, int& status) {
   add_print_after(*verb, options->print_after);
   add_target_flags(*verb, options->target);
   add_language_flags(*verb, options->language);
+  verb->add_option("-o,--output", options->output, "write to this file")->capture_default_str();
   verb->add_flag("--json", options->json, "print the program as JSON")->excludes(verb->get_option("--to"));
   verb->callback([options, verb, &status] {
     if (const Status sensible = without_idle_options(*options, *verb); !sensible) {

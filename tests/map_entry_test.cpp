@@ -151,6 +151,17 @@ TEST(MapEntry, NumbersWithoutBytes) {
   EXPECT_TRUE(form.read_key(""));
 }
 
+// The key of an LPM trie is a net; an address alone is told what it lacks.
+TEST(MapEntry, AddressWithoutPrefix) {
+  kernel::MapInfo info;
+  info.type = ebpf::MapType::kLpmTrie;
+  info.key_size = 8;
+  const tool::EntryForm form = tool::EntryForm::with(info, std::nullopt);
+  EXPECT_EQ(form.read_key("10.1.2.3").error().hint, "write 10.1.2.3/32");
+  EXPECT_TRUE(form.read_key("10.1.2.3/32"));
+  EXPECT_NE(form.read_key("fe80::1").error().hint.find("write 5"), std::string::npos);
+}
+
 TEST(MapEntry, AnyText) {
   const std::string seeds[] = {
       "5",

@@ -492,6 +492,11 @@ std::string EntryForm::value_text(ByteSpan bytes) const {
 }
 
 Result<Bytes> EntryForm::read_key(const std::string& text) const {
+  const bool trie = info_.type == ebpf::MapType::kLpmTrie && info_.key_size > 4;
+  if (trie && read_address(text, info_.key_size - 4))
+    return fail(about(usage(fmt::format("'{}' is an address, and the key of an LPM trie a net", text),
+                            fmt::format("write {}/{}", text, 8 * (info_.key_size - 4))),
+                      "key"));
   Result<Bytes> bytes = read_bytes(text, info_.key_size, types_, info_.key_type);
   return bytes ? bytes : fail(about(std::move(bytes).error(), "key"));
 }

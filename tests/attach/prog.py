@@ -232,6 +232,15 @@ def links_elsewhere(test):
     """An interface's number means another one in another network namespace."""
     program, counts = test.counter("xdp", 2)
     other = subprocess.Popen(["unshare", "--net", "sh", "-c",
+    for more in ("prio 1", "prio 5 chain 3", "prio 5", "prio 7"):
+        subprocess.run(f"tc filter add dev v0 ingress {more} bpf da object-pinned {program}", shell=True, check=True)
+    said = test.refused("prog", "detach", program, "tc_ingress", "v0", status=2)
+    assert "at priority 1 and 5 and 7" in said and "--priority" in said, said
+    test.run("prog", "detach", program, "tc_ingress", "v0", "--priority", "5")
+    assert [one["priority"] for one in test.json("prog", "show", program)["attached"]] == [1, 7]
+    test.run("prog", "detach", program, "tc_ingress", "v0", "--priority", "1")
+    test.run("prog", "detach", program, "tc_ingress", "v0")
+    assert test.json("prog", "show", program)["attached"] == []
                               f"ip link add w0 index 3 type veth peer name w1 && "
                               f"{test.weir} prog attach {program} xdp w0 --pin {PINS}/link && "
                               f"{test.weir} prog show {program} && read end"],
@@ -431,6 +440,7 @@ def entries(test):
     test.run("map", "push", f"{PINS}/bloom_filter", "5")
     assert test.json("map", "lookup", f"{PINS}/bloom_filter", "5") == {"version": 1, "value": "05 00 00 00", "maybe": True}
     test.run("map", "lookup", f"{PINS}/bloom_filter", "6", status=1)
+    assert "; --replace takes the place" in test.refused("prog", "attach", program, "xdp", "v1")
     test.run("map", "create", "-t", "array", "-k", "8", f"{PINS}/array", status=3)
     for kind in ("xskmap", "prog_array", "queue"):
         test.run("map", "create", "-t", kind, "-e", "4", f"{PINS}/{kind}", *(["-v", "4"] if kind == "queue" else []))

@@ -6,12 +6,13 @@
 #include <net/if.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <weir/base/file.h>
 #include <weir/base/suggest.h>
@@ -167,8 +168,8 @@ int attach(const Options& options) {
     const Status done = attach_to_stay(program, *place, options);
     if (done) return done_with(program, options);
     Error error = done.error();
-    if (place->way == Way::kXdp && error.system_error == EBUSY && error.hint.empty())
-      error.hint = "--replace puts it in the place of the one that is there";
+    if (place->way == Way::kXdp && error.system_error == EBUSY)
+      error.hint += "; --replace takes the place of one that is there without a link";
     if (place->way == Way::kCgroup && error.system_error == EPERM && geteuid() == 0 && !options.multi)
       error.hint += "; --multi, given for each of them, lets several run";
     return report(error);
@@ -179,36 +180,42 @@ int attach(const Options& options) {
   return pinned ? done_with(program, options) : report(pinned.error());
 }
 
-// The program's own filter: that of the given priority, or the only one.
-Status detach_filter(const kernel::Program& program, const Place& place, const Options& options) {
+// The program's own filters of one priority: of the given one, or the only one that they have.
+Status detach_filters(const kernel::Program& program, const Place& place, const Options& options) {
   WEIR_TRY(const std::uint32_t index, interface_index(options.target));
   const std::string_view kind = place.direction == kernel::Direction::kIngress ? "tc_ingress" : "tc_egress";
   WEIR_TRY(const std::vector<kernel::Placement> all, kernel::placements());
   std::vector<kernel::Placement> own;
+  std::set<std::uint32_t> priorities;
   std::string others;
   for (const kernel::Placement& one : all) {
     if (one.interface_index != index || one.kind != kind) continue;
-    if (one.program == program.id()) own.push_back(one);
-    else others += fmt::format("{}{} at priority {}", others.empty() ? "" : ", ", one.program, one.priority);
+    if (one.program == program.id()) {
+      own.push_back(one);
+      priorities.insert(one.priority);
+    } else {
+      others += fmt::format("{}{} at priority {}", others.empty() ? "" : ", ", one.program, one.priority);
+    }
   }
   if (own.empty() && !others.empty())
     return fail(Error{.message = fmt::format("another program is at '{}': {}", options.target, others)});
   if (own.empty()) return fail(Error{.system_error = ENOENT});  // detach() says it
-  auto found = std::find_if(own.begin(), own.end(), [&](const auto& one) { return one.priority == options.priority; });
-  if (found == own.end() && options.priority_given)
-    return fail(
-        Error{.message = fmt::format("the program is at priority {}, not {}", own[0].priority, options.priority)});
-  if (found == own.end() && own.size() > 1)
-    return fail(
-        Error{.code = ErrorCode::kUsage,
-              .message = fmt::format("the program is at priority {} and at {}", own[0].priority, own[1].priority),
-              .hint = "--priority says which"});
-  if (found == own.end()) found = own.begin();
-  return kernel::detach_tc(index, place.direction,
-                           {.priority = static_cast<std::uint16_t>(found->priority),
-                            .handle = found->handle,
-                            .protocol = found->protocol,
-                            .chain = found->chain});
+  if (options.priority_given && priorities.count(options.priority) == 0)
+    return fail(Error{.message = fmt::format("the program is at priority {}, not {}", fmt::join(priorities, " and "),
+                                             options.priority)});
+  if (!options.priority_given && priorities.size() > 1)
+    return fail(Error{.code = ErrorCode::kUsage,
+                      .message = fmt::format("the program is at priority {}", fmt::join(priorities, " and ")),
+                      .hint = "--priority says which"});
+  for (const kernel::Placement& one : own) {
+    if (options.priority_given && one.priority != options.priority) continue;
+    WEIR_CHECK(kernel::detach_tc(index, place.direction,
+                                 {.priority = static_cast<std::uint16_t>(one.priority),
+                                  .handle = one.handle,
+                                  .protocol = one.protocol,
+                                  .chain = one.chain}));
+  }
+  return {};
 }
 
 // In whichever mode the program runs, or in that of `place` alone.
@@ -233,7 +240,7 @@ Status detach_from(const Place& place, const Options& options) {
   if (place.way == Way::kTracepoint || place.way == Way::kRawTracepoint)
     return fail(usage("a tracepoint's program goes with its link", "remove the link's pin"));
   WEIR_TRY(const kernel::Program program, find_program(options.program));
-  if (place.way == Way::kTc) return detach_filter(program, place, options);
+  if (place.way == Way::kTc) return detach_filters(program, place, options);
   if (place.way == Way::kCgroup) {
     WEIR_TRY(const FileDescriptor group, open_group(options.target));
     return program.detach_cgroup(group.get(), place.type);

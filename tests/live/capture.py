@@ -65,11 +65,13 @@ def test_language_options():
 
 def test_expression_behind_the_interface():
     for words in (["-c", "1", "-i", "v1", "udp", "port", "53"], ["-i", "v1", "-c", "1", "-i", "v1", "--", "udp", "port", "53"]):
-        capture = subprocess.Popen([WEIR, "capture", "--count", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        time.sleep(0.5)
-        send([udp_frame(1, port=99), udp_frame(2)])
-        out, err = capture.communicate(timeout=20)
-        check((capture.returncode, out), (0, "1\n"), err)
+        capture = Capture("--count", *words, interface=None)
+        try:
+            send([udp_frame(1, port=99), udp_frame(2)])
+            out, err = capture.process.communicate(timeout=20)
+            check((capture.process.returncode, out), (0, "1\n"), err)
+        finally:
+            capture.process.kill()
 
 
 def test_direction():

@@ -4,7 +4,7 @@ usage of each: SCRIPT WEIR [PATTERN...]    only the cases that match a pattern; 
 exit status 77 when this machine cannot make namespaces: the test is skipped
 
 A script starts itself again in a new network namespace, so nothing outside sees its packets. Each of its functions
-test_NAME is a case. Traffic is a few hundred thousand packets at most.
+test_NAME is a case, which may return a remark. Traffic is a few hundred thousand packets at most.
 """
 import fnmatch
 import json
@@ -56,13 +56,15 @@ def pcap_of(path, frames, gap=1000):
 class Capture:
     """weir capture in the background, ready when the kernel lists its packet socket with a running hook."""
 
-    def __init__(self, *arguments, interface="v1", without=None, prefix=()):
-        """`without`: capabilities that it does not get. `prefix`: what stands before the command."""
+    def __init__(self, *arguments, interface="v1", without=None, prefix=(), stdout=subprocess.PIPE):
+        """`interface`: None where the arguments name it. `without`: capabilities that it does not get. `prefix`: what
+        stands before the command."""
         before = self.sockets()
         lowered = "" if without is None else ",".join("-" + name for name in without.split(","))
         prefix = ["setpriv", "--bounding-set", lowered, "--inh-caps", lowered, "--"] if lowered else prefix
-        self.process = subprocess.Popen([*prefix, WEIR, "capture", "-i", interface, *map(str, arguments)],
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        named = [] if interface is None else ["-i", interface]
+        self.process = subprocess.Popen([*prefix, WEIR, "capture", *named, *map(str, arguments)],
+                                        stdout=stdout, stderr=subprocess.PIPE, text=True)
         for _ in range(1000):
             there = "--af-xdp" in arguments or len(self.sockets() - before) > 0
             if self.process.poll() is not None or there and self.started():
@@ -138,8 +140,8 @@ def run_cases(cases, names):
             continue
         start = time.monotonic()
         try:
-            case()
-            print(f"ok   {name[5:]} ({time.monotonic() - start:.1f} s)", flush=True)
+            said = case()
+            print(f"ok   {name[5:]} ({time.monotonic() - start:.1f} s){': ' + said if said else ''}", flush=True)
         except Exception as error:  # every case is run, whatever one does
             failed += 1
             print(f"FAIL {name[5:]}: {error!r}", flush=True)

@@ -450,12 +450,13 @@ TEST(Seccomp, AProcessThatIsLookedAtGoesOnWithItsSignals) {
   };
   EXPECT_TRUE(goes_on());
   Result<std::vector<cbpf::Program>> filters = filters_of_process(child);
+  const bool readable = filters.has_value();
   for (int i = 0; filters && i < 300; ++i) filters = filters_of_process(child);
   const bool alive = goes_on();
   ::kill(child, SIGKILL);
   ::waitpid(child, nullptr, 0);
-  if (!filters && filters.error().system_error != 0) GTEST_SKIP() << filters.error().message;
-  EXPECT_TRUE(filters);
+  if (!readable && filters.error().system_error != 0) GTEST_SKIP() << filters.error().message;
+  EXPECT_TRUE(filters) << filters.error().message;
   EXPECT_TRUE(alive);
 }
 

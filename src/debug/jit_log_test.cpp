@@ -1,8 +1,10 @@
 // Logs of compiled programs: forms of all ages, mixed, cut, damaged. Machine code: the forms that objdump prints.
 #include <weir/debug/jit_log.h>
 
+#include <algorithm>
 #include <random>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <weir/base/render.h>
@@ -122,6 +124,81 @@ TEST(JitLog, WholeDumpsAreReadBesideDamagedOnes) {
   EXPECT_EQ(read_last_jit_dump(log + cut).error().message, "the log holds 16 of the program's 20 bytes");
   EXPECT_EQ(read_jit_log(cut, &left_out).error().message, "the log holds 16 of the program's 20 bytes");
   EXPECT_EQ(read_last_jit_dump("").error().message, "no program was found in the log");
+}
+
+// A dump of `length` bytes that all are `byte`: its header, then its lines.
+std::vector<std::string> dump_lines(unsigned length, unsigned byte) {
+  std::vector<std::string> lines = {fmt::format("flen=1 proglen={} pass=1 image={:x}\n", length, 0xa0 + byte)};
+  for (unsigned at = 0; at < length; at += 16) {
+    lines.push_back(fmt::format("JIT code: {:08x}:", at));
+    for (unsigned i = at; i < std::min(at + 16, length); ++i) lines.back() += fmt::format(" {:02x}", byte);
+    lines.back() += '\n';
+  }
+  return lines;
+}
+
+// Whatever is lost, no program has another's code.
+TEST(JitLog, MixedDumpsInADamagedLogAreLeftOut) {
+  const auto a = dump_lines(20, 1);
+  const auto b = dump_lines(20, 2);
+  const auto c = dump_lines(18, 3);
+  const std::string cut =
+      "flen=9 proglen=40 pass=1 image=cc\n"
+      "JIT code: 00000000: 09 09 09 09 09 09 09 09 09 09 09 09 09 09 09 09\n";
+  const std::string whole = c[0] + c[1] + c[2];
+  struct Case {
+    std::string mixed;
+    std::size_t damaged;
+  };
+  const Case cases[] = {
+      {a[0] + b[0] + a[1] + b[1] + a[2] + b[2], 2},  // a line stands twice behind the second header
+      {a[0] + b[0] + a[1] + a[2], 2},                // the lines may be those of either
+      {a[0] + a[1] + b[0] + b[1] + a[2] + b[2], 2},
+      {a[0] + a[1] + b[0] + a[2] + b[1] + b[2], 2},
+      {a[0] + a[1] + b[0] + a[2] + b[1], 2},
+      {b[0] + a[1] + b[1] + a[2] + b[2], 1},
+      {b[0] + b[1] + a[2] + b[2], 1},
+  };
+  for (const Case& one : cases) {
+    for (const std::string& text : {cut + whole + one.mixed, cut + one.mixed + whole, one.mixed + whole + cut}) {
+      Warnings left_out;
+      const auto images = read_jit_log(text, &left_out);
+      ASSERT_TRUE(images) << text;
+      ASSERT_EQ(images->size(), 1u) << text;
+      EXPECT_EQ(images->front().code, std::vector<std::uint8_t>(18, 3)) << text;
+      EXPECT_EQ(left_out.size(), 1 + one.damaged) << text;
+    }
+    EXPECT_FALSE(read_last_jit_dump(cut + one.mixed)) << one.mixed;
+    Warnings left_out;
+    EXPECT_FALSE(read_jit_log(cut + one.mixed, &left_out)) << one.mixed;
+    EXPECT_TRUE(left_out.empty());
+  }
+  const auto last = read_last_jit_dump(cut + a[0] + b[0] + a[1] + b[1] + a[2] + b[2]);
+  EXPECT_EQ(last.error().message, "the code of this program cannot be told from another's");
+  // Of another shape, a line is not the dump's own.
+  Warnings left_out;
+  const auto images = read_jit_log(cut + a[0] + a[1] + a[2] + c[2] + b[0] + c[0] + dump_lines(2, 7)[1], &left_out);
+  ASSERT_TRUE(images);
+  ASSERT_EQ(images->size(), 1u);
+  EXPECT_EQ(images->front().code, std::vector<std::uint8_t>(20, 1));
+}
+
+TEST(JitLog, ManyDamagedDumpsAreFewWarnings) {
+  std::string many;
+  for (int i = 0; i < 100000; ++i) many += "flen=9 proglen=40 pass=1 image=ffffffffa0060000\n";
+  std::string lines;
+  for (int i = 0; i < 100000; ++i) lines += "JIT code: 00000010: 90\n";
+  const std::string whole = "flen=1 proglen=2 pass=1 image=aa\nJIT code: 00000000: c9 c3\n";
+  for (const std::string& text : {many + whole, whole + many, many + lines + whole}) {
+    Warnings left_out;
+    const auto images = read_jit_log(text, &left_out);
+    ASSERT_TRUE(images);
+    EXPECT_EQ(images->size(), 1u);
+    ASSERT_EQ(left_out.size(), 6u);
+    EXPECT_EQ(left_out[0].message, "the log holds 0 of the program's 40 bytes");
+    EXPECT_EQ(left_out[5].message, "and 99995 more left out");
+    EXPECT_FALSE(render(left_out[5], text).empty());
+  }
 }
 
 // The short form of the fuzzer.

@@ -5,8 +5,9 @@
 //
 // Lines may have anything before them (timestamps, levels) and other lines between them. The image may be an address, a
 // hashed one, or hidden; the offset of a line may be an address, as old kernels print it. Dumps of several programs may
-// be mixed line by line: a line belongs to the dump that waits for its offset. Source: kernel/bpf/core.c, bpf_jit_dump.
-// Thread-safe: no state.
+// be mixed line by line: a line belongs to the dump that waits for its offset, of several the one that waits longest.
+// Where lines are missing, a dump is read only if it stands together, and a program whose code may be another's is
+// refused. Source: kernel/bpf/core.c, bpf_jit_dump. Thread-safe: no state.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +32,8 @@ struct JitImage {
 };
 
 // All dumps, in the order of their first lines; at least one. A dump that is cut short, or not made of bytes, is an
-// error with its place in the text; or, with `left_out`, a warning there, so long as another dump is whole.
+// error with its place in the text; or, with `left_out`, a warning there, so long as another dump is whole. Of many
+// such dumps the first few are named, and a last warning says how many more there are.
 Result<std::vector<JitImage>> read_jit_log(std::string_view text, Warnings* left_out = nullptr);
 // The last one, whatever has become of those before it.
 Result<JitImage> read_last_jit_dump(std::string_view text);

@@ -77,12 +77,16 @@ Result<Program> read_printed_slice(std::string_view text) {
 
 // A NUL byte alone does not make a program of a capture or a picture: opcodes fit into one byte.
 Result<Program> read_unnamed_binary(std::string_view bytes) {
+  if (bytes.starts_with("\x7f"
+                        "ELF"))
+    return fail(Error{.message = "this is an ELF object, whose programs are extended",
+                      .hint = "weir disasm, verify and run take it"});
   WEIR_TRY(Program program, read_binary(bytes));
   for (std::size_t at = 0; at < program.size(); ++at)
     if (program[at].code > 0xff)
       return fail(fmt::format("this is neither text nor a binary program: instruction {} would have the opcode {:#06x}",
                               at, program[at].code),
-                  OffsetPlace{at * 8}, "--from binary reads it nevertheless");
+                  OffsetPlace{at * 8}, "weir disasm --from binary reads it nevertheless");
   return program;
 }
 

@@ -136,8 +136,13 @@ TEST(Read, BinaryIsToldByItsZeros) {
   const std::string pcap("\xd4\xc3\xb2\xa1\2\0\4\0\0\0\0\0\0\0\0\0\0\0\4\0\1\0\0\0", 24);
   EXPECT_EQ(
       one_line(read(pcap).error()),
-      "byte 0: this is neither text nor a binary program: instruction 0 would have the opcode 0xc3d4 (--from binary "
-      "reads it nevertheless)");
+      "byte 0: this is neither text nor a binary program: instruction 0 would have the opcode 0xc3d4 (weir disasm "
+      "--from binary reads it nevertheless)");
+  const std::string object(
+      "\x7f"
+      "ELF\2\1\1\0\0\0\0\0\0\0\0\0",
+      16);
+  EXPECT_EQ(read(object).error().message, "this is an ELF object, whose programs are extended");
   EXPECT_TRUE(read(pcap, {.format = Format::kBinary}));
 }
 

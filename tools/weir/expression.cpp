@@ -106,6 +106,16 @@ std::string named_file(const std::string& argument) {
   return names_file ? argument.substr(1) : "";
 }
 
+Result<std::string> read_expression(const std::string& file) {
+  WEIR_TRY(std::string text, read_whole_file(file, kLongestExpression));
+  if (text.starts_with("\x7f"
+                       "ELF"))
+    return fail(Error{.message = "this is an ELF object, whose programs are extended",
+                      .source = file == "-" ? "standard input" : file,
+                      .hint = "weir disasm, verify and run take it"});
+  return text;
+}
+
 }  // namespace
 
 Result<std::string> expression_text(const std::vector<std::string>& words, const std::string& file) {
@@ -114,12 +124,12 @@ Result<std::string> expression_text(const std::vector<std::string>& words, const
   if (file.empty()) return words.size() == 1 ? expression_text(text) : text;
   if (!words.empty())
     return fail(Error{.code = ErrorCode::kUsage, .message = "give an expression or a file that holds one, not both"});
-  return read_whole_file(file, kLongestExpression);
+  return read_expression(file);
 }
 
 Result<std::string> expression_text(const std::string& argument) {
   const std::string file = named_file(argument);
-  return file.empty() ? argument : read_whole_file(file, kLongestExpression);
+  return file.empty() ? argument : read_expression(file);
 }
 
 Error of_expression(Error error, const std::string& file, const std::string& argument) {

@@ -12,6 +12,7 @@
 
 #include <weir/base/file.h>
 #include <weir/base/suggest.h>
+#include <weir/cbpf/text.h>
 #include <weir/convert/convert.h>
 #include <weir/object/object.h>
 
@@ -67,7 +68,13 @@ Result<ExtendedInput> read_extended(const std::string& path, std::string& text) 
     return input;
   }
   Result<ebpf::Program> program = ebpf::read(text);
-  if (!program) return named(std::move(program).error());
+  if (!program) {
+    Result<cbpf::Program> classic = cbpf::read(text);
+    if (classic && cbpf::check(std::move(*classic), {.target = cbpf::Target::kUser}))
+      return named({.message = "this is a classic program",
+                    .hint = "weir verdict runs it over captures; weir compile --to ebpf-elf @FILE converts it"});
+    return named(std::move(program).error());
+  }
   input.programs.push_back(std::move(*program));
   return input;
 }

@@ -28,6 +28,7 @@
 
 #include "capture_options.h"
 #include "json_text.h"
+#include "output_name.h"
 #include "quantity.h"
 #include "stop_signals.h"
 #include "terminal.h"
@@ -285,6 +286,7 @@ class CaptureRun {
   }
 
   Status open_output() {
+    warn_of_name(output_, writer_.format, false);
     WEIR_TRY(file_, capture::LiveWriter::create(output_, interfaces_, writer_));
     return {};
   }

@@ -26,6 +26,7 @@
 
 #include "expression.h"
 #include "json_text.h"
+#include "output_name.h"
 #include "terminal.h"
 #include "verbs.h"
 
@@ -224,7 +225,7 @@ class FilterRun {
     WEIR_TRY(engine_, engine::read_kind(options_.engine));
     for (const std::string& file : files_) {
       Result<std::unique_ptr<capture::Source>> source = capture::open(file);
-      if (!source) return fail(with_quotes(std::move(source.error())));
+      if (!source) return fail(with_hint(std::move(source.error()), file));
       const auto& known = (*source)->interfaces();
       inputs_.push_back({file, (*source)->format(), {known.begin(), known.end()}});
       std::error_code ignored;
@@ -235,14 +236,22 @@ class FilterRun {
     return {};
   }
 
-  // "filter tcp port 80 in.pcap": what follows the first word is no file.
-  Error with_quotes(Error error) const {
-    if (error.system_error != ENOENT || !options_.expressions.empty() || !options_.expression_file.empty())
+  // What is no file may be an expression: "filter tcp port 80 in.pcap", "filter in.pcap tcp", "filter -e tcp ip
+  // in.pcap".
+  Error with_hint(Error error, const std::string& file) const {
+    if (error.system_error != ENOENT) return error;
+    if (!options_.expressions.empty() || !options_.expression_file.empty()) {
+      if (filter::parse(file)) error.hint = "with -e and -F, all arguments are captures; each expression has a -e";
       return error;
+    }
+    std::error_code ignored;
     std::string words = wanted_.front().argument;
+    if (std::filesystem::is_regular_file(words, ignored)) error.hint = "the expression comes before the captures";
+    if (options_.count && words.find_first_not_of("0123456789") == std::string::npos)
+      error.hint = "-c prints the number of matching packets and takes none";
     for (std::size_t i = 0; i + 1 < files_.size(); ++i) {
       words += " " + files_[i];
-      if (std::filesystem::exists(files_[i + 1]) && filter::parse(words))
+      if (std::filesystem::exists(files_[i + 1], ignored) && filter::parse(words))
         error.hint = "an expression is one argument: '" + words + "'";
     }
     return error;
@@ -271,6 +280,7 @@ class FilterRun {
     if (options_.format == "pcapng") sink.format = capture::Format::kPcapng;
     for (Wanted& wanted : wanted_) {
       if (wanted.output.empty()) continue;
+      warn_of_name(wanted.output, sink.format, !options_.format.empty());
       WEIR_TRY(wanted.sink, capture::create(wanted.output, sink));
     }
     return {};

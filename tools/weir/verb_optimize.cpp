@@ -14,6 +14,7 @@
 
 #include "json_text.h"
 #include "pass_printing.h"
+#include "program_input.h"
 #include "program_output.h"
 #include "terminal.h"
 #include "verbs.h"
@@ -58,7 +59,7 @@ int optimize(const Options& options) {
     return report(error, *text);
   };
   Result<cbpf::Program> program = cbpf::read(*text);
-  if (!program) return refuse(std::move(program).error());
+  if (!program) return report(in_program(program.error(), *text, source), *text);
   const Result<cbpf::Checked> checked = cbpf::check(std::move(*program), {.target = target_named(options.target)});
   if (!checked) return refuse(checked.error());
   const cbpf::Program made = flow::optimise(*checked, printing_after(options.print_after));

@@ -11,6 +11,7 @@
 #include <weir/cbpf/text.h>
 
 #include "json_text.h"
+#include "program_input.h"
 #include "program_output.h"
 #include "terminal.h"
 #include "verbs.h"
@@ -40,12 +41,20 @@ void add_target_option(CLI::App& verb, std::string& target) {
       ->capture_default_str();
 }
 
+// What is wrong with a text of assembler language: all of it, but where it is an extended program.
+int report_unreadable(const Error& first, const std::string& text, const std::string& file) {
+  const Error error = in_program(first, text, file);
+  if (error.message == first.message && cbpf::assembly_errors(text).size() > 1)
+    return report_assembly_errors(text, file), kBadInput;
+  return report(error, text);
+}
+
 // Assembles, writes what the kernel would refuse as warnings (with --strict: as errors), then the program.
 int assemble(const Options& options) {
   const Result<std::string> text = read_whole_file(options.file, 64u << 20);
   if (!text) return report(text.error());
   const Result<cbpf::Assembled> assembled = cbpf::assemble_with_places(*text);
-  if (!assembled) return report_assembly_errors(*text, options.file), kBadInput;
+  if (!assembled) return report_unreadable(assembled.error(), *text, options.file);
   const Severity severity = options.strict ? Severity::kError : Severity::kWarning;
   const std::size_t found = report_violations(*assembled, target_named(options.target), *text, options.file, severity);
   if (options.strict && found > 0) return kBadInput;
@@ -68,9 +77,8 @@ int with_program(const Options& options, Use use) {
       if (Result<cbpf::Assembled> assembled = cbpf::assemble_with_places(*text)) places = std::move(assembled->places);
     return use(cbpf::Assembled{*program, std::move(places)}, *text);
   }
-  if (format == cbpf::Format::kAssembly && cbpf::assembly_errors(*text).size() > 1)
-    return report_assembly_errors(*text, options.file), kBadInput;
-  return report(in_source(program.error(), options.file), *text);
+  if (format == cbpf::Format::kAssembly) return report_unreadable(program.error(), *text, options.file);
+  return report(in_program(program.error(), *text, options.file), *text);
 }
 
 std::vector<std::string> readable_formats() {

@@ -540,6 +540,9 @@ def main():
                 failed = 1
                 print(f"{case.__name__}: FAIL {error!r}", flush=True)
                 for path in [*pathlib.Path(PINS).glob("*"), *pathlib.Path(PINS).glob("maps/*")]:
+    done = subprocess.run([*setpriv, test.weir, "prog", "features", "--json"], capture_output=True, text=True)
+    assert json.loads(done.stdout)["program_types"]["tracing"] is None, done.stdout
+    assert "marked with null could not be asked" in done.stderr and "CAP_PERFMON" in done.stderr, done.stderr
                     if path.is_file() and not path.name.endswith(".debug"):
                         path.unlink()
     return failed

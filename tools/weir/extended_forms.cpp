@@ -1,7 +1,7 @@
 // What asm and disasm do with extended programs. Exports add_extended_forms.
 //
-// The verbs belong to classic programs; -x (or an ELF object as input) makes them take an extended one. Their other
-// options stay; --form names the forms that extended programs have.
+// The verbs belong to classic programs; -x (or an ELF object as input) makes them take an extended one. --form names
+// the forms that those have; what is for classic programs alone is refused.
 #include <fstream>
 #include <memory>
 

@@ -178,7 +178,7 @@ class Loader {
       const bool wanted = options_.only.empty() || options_.only == name || options_.only == section;
       any = any || wanted;
       // A section "?xdp" is loaded only when it is asked for.
-      if (!options_.only.empty()) library_.bpf_program__set_autoload(program, wanted);
+      if (!options_.only.empty() && (wanted || !options_.others)) library_.bpf_program__set_autoload(program, wanted);
       library_.bpf_program__set_log_level(program, options_.log_level);
       if (wanted && options_.type != ebpf::ProgramType::kUnspec)
         library_.bpf_program__set_type(program, static_cast<unsigned>(options_.type));

@@ -198,7 +198,8 @@ Result<LoadedPrograms> load_by_libbpf(const std::string& file, const ExtendedInp
                            .log_level = options.log != nullptr ? options.log_level : 0,
                            .log = options.log};
   // libbpf fills arrays of programs only where it loads all that are in them.
-  if (wanted != nullptr && !fills_programs(input)) core.only = wanted->name;
+  core.only = wanted != nullptr ? wanted->name : options.only;
+  core.others = wanted == nullptr || fills_programs(input);
   for (const auto& [name, map] : given) core.maps.emplace_back(name, &map);
   WEIR_TRY(kernel::CoreObject object,
            kernel::load_core_object({reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}, core));
@@ -269,6 +270,10 @@ Result<LoadedPrograms> find_or_load(const std::string& program, const FileLoadOp
   const bool file = program == "-" || (stat(program.c_str(), &status) == 0 && !S_ISDIR(status.st_mode));
   if (file && (program == "-" || !kernel::read_pin(program))) return load_programs(program, options, text);
   WEIR_TRY(kernel::Program found, find_program(program));
+  if (!options.only.empty() || !options.type.empty())
+    return fail(
+        usage(fmt::format("{} means nothing with a loaded program", options.only.empty() ? "--type" : "--program"),
+              "it is for a file"));
   WEIR_TRY(const kernel::ProgramInfo info, found.info());
   LoadedPrograms out;
   out.programs.push_back({info.name, "", std::move(found)});

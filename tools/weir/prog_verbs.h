@@ -23,7 +23,7 @@ void add_prog_features(CLI::App& prog, int& status);
 
 // Programs of a file in the kernel, with their maps.
 struct FileLoadOptions {
-  std::string only{};  // the program of this name or section; empty: the first, or with `all` all
+  std::string only{};  // the program of this name or section, optional or not; empty: the first, or with `all` all
   bool all = false;
   std::string type{};               // instead of what the file says
   std::vector<std::string> maps{};  // NAME=MAP: in place of those that would be made

@@ -163,7 +163,7 @@ int run_in_kernel(const RunOptions& options, const ExtendedInput& input, const e
   if (!type) return report(type.error());
   // Tail calls need the other programs too.
   FileLoadOptions with{.all = !options.tail_calls.empty() || fills_programs(input)};
-  if (!with.all) with.only = program.name;
+  if (options.tail_calls.empty()) with.only = program.name;
   if (*type != program.type) with.type = ebpf::name_of(*type);
   Result<LoadedPrograms> loaded = load_input(options.file, input, text, with);
   if (!loaded) return report(loaded.error());

@@ -19,8 +19,9 @@ namespace weir::kernel {
 
 struct CoreOptions {
   std::string name = "object";                             // begins the names of the maps for its variables
-  std::string only{};                                      // the program of this name or section alone; empty: all
-  ebpf::ProgramType type = ebpf::ProgramType::kUnspec;     // instead of what the section's name says
+  std::string only{};                                      // the program of this name or section; empty: all
+  bool others = false;                                     // beside `only`: all that are not optional ("?xdp")
+  ebpf::ProgramType type = ebpf::ProgramType::kUnspec;     // of `only`, instead of what the section's name says
   std::vector<std::pair<std::string, const Map*>> maps{};  // in place of those that the object would make
   std::uint32_t log_level = 0;  // of the verifier: 0: only of a program that it refuses; 1: how it ended; 2: everything
   std::string* log = nullptr;   // what libbpf and the verifier say

@@ -139,20 +139,24 @@ std::uint32_t fold(Word sum) {
   while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
   return static_cast<std::uint32_t>(sum);
 }
-// An odd byte counts with a 0 after it.
-Word sum_of(const std::uint8_t* bytes, Word size, bool inverted) {
-  Word sum = 0;
-  for (Word i = 0; i < size; i += 2) {
-    std::uint16_t half = 0;
-    std::memcpy(&half, bytes + i, std::min<Word>(size - i, 2));
-    sum += inverted ? static_cast<std::uint16_t>(~half) : half;
+// In words of 32 bits, as kernels for x86-64 add: which of the two zeros of such a sum it is depends on it. What is
+// missing from the last word is 0.
+Word sum_of(const std::uint8_t* bytes, Word size, Word seed) {
+  Word sum = seed & 0xffffffff;
+  for (Word i = 0; i < size; i += 4) {
+    std::uint32_t word = 0;
+    std::memcpy(&word, bytes + i, std::min<Word>(size - i, 4));
+    sum += word;
   }
+  while (sum >> 32 != 0) sum = (sum & 0xffffffff) + (sum >> 32);
   return sum;
 }
+Word inverted(Word sum) { return ~sum & 0xffffffff; }
 Word checksum_difference(Invocation&, Word from, Word from_size, Word to, Word to_size, Word seed) {
-  Word sum = seed & 0xffffffff;
-  sum += sum_of(at<std::uint8_t>(from), from_size, true) + sum_of(at<std::uint8_t>(to), to_size, false);
-  return fold(sum);
+  const auto* const old = at<std::uint8_t>(from);
+  if (from_size != 0 && to_size == 0) return fold(inverted(sum_of(old, from_size, inverted(seed))));
+  const Word sum = sum_of(at<std::uint8_t>(to), to_size, seed);
+  return fold(from_size == 0 ? sum : sum + inverted(sum_of(old, from_size, 0)));
 }
 // Replaces `from` by `to` in the sum at `offset`; both have flags & 15 bytes, or 0: `to` is a difference.
 Word replace_sum(Invocation& run, Word offset, Word from, Word to, Word flags, bool transport) {
@@ -164,18 +168,16 @@ Word replace_sum(Invocation& run, Word offset, Word from, Word to, Word flags, b
   const auto old = weir::load<std::uint16_t>(place, std::endian::native);
   const bool mangled = transport && (flags & 0x20) != 0;  // BPF_F_MARK_MANGLED_0: 0 says that there is no sum
   if (mangled && old == 0) return 0;
+  // The kernel inverts 32 bits, so that the sum is never 0; but of 2 bytes in a header of IP it inverts 16.
   Word sum = static_cast<std::uint16_t>(~old);
+  if (transport || (flags & 15) != 2) sum |= 0xffff0000;
   switch (flags & 15) {
     case 0:
       if (from != 0) return number(-EINVAL);
       sum += fold(to & 0xffffffff);
       break;
     case 2: sum += static_cast<std::uint16_t>(~from) + (to & 0xffff); break;
-    case 4: {
-      const Word inverted = ~from & 0xffffffff;
-      sum += fold(inverted) + fold(to & 0xffffffff);
-      break;
-    }
+    case 4: sum += fold(inverted(from)) + fold(to & 0xffffffff); break;
     default: return number(-EINVAL);
   }
   auto made = static_cast<std::uint16_t>(~fold(sum));
@@ -218,7 +220,7 @@ Word ring_query(Invocation&, Word map, Word what, Word, Word, Word) {
   if (ring == nullptr) return 0;
   if (what == 0) return ring->available();
   if (what == 1) return ring->definition().max_entries;
-  if (what == 2) return ring->produced() - ring->available();  // the consumer's position
+  if (what == 2) return ring->consumed();
   return what == 3 ? ring->produced() : 0;
 }
 

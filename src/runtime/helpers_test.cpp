@@ -106,6 +106,37 @@ TEST(Helpers, SumsStayRight) {
   EXPECT_EQ(static_cast<std::int64_t>(call(ebpf::Helper::kL4CsumReplace, run, 1, 10, 0, 0, 0x100)), -EINVAL);
 }
 
+// Such a sum has two zeros; which of them the kernel writes was tried with Linux 6.18.
+TEST(Helpers, SumsOfZeroAreTheKernels) {
+  PacketBuffer packet = std::move(PacketBuffer::create(100).value());
+  Invocation run;
+  run.packet = &packet;
+  const auto replaced = [&](ebpf::Helper helper, std::uint64_t from, std::uint64_t to, std::uint64_t flags) {
+    packet.set(std::vector<std::uint8_t>(20, 0xff));
+    EXPECT_EQ(call(helper, run, 1, 16, from, to, flags), 0u);
+    return load_be16(packet.data() + 16);
+  };
+  for (const ebpf::Helper helper : {ebpf::Helper::kL3CsumReplace, ebpf::Helper::kL4CsumReplace}) {
+    EXPECT_EQ(replaced(helper, 0, 0, 0), 0u);
+    EXPECT_EQ(replaced(helper, 0xffffffff, 0, 4), 0u);
+  }
+  EXPECT_EQ(replaced(ebpf::Helper::kL4CsumReplace, 0, 0, 0x10), 0u);
+  EXPECT_EQ(replaced(ebpf::Helper::kL4CsumReplace, 0xffff, 0, 2), 0u);
+  EXPECT_EQ(replaced(ebpf::Helper::kL3CsumReplace, 0xffff, 0, 2), 0xffffu);
+  const auto difference = [&](std::vector<std::uint8_t> from, std::uint64_t seed) {
+    return call(ebpf::Helper::kCsumDiff, run, address(from.data()), from.size(), 0, 0, seed);
+  };
+  if (std::endian::native != std::endian::little) return;
+  EXPECT_EQ(difference(std::vector<std::uint8_t>(8), 0), 0u);
+  EXPECT_EQ(difference({5, 0, 0, 0}, 5), 0u);
+  EXPECT_EQ(difference({0xff, 0xff, 0xff, 0xff}, 0xffffffff), 0u);
+  EXPECT_EQ(difference({0x34, 0x12, 0, 0, 0}, 0x1234), 0u);
+  EXPECT_EQ(difference({0x34, 0x12, 0, 0}, 0x12340000), 0xffffu);
+  const std::uint8_t crossed[8] = {0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff}, zeros[4] = {};
+  EXPECT_EQ(call(ebpf::Helper::kCsumDiff, run, address(crossed), 8, address(zeros), 4, 0), 0u);
+  EXPECT_EQ(call(ebpf::Helper::kCsumDiff, run, address(crossed), 4, address(zeros), 4, 0), 0xffffu);
+}
+
 TEST(Helpers, RedirectionsHaveTheNumbersOfTheirKind) {
   PacketBuffer packet = std::move(PacketBuffer::create(100).value());
   Invocation run;

@@ -83,8 +83,12 @@ class Ring : public RingBuffer {
     return found && found->data() == record ? std::optional<std::uint64_t>(found->size()) : std::nullopt;
   }
 
-  std::uint64_t available() const override { return produced_.load() - consumed_.load(); }
+  std::uint64_t available() const override {
+    const std::uint64_t consumed = consumed_.load();  // first: what is read was there before
+    return produced_.load() - consumed;
+  }
   std::uint64_t produced() const override { return produced_.load(); }
+  std::uint64_t consumed() const override { return consumed_.load(); }
 
   std::size_t consume(const std::function<void(ByteSpan)>& use) override {
     const std::lock_guard reader(reader_lock_);

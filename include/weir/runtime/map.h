@@ -77,7 +77,8 @@ class Map {
 
 struct MapOptions {
   unsigned cpus = 1;                        // how many values a per-CPU map has for a key; at least 1
-  std::shared_ptr<Map> inner{};             // maps of maps: what the inner ones must be like; null: anything
+  std::shared_ptr<Map> inner{};             // maps of maps: what the inner ones must be like, no map of maps itself;
+                                            // null: anything
   std::uint64_t memory_limit = 1ull << 30;  // bytes that one map may take; ErrorCode::kLimit where it would be more
 };
 
@@ -87,6 +88,9 @@ Result<std::shared_ptr<Map>> make_map(const ebpf::MapDefinition& definition, con
 
 // Whether maps of both definitions may stand in one map of maps: type, sizes, entries and flags are the same.
 bool are_alike(const ebpf::MapDefinition& one, const ebpf::MapDefinition& other);
+
+// Whether maps of this type are maps of maps.
+bool holds_maps(ebpf::MapType type);
 
 // Whether only kernels have maps of this type (devices, sockets), so that make_map refuses it.
 bool needs_kernel(ebpf::MapType type);
@@ -122,6 +126,7 @@ class RingBuffer : public Map {
   virtual std::optional<std::uint64_t> reserved_size(const void* record) const = 0;
   virtual std::uint64_t available() const = 0;  // bytes not read yet, with headers
   virtual std::uint64_t produced() const = 0;   // bytes of all records that there ever were, with headers
+  virtual std::uint64_t consumed() const = 0;   // those of them that were read
   // Hands each finished record to `use`, oldest first, until one is still being written; how many there were. Its bytes
   // are there until `use` returns. Readers wait for each other; `use` must not call consume().
   virtual std::size_t consume(const std::function<void(ByteSpan)>& use) = 0;

@@ -45,8 +45,11 @@ Result<std::vector<std::shared_ptr<runtime::Map>>> make_maps(const ebpf::Program
         continue;
       }
       runtime::MapOptions with = options.map_options;
-      if (const ebpf::MapDefinition* const inner = inner_of(program, definition); outer && inner != nullptr)
-        with.inner = maps[static_cast<std::size_t>(inner - program.maps.data())];
+      const ebpf::MapDefinition* const inner = inner_of(program, definition);
+      if (inner != nullptr && runtime::holds_maps(definition.type) && runtime::holds_maps(inner->type))
+        return fail(fmt::format("map '{}' would hold maps of maps", definition.name), {},
+                    "kernels have no maps of maps of maps");
+      if (outer && inner != nullptr) with.inner = maps[static_cast<std::size_t>(inner - program.maps.data())];
       WEIR_TRY(maps[i], runtime::make_map(definition, with));
     }
   return maps;

@@ -120,6 +120,8 @@ int Map::peek(void*) { return -EOPNOTSUPP; }
 
 Result<std::shared_ptr<Map>> make_map(const ebpf::MapDefinition& definition, const MapOptions& options) {
   if (const std::string_view why = bad_sizes(definition); !why.empty()) return refuse(definition, why);
+  if (holds_maps(definition.type) && options.inner != nullptr && holds_maps(options.inner->definition().type))
+    return refuse(definition, "maps of maps hold no maps that hold maps themselves");
   if (options.cpus == 0)
     return fail(
         Error{.code = ErrorCode::kUsage, .message = "MapOptions::cpus is 0; maps have values for one CPU at least"});
@@ -138,6 +140,8 @@ Result<std::shared_ptr<Map>> make_map(const ebpf::MapDefinition& definition, con
   return fail(Error{.code = ErrorCode::kUnsupported,
                     .message = fmt::format("maps of type {} need a kernel", ebpf::name_of(definition.type))});
 }
+
+bool holds_maps(MapType type) { return type == MapType::kArrayOfMaps || type == MapType::kHashOfMaps; }
 
 bool needs_kernel(MapType type) { return maker_of(type) == nullptr; }
 

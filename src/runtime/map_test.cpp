@@ -407,6 +407,16 @@ TEST(Maps, MapsOfMapsHoldWhatIsLikeTheInnerOne) {
   }
 }
 
+TEST(Maps, MapsOfMapsHoldNoMapsOfMaps) {
+  MapOptions options;
+  options.inner = make_map({"mid", ebpf::MapType::kArrayOfMaps, 4, 4, 1}).value();
+  for (const ebpf::MapType type : {ebpf::MapType::kArrayOfMaps, ebpf::MapType::kHashOfMaps}) {
+    const auto map = make_map({"o", type, 4, 4, 1}, options);
+    ASSERT_FALSE(map);
+    EXPECT_NE(map.error().message.find("maps of maps hold no maps that hold maps themselves"), std::string::npos);
+  }
+}
+
 TEST(Maps, BadDefinitionsAreNamed) {
   EXPECT_EQ(make_map({"m", MapType::kHash, 4, 4, 0}).error().message, "map 'm' (hash): it needs at least one entry");
   EXPECT_EQ(make_map({"m", MapType::kArray, 8, 4, 1}).error().message, "map 'm' (array): keys of arrays have 4 bytes");

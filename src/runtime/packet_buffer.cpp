@@ -27,7 +27,7 @@ std::uint8_t* map_low(std::uint64_t bytes) {
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
   if (memory != MAP_FAILED) return static_cast<std::uint8_t*>(memory);
 #endif
-  for (std::uint64_t hint = 0x10000000; hint + bytes < kLimit; hint += 0x4000000) {
+  for (std::uint64_t hint = 0x40000000; hint + bytes < kLimit; hint += 0x4000000) {
     void* place = reinterpret_cast<void*>(hint);
     void* got = mmap(place, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (got == MAP_FAILED) continue;

@@ -291,7 +291,7 @@ bool Walk::text_argument(Call& call, unsigned index) {
   const unsigned number = index + 1;
   const Value& value = reg(number);
   if (value.kind != Kind::kMapValue || (program_.maps[value.map].flags & kReadOnlyMap) == 0 || value.may_be_null ||
-      !value.number.is_constant())
+      !value.number.is_constant() || stands_for_others(program_.maps[value.map]))
     return refuse(Rule::kArgument, fmt::format("r{} is no constant text", number),
                   "the address of a string constant, in a map that nobody writes", {number},
                   "keep it in .rodata: static const char text[] = ...");

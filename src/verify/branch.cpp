@@ -179,6 +179,27 @@ void Walk::learn_room(State& state, Condition condition, bool holds, const Value
   });
 }
 
+// Whether a pointer that was not given as one that may be null is surely not 0: what it points into is there, and it
+// points nowhere else. A packet of no bytes may be at 0, and packets and contexts may lie so low that what is moved out
+// of them gets there.
+bool Walk::is_never_null(const Value& pointer) const {
+  std::int64_t first = 0, size = 0;
+  switch (pointer.kind) {
+    case Kind::kMap:
+    case Kind::kSocketCommon:
+    case Kind::kSocket:
+    case Kind::kTcpSocket: break;
+    case Kind::kMapValue: size = program_.maps[pointer.map].value_size; break;
+    case Kind::kMapKey: size = program_.maps[pointer.map].key_size; break;
+    case Kind::kRecord: size = pointer.size; break;
+    case Kind::kStack: first = -std::int64_t{ebpf::kStackSize}; break;
+    default: return false;
+  }
+  const Interval<std::uint64_t>& variable = pointer.number.wide;
+  return variable.smin >= -kFarthestMemory && variable.smax <= kFarthestMemory &&
+         pointer.offset + variable.smin >= first && pointer.offset + variable.smax <= size;
+}
+
 bool Walk::compare_with_null(Condition condition, const Value& left, const Value& right, bool& done) {
   if (condition != Condition::kEqual && condition != Condition::kNotEqual) return true;
   const Value& pointer = left.is_pointer() ? left : right;
@@ -186,7 +207,7 @@ bool Walk::compare_with_null(Condition condition, const Value& left, const Value
   if (!pointer.is_pointer() || !zero.is_zero()) return true;
   const bool taken_is_null = condition == Condition::kEqual;
   if (!pointer.may_be_null) {
-    if (on_memory_ && pointer.is_packet()) return true;  // memory of no bytes may be at 0
+    if (pointer.kind == Kind::kStack || !is_never_null(pointer)) return true;  // of stacks the kernel says nothing
     mark_exact(zero);
     one_way(!taken_is_null);
     done = true;
@@ -206,7 +227,7 @@ bool Walk::compare_pointers(Condition condition, const Value& left, const Value&
   if (!left.is_pointer() || !right.is_pointer() || left.may_be_null == right.may_be_null) return true;
   const Value& sure = left.may_be_null ? right : left;
   const Value& other = left.may_be_null ? left : right;
-  if (on_memory_ && sure.is_packet()) return true;  // memory of no bytes may be at 0
+  if (!is_never_null(sure)) return true;
   State taken = state_;
   decide_null(condition == Condition::kEqual ? taken : state_, other.identity, other.reference, false);
   done = true;

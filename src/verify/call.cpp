@@ -161,7 +161,7 @@ bool Walk::give_value(const Call& call, bool may_be_null) {
     state_.held.push_back({result.reference, at_});
     return true;
   }
-  const bool of_maps = map.type == ebpf::MapType::kArrayOfMaps || map.type == ebpf::MapType::kHashOfMaps;
+  const bool of_maps = runtime::holds_maps(map.type);
   result = Value::pointer(of_maps ? Kind::kMap : Kind::kMapValue);
   result.map = *call.map;
   result.may_be_null = may_be_null;
@@ -169,6 +169,9 @@ bool Walk::give_value(const Call& call, bool may_be_null) {
   if (!of_maps) return true;
   for (std::size_t i = 0; i < program_.maps.size(); ++i)
     if (program_.maps[i].name == map.inner && !map.inner.empty()) {
+      if (runtime::holds_maps(program_.maps[i].type))
+        return refuse(Rule::kArgument, fmt::format("map '{}' would hold maps of maps", map.name),
+                      "an inner map that holds no maps", {}, "kernels have no maps of maps of maps");
       result.map = static_cast<std::uint16_t>(i);
       return true;
     }

@@ -166,14 +166,18 @@ bool Walk::map_allows(const Access& access) {
   return true;
 }
 
+// What only shows what the maps of a map of maps are like may stand for one with other contents.
+bool Walk::stands_for_others(const ebpf::MapDefinition& map) const {
+  return std::any_of(program_.maps.begin(), program_.maps.end(),
+                     [&](const ebpf::MapDefinition& outer) { return !map.name.empty() && outer.inner == map.name; });
+}
+
 // Constants of the program (.rodata) are what they are before it runs: nobody writes them any more.
 void Walk::load_constant(const Access& access, const ebpf::MapDefinition& map, Value& loaded) {
   const Value& base = reg(access.base);
-  if ((map.flags & kReadOnlyMap) == 0 || map.contents.empty() || map.max_entries != 1 || !base.number.is_constant())
+  if ((map.flags & kReadOnlyMap) == 0 || map.contents.empty() || map.max_entries != 1 || !base.number.is_constant() ||
+      stands_for_others(map))
     return;
-  // What only shows what the maps of a map of maps are like may stand for one with other contents.
-  const auto holds_it = [&](const ebpf::MapDefinition& outer) { return !map.name.empty() && outer.inner == map.name; };
-  if (std::any_of(program_.maps.begin(), program_.maps.end(), holds_it)) return;
   const auto from =
       static_cast<std::size_t>(base.offset + access.offset + static_cast<std::int64_t>(base.number.number()));
   std::uint8_t bytes[8] = {};

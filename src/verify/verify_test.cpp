@@ -491,6 +491,65 @@ TEST(Loops, TakeLittleMemory) {
   EXPECT_LT(most() - before, 700);
 }
 
+// A pointer is not null while it points to what is there. Packets and contexts may lie so low that one that was moved
+// is 0; the kernel says nothing of them, moved or not, and nothing of the stack.
+TEST(Pointers, AreNullWhereTheyMayBe) {
+  const std::string is_null = "if r6 == 0 goto bad\nr0 = 1\nexit\nbad: r0 = *(u64 *)(r0 + 0)\nexit";
+  const std::string is_other =
+      "r2 = r10\nr2 += -8\n*(u64 *)(r2 + 0) = 9\nr1 = map[hash]\ncall map_lookup_elem\nr1 = r0\n"
+      "r0 = 0\nif r1 != r6 goto out\nr0 = *(u64 *)(r1 + 0)\nout: exit";
+  for (const ProgramType type : {ProgramType::kXdp, ProgramType::kSchedCls}) {
+    const std::string packet = type == ProgramType::kXdp ? "r6 = *(u32 *)(r1 + 0)\n" : "r6 = *(u32 *)(r1 + 76)\n";
+    for (const std::string& low : {packet, packet + "r6 += -0x10001100\n", std::string("r6 = r1\n")}) {
+      refuses("r0 = 2\n" + low + is_null, Rule::kNotAPointer, as(type));
+      refuses(low + is_other, Rule::kNull, as(type));
+    }
+    refuses("r0 = 2\nr6 = r10\n" + is_null, Rule::kNotAPointer, as(type));
+    accepts("r6 = r10\n" + is_other, as(type));
+    for (const std::string by : {"0", "23", "24"}) {
+      const std::string value = "r6 = map[variables][0]+0\nr6 += " + by + "\n";
+      accepts("r0 = 2\n" + value + is_null, as(type));
+      accepts(value + is_other, as(type));
+    }
+    for (const std::string by : {"-1", "25", "-0x10001100"}) {
+      const std::string value = "r6 = map[variables][0]+0\nr6 += " + by + "\n";
+      refuses("r0 = 2\n" + value + is_null, Rule::kNotAPointer, as(type));
+      refuses(value + is_other, Rule::kNull, as(type));
+    }
+  }
+}
+
+// As in kernels: what is proven of maps in maps ends there.
+TEST(MapsOfMaps, HoldNoMapsOfMaps) {
+  const std::string look = "r2 = r10\nr2 += -8\ncall map_lookup_elem\nif r0 == 0 goto out\nr1 = r0\n";
+  const std::string maps =
+      ".map leaf, array, key 4, value 64, entries 1\n.map mid, array_of_maps, key 4, value 4, entries 1, inner leaf\n"
+      ".map o, hash_of_maps, key 4, value 4, entries 1, inner mid\n";
+  const auto report = [&](const std::string& start, const std::string& end) {
+    return examine(ebpf::assemble(maps + "*(u64 *)(r10 - 8) = 0\n" + start + end +
+                                  "r0 = *(u8 *)(r0 + 63)\nexit\nout: r0 = 0\nexit")
+                       .value());
+  };
+  EXPECT_TRUE(report("r1 = map[mid]\n", look + look).verified);
+  const Report nested = report("r1 = map[o]\n", look + look + look);
+  ASSERT_TRUE(nested.refusal);
+  EXPECT_EQ(nested.refusal->rule, Rule::kArgument);
+  EXPECT_EQ(nested.refusal->message, "map 'o' would hold maps of maps");
+}
+
+// Text that is asked for must be the program's own, not that of a map in a map of maps.
+TEST(MapsOfMaps, TextOfTheInnerOneIsNotConstant) {
+  for (const bool shows : {false, true}) {
+    const std::string text =
+        ".map c, array, key 4, value 8, entries 1, flags 128\n"
+        ".map v, array, key 4, value 64, entries 1\n"
+        ".map o, array_of_maps, key 4, value 4, entries 1, inner " +
+        std::string(shows ? "c" : "v") +
+        "\nr1 = map[v][0]+0\nr2 = 64\nr3 = map[c][0]+0\ncall bpf_strncmp\nr0 = 0\nexit";
+    EXPECT_EQ(examine(ebpf::assemble(text).value(), as(ProgramType::kXdp)).verified.has_value(), !shows);
+  }
+}
+
 // A map that shows what the maps of another are like may stand for one with other contents.
 TEST(MapsOfMaps, ContentsOfTheInnerOneAreNotKnown) {
   for (const bool shows : {false, true}) {

@@ -111,6 +111,7 @@ class Walk {
   bool access_field(const Access& access, const Layout& layout, const Field& field, Value* loaded);
   Value behind_field(FieldKind kind);
   void load_constant(const Access& access, const ebpf::MapDefinition& map, Value& loaded);
+  bool stands_for_others(const ebpf::MapDefinition& map) const;
   bool access_packet(const Access& access);
   bool access_sized(const Access& access, std::uint64_t size, Rule rule, const std::string& what);
   bool aligned(const Access& access, unsigned base_alignment);
@@ -130,6 +131,7 @@ class Walk {
   // branch.cpp
   bool branch(const ebpf::OpcodeInfo& row);
   bool compare_numbers(ebpf::Condition condition, bool is_wide, const Value& left, const Value& right);
+  bool is_never_null(const Value& pointer) const;
   bool compare_with_null(ebpf::Condition condition, const Value& left, const Value& right, bool& done);
   bool compare_pointers(ebpf::Condition condition, const Value& left, const Value& right, bool& done);
   bool compare_with_end(ebpf::Condition condition, const Value& left, const Value& right, bool& done);

@@ -206,6 +206,19 @@ TEST(VerifiedNative, InnerMapsAreLikeTheirs) {
   EXPECT_EQ(engine->run(run).fault, engine::Fault::kOutside);
 }
 
+// Nor may maps of maps be in maps of maps, whatever the order in which they stand.
+TEST(VerifiedNative, InnerMapsHoldNoMaps) {
+  const std::string leaf = ".map leaf, array, key 4, value 64, entries 1\n";
+  const std::string mid = ".map mid, array_of_maps, key 4, value 4, entries 1, inner leaf\n";
+  const std::string outer = ".map o, array_of_maps, key 4, value 4, entries 1, inner mid\n";
+  for (const std::string& maps : {leaf + mid + outer, outer + mid + leaf}) {
+    const auto program = ebpf::check(ebpf::assemble(maps + "r0 = 0\nexit").value()).value();
+    const auto engine = engine::load_extended(program);
+    ASSERT_FALSE(engine);
+    EXPECT_EQ(engine.error().message, "map 'o' would hold maps of maps");
+  }
+}
+
 // Programs that are not verified may write the context of a socket.
 TEST(VerifiedNative, ContextsThatOthersWrote) {
   const auto program = ebpf::check(ebpf::assemble("r2 = *(u32 *)(r1 + 76)\nr3 = *(u32 *)(r1 + 80)\nr4 = r2\nr4 += 4\n"
@@ -225,6 +238,37 @@ TEST(VerifiedNative, ContextsThatOthersWrote) {
   EXPECT_EQ(engine->run(run).value, 4u);
   packet.socket_context()->data_end += 1 << 20;
   EXPECT_EQ(engine->run(run).fault, engine::Fault::kArgument);
+}
+
+// So may one that a function of a verified program leads into; the program goes on behind it.
+TEST(VerifiedNative, ContextsThatOthersWroteMeanwhile) {
+  const std::string map = ".map next, prog_array, key 4, value 4, entries 1\n";
+  const auto program =
+      ebpf::check(ebpf::assemble(map +
+                                 "r6 = r1\ncall f\nr7 = r0\nr2 = *(u32 *)(r6 + 76)\nr3 = *(u32 *)(r6 + 80)\nr4 = r2\n"
+                                 "r4 += 30000\nr0 = r7\nif r4 > r3 goto out\nr0 = *(u8 *)(r2 + 29999)\nout: exit\n"
+                                 "func f:\nr2 = map[next]\nr3 = 0\ncall bpf_tail_call\nr0 = 0\nexit")
+                      .value())
+          .value();
+  const auto verified = verify::verify(program, {.premise = {.type = ebpf::ProgramType::kSchedCls}});
+  ASSERT_TRUE(verified) << verified.error().message;
+  Host host;
+  const std::vector<std::uint8_t> bytes(27, 3);
+  for (const auto kind : {engine::ExtendedKind::kInterpreter, engine::ExtendedKind::kAutomatic})
+    for (const bool writes : {false, true}) {
+      const std::string write = "r2 = *(u32 *)(r1 + 80)\nr2 += 0x100000\n*(u32 *)(r1 + 80) = r2\n";
+      const auto other = ebpf::check(ebpf::assemble(map + (writes ? write : "") + "r0 = 5\nexit").value()).value();
+      const auto engine = engine::load_extended(*verified).value();
+      ASSERT_TRUE(engine::set_tail_call(*engine->maps()[0], 0, engine::load_extended(other, {.kind = kind}).value()));
+      const Ran ran = host.run(*engine, verified->premise(), bytes);
+      if (!writes) {
+        EXPECT_EQ(ran.value, 5u);
+      } else if (engine->name() == "native") {
+        EXPECT_EQ(ran.fault, engine::Fault::kArgument);
+      } else {
+        EXPECT_EQ(ran.fault, engine::Fault::kOutside);
+      }
+    }
 }
 
 // A run that is not what the proof speaks of is not begun.

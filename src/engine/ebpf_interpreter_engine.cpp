@@ -72,9 +72,11 @@ const Code* code_of(const ExtendedEngine& engine) {
   return interpreter != nullptr ? &interpreter->code_reference() : native_code_of(engine);
 }
 
-Outcome interpret_nested(const Code& code, runtime::Invocation& run, std::uint64_t budget, std::uint32_t& tail_calls) {
-  Interpretation interpretation(code, run, budget != 0 ? budget : 1, tail_calls);  // 0 is no budget there
+Outcome interpret_nested(const Code& code, runtime::Invocation& run, std::int64_t& budget, std::uint32_t& tail_calls) {
+  const std::uint64_t left = budget > 0 ? static_cast<std::uint64_t>(budget) : 1;  // 0 is no budget there
+  Interpretation interpretation(code, run, left, tail_calls);
   const Outcome outcome = interpretation.go();
+  budget = static_cast<std::int64_t>(left - outcome.steps);
   tail_calls = interpretation.tail_calls();
   return outcome;
 }

@@ -46,12 +46,13 @@ class ExtendedNative final : public ExtendedEngine {
 
   Outcome run_whole(runtime::Invocation& invocation) const override {
     const std::uint64_t budget = code_->options.budget;
+    std::int64_t left = budget == 0 || budget > INT64_MAX ? INT64_MAX : static_cast<std::int64_t>(budget);
     std::uint32_t tail_calls = 0;
-    return start(invocation, budget == 0 || budget > INT64_MAX ? INT64_MAX : static_cast<std::int64_t>(budget),
-                 tail_calls);
+    return start(invocation, left, tail_calls);
   }
 
-  Outcome start(runtime::Invocation& invocation, std::int64_t budget, std::uint32_t& tail_calls) const {
+  // What is left of the budget, and the tail calls that were made, are told to the program that led here.
+  Outcome start(runtime::Invocation& invocation, std::int64_t& budget, std::uint32_t& tail_calls) const {
     if (code_->proven && !code_->premise_holds(invocation)) return {0, Fault::kArgument, 0, 1, 0, &code_->program};
     if (is_bare_) return {native_->bare()(invocation.arguments[0], &invocation)};
     if (!has_checked_) return run_unchecked(invocation, budget);
@@ -67,16 +68,18 @@ class ExtendedNative final : public ExtendedEngine {
     state.look_at_run();
     const std::uint64_t value = native_->run(state);
     invocation.access = nullptr;
+    budget = state.budget;
     return outcome_of(state, value);
   }
 
  private:
   // Nothing is asked at run time.
-  Outcome run_unchecked(runtime::Invocation& invocation, std::int64_t budget) const {
+  Outcome run_unchecked(runtime::Invocation& invocation, std::int64_t& budget) const {
     alignas(16) std::uint8_t stack[ebpf::kMaximumCallDepth * ebpf::kStackSize];
     NativeState state;
     prepare_state(state, invocation, budget, stack + sizeof stack);
     const std::uint64_t value = native_->run(state);
+    budget = state.budget;
     return state.fault == Fault::kNone ? Outcome{value} : outcome_of(state, value);
   }
   void prepare_state(NativeState& state, runtime::Invocation& invocation, std::int64_t budget,
@@ -133,15 +136,15 @@ std::uint32_t tail_call(NativeState* state, std::uint32_t slot) {
   Outcome outcome;
   if (const auto* native = dynamic_cast<const ExtendedNative*>(engine))
     outcome = native->start(*state->run, state->budget, *state->tail_calls);
-  else
-    outcome =
-        interpret_nested(*code_of(*engine), *state->run, static_cast<std::uint64_t>(state->budget), *state->tail_calls);
+  else outcome = interpret_nested(*code_of(*engine), *state->run, state->budget, *state->tail_calls);
   state->run->access = saved;
   state->look_at_run();  // the other program may have moved the packet
   if (outcome.fault != Fault::kNone) {
     state->faulted = outcome.program;
     return stop(state, outcome.fault, outcome.instruction, outcome.address);
   }
+  // A proven program goes on behind the function that ended, with a context that the other one may have written.
+  if (state->code->proven && !state->code->premise_holds(*state->run)) return stop(state, Fault::kArgument, slot, 1);
   state->registers[0] = outcome.value;
   return kReturn;
 }

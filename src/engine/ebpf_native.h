@@ -96,6 +96,6 @@ Result<ExtendedEnginePointer> make_extended_native(std::shared_ptr<const Code> c
 const Code* native_code_of(const ExtendedEngine& engine);
 
 // Runs in the interpreter what machine code calls in a program array.
-Outcome interpret_nested(const Code& code, runtime::Invocation& run, std::uint64_t budget, std::uint32_t& tail_calls);
+Outcome interpret_nested(const Code& code, runtime::Invocation& run, std::int64_t& budget, std::uint32_t& tail_calls);
 
 }  // namespace weir::engine

@@ -39,6 +39,7 @@ void A64Emitter::prologue() {
   const asmjit::Label out = a_.newLabel();
   enter_callbacks(out);
   must(a_.bl(labels_[0]));
+  must(a_.str(kA64Budget, WEIR_FIELD(budget)));
   must(a_.b(out));
   // A run that ends early comes here from any depth, with r0 in the state.
   must(a_.bind(stop_));
@@ -55,7 +56,7 @@ void A64Emitter::prologue() {
   must(a_.ret(kA64Link));
 }
 
-// The code is entered again for a function that is called back; what is left of the budget is told when it ends.
+// The code is entered again for a function that is called back.
 void A64Emitter::enter_callbacks(const asmjit::Label& out) {
   for (const std::uint32_t slot : code_.callbacks) {
     const asmjit::Label other = a_.newLabel();

@@ -137,12 +137,12 @@ class TailCalls : public testing::TestWithParam<std::pair<ExtendedKind, Extended
  protected:
   void SetUp() override { WEIR_REQUIRE_NATIVE(); }
   // The first program's array leads to the second, or to the first itself.
-  Outcome run(std::string_view first, std::string_view second) {
+  Outcome run(std::string_view first, std::string_view second, std::uint64_t budget = ExtendedOptions{}.budget) {
     constexpr std::string_view kMap = ".map next, prog_array, key 4, value 4, entries 1\n";
     const auto checked = [&](std::string_view text) {
       return ebpf::check(ebpf::assemble(std::string(kMap) + std::string(text)).value()).value();
     };
-    engine_ = load_extended(checked(first), {.kind = GetParam().first}).value();
+    engine_ = load_extended(checked(first), {.kind = GetParam().first, .budget = budget}).value();
     other_ = second.empty() ? engine_ : load_extended(checked(second), {.kind = GetParam().second}).value();
     EXPECT_TRUE(set_tail_call(*engine_->maps()[0], 0, other_));
     const Outcome outcome = engine_->run(run_);
@@ -208,6 +208,20 @@ TEST_P(TailCalls, MayMoveThePacket) {
   EXPECT_EQ(outcome.fault, Fault::kOutside);
   EXPECT_EQ(outcome.instruction, 5u);
   EXPECT_EQ(packet.size(), 20u);
+}
+
+// What a tail call leads into is run from the same budget, in loops and in functions that are called back.
+TEST_P(TailCalls, UseUpTheBudget) {
+  const std::string loop =
+      "r6 = 30\nr7 = r1\nagain: r1 = r7\ncall local f\nr6 += -1\nif r6 != 0 goto again\nr0 = 1\nexit";
+  const std::string call_back =
+      "r1 = 3\nr2 = subprog[g]\nr3 = 0\nr4 = 0\ncall bpf_loop\nr0 = 2\nexit\ng: r0 = r1\nr1 = 900\n"
+      "k: r1 += -1\nif r1 != 0 goto k\nr0 = 0\nexit";
+  const std::string slow = "r1 = 900\nk: r1 += -1\nif r1 != 0 goto k\nr0 = 2\nexit";
+  for (const std::string& second : {slow, call_back, "call local h\nexit\nh: " + slow}) {
+    EXPECT_EQ(run(loop + kFunction, second, 20000).fault, Fault::kBudget);
+    EXPECT_EQ(run(loop + kFunction, second, 400000).value, 1u);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Engines, TailCalls,

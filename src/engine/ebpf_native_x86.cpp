@@ -145,7 +145,13 @@ void X86Emitter::prologue() {
   if (!facts_.has_local_calls) return;
   enter_callbacks();
   a_.call(labels_[0]);
+  tell_budget();
   leave();
+}
+
+// To the program that led here by a tail call, or whose helper called back.
+void X86Emitter::tell_budget() {
+  if (!is_bare_ && counts()) a_.mov(WEIR_STATE(budget), kX86Budget);
 }
 
 void X86Emitter::leave() {
@@ -157,8 +163,12 @@ void X86Emitter::leave() {
 
 // The end of a function of the program, or of the program.
 void X86Emitter::epilogue() {
-  if (facts_.has_local_calls) a_.ret();
-  else leave();
+  if (facts_.has_local_calls) {
+    a_.ret();
+    return;
+  }
+  tell_budget();
+  leave();
 }
 
 void X86Emitter::clear_frame(std::uint32_t bytes) {

@@ -60,6 +60,7 @@ class X86Emitter {
   Mem kept(std::size_t reg) const;  // where a register is kept around a direct call
   bool is_near(std::uint32_t from, std::uint32_t to) const;
   void epilogue();
+  void tell_budget();
   void leave();
   void clear_frame(std::uint32_t bytes);
   void spill();

@@ -11,8 +11,7 @@ namespace weir::engine {
 using ebpf::OperandShape;
 namespace x86 = asmjit::x86;
 
-// The code is entered again for a function that is called back: its registers are those of a program, and what is left
-// of the budget is told when it ends.
+// The code is entered again for a function that is called back: its registers are those of a program.
 void X86Emitter::enter_callbacks() {
   if (code_.callbacks.empty()) return;
   for (const unsigned reg : {0u, 6u, 7u, 8u, 9u}) a_.xor_(kX86Map[reg].r32(), kX86Map[reg].r32());
@@ -22,7 +21,7 @@ void X86Emitter::enter_callbacks() {
     a_.cmp(x86_field(offsetof(NativeState, function), 4), slot);
     a_.jne(other);
     a_.call(labels_[slot]);
-    if (counts()) a_.mov(WEIR_STATE(budget), kX86Budget);
+    tell_budget();
     leave();
     a_.bind(other);
   }

@@ -2,13 +2,16 @@
 //
 // Where all lines are there, dumps that are mixed line by line are told apart by their offsets. Where some are lost,
 // each dump is read alone, up to the next header, and refused where a line there may belong to it as well as one that
-// it has. The time is linear in the text.
+// it has. Such a line is one too many: the dumps before, back to one that lacks a line of that shape, may each have the
+// line of another, and are refused too. The time is linear in the text.
 #include <weir/debug/jit_log.h>
 
 #include <algorithm>
 #include <bitset>
 #include <charconv>
+#include <deque>
 #include <optional>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -21,6 +24,12 @@ constexpr std::size_t kMostMixed = 256;  // a dump with as many others begun beh
 constexpr std::size_t kMostWarnings = 5;
 constexpr std::uint32_t kLineBytes = 16;  // of each line of code but the last
 
+struct Shape {  // of a line of code
+  std::uint64_t offset = 0;
+  std::size_t bytes = 0;
+  friend auto operator<=>(const Shape&, const Shape&) = default;
+};
+
 struct Dump {
   JitImage image;
   std::uint32_t length = 0;  // announced
@@ -28,7 +37,22 @@ struct Dump {
   std::optional<std::uint64_t> base{};  // what the offset of its first line was
   std::size_t last_fed = 0;             // which line of the log brought bytes last
   bool is_whole() const { return image.code.size() == length; }
+  // Whether a whole dump has such a line behind the first `from` bytes.
+  bool has(const Shape& line, std::size_t from = 0) const {
+    const auto has_at = [&](std::uint64_t first) {
+      const std::uint64_t at = line.offset - first;
+      return at >= from && at < length && at % kLineBytes == 0 &&
+             line.bytes == std::min<std::uint64_t>(length - at, kLineBytes);
+    };
+    return has_at(base.value_or(0)) || has_at(image.address);
+  }
 };
+
+Error not_told_apart(const Dump& dump) {
+  return {.message = "the code of this program cannot be told from another's",
+          .place = dump.header,
+          .hint = "programs are mixed line by line, and lines are missing"};
+}
 
 // Set where a dump of which no line was seen begins with a line of that many bytes.
 using FirstLines = std::bitset<kLineBytes + 1>;
@@ -68,22 +92,27 @@ class LogReader {
     std::size_t begin = begin_;
     while (begin < text_.size()) {
       const std::size_t end = std::min(text_.find('\n', begin), text_.size());
-      WEIR_CHECK(line(begin, end));
+      if (Status status = line(begin, end); !status) {
+        if (!alone_ || dumps_.empty()) return fail(std::move(status).error());
+        if (!problem_) problem_ = std::move(status).error();
+      }
       begin = end + 1;
       ++line_number_;
     }
+    if (problem_) return fail(std::move(*problem_));
     if (!open_.empty()) return fail(cut_short(dumps_[open_.front()]));
     if (dumps_.empty())
       return fail("no program was found in the log", {},
                   "lines with 'flen=' and 'JIT code:' come with net.core.bpf_jit_enable=2");
     std::vector<JitImage> out;
     out.reserve(dumps_.size());
-    for (Dump& dump : dumps_) out.push_back(std::move(dump.image));
+    for (Dump& dump : dumps_) out.push_back(alone_ ? dump.image : std::move(dump.image));
     return out;
   }
 
-  // How many bytes the first line of the dump that was read alone has; 0 where its header cannot be read.
-  std::uint32_t first_line() const { return dumps_.empty() ? 0 : std::min(dumps_.front().length, kLineBytes); }
+  // Of a dump that was read alone: itself, if its header could be read, and the lines that are too many for it.
+  const Dump* dump() const { return dumps_.empty() ? nullptr : &dumps_.front(); }
+  const std::set<Shape>& foreign() const { return foreign_; }
 
  private:
   static Span span(std::size_t begin, std::size_t end) {
@@ -145,12 +174,6 @@ class LogReader {
             .hint = "lines are missing: the log buffer may have been too small"};
   }
 
-  static Error not_told_apart(const Dump& dump) {
-    return {.message = "the code of this program cannot be told from another's",
-            .place = dump.header,
-            .hint = "programs are mixed line by line, and lines are missing"};
-  }
-
   // The dump that waits for a line with this offset, as an index into open_; of several, the one that waits longest.
   std::optional<std::size_t> waiting_for(std::uint64_t offset) const {
     std::optional<std::size_t> found;
@@ -172,37 +195,35 @@ class LogReader {
     const std::optional<std::uint64_t> offset = hex_number(text_.substr(start, begin + colon - start));
     if (!offset) return fail("this is not an offset", span(start, begin + colon));
     if (dumps_.empty()) return {};  // the rest of a dump whose start has left the buffer
+    if (alone_) WEIR_CHECK(note(dumps_.front(), *offset, begin + colon + 1, end));
     const std::optional<std::size_t> waiting = waiting_for(*offset);
     if (!waiting) {
-      if (alone_) return foreign_line(dumps_.front(), *offset, begin + colon + 1, end);
-      if (!any_fed_) return {};
+      if (alone_ || !any_fed_) return {};
       return fail(fmt::format("no program waits for bytes at {:#x}", *offset), span(start, end),
                   "lines are missing or twice in the log");
     }
     Dump& dump = dumps_[open_[*waiting]];
     WEIR_TRY(const std::vector<std::uint8_t> bytes, read_bytes(begin + colon + 1, end, &dump));
-    if (!dump.base && unseen_.test(std::min<std::size_t>(bytes.size(), kLineBytes))) return fail(not_told_apart(dump));
-    if (!dump.base) dump.base = *offset;
+    const bool is_first = !dump.base;
+    if (is_first) dump.base = *offset;
     any_fed_ = true;
     dump.last_fed = line_number_ + 1;
     dump.image.code.insert(dump.image.code.end(), bytes.begin(), bytes.end());
     if (dump.is_whole()) open_.erase(open_.begin() + static_cast<std::ptrdiff_t>(*waiting));
+    if (is_first && unseen_.test(std::min<std::size_t>(bytes.size(), kLineBytes))) return fail(not_told_apart(dump));
     return {};
   }
 
-  // A line of a dump whose header was lost, or stands above. Where the dump that is read alone has or awaits a line of
-  // this shape, either may be its own.
-  Status foreign_line(const Dump& dump, std::uint64_t offset, std::size_t begin, std::size_t end) const {
+  // A line of the dump that is read alone, or of one whose header was lost, or stands above. Where the dump has or
+  // awaits a line of this shape, either may be its own.
+  Status note(const Dump& dump, std::uint64_t offset, std::size_t begin, std::size_t end) {
     WEIR_TRY(const std::vector<std::uint8_t> bytes, read_bytes(begin, end, nullptr));
-    const auto may_be_its_own = [&](std::uint64_t base) {
-      const std::uint64_t at = offset - base;
-      return at < dump.length && at % kLineBytes == 0 &&
-             bytes.size() == std::min<std::uint64_t>(dump.length - at, kLineBytes);
-    };
-    const bool is_begun = dump.base && !dump.is_whole();
-    const bool is_twice =
-        dump.base ? may_be_its_own(*dump.base) : may_be_its_own(0) || may_be_its_own(dump.image.address);
-    if (is_begun || is_twice) return fail(not_told_apart(dump));
+    const Shape shape{offset, bytes.size()};
+    const bool is_own = dump.has(shape);
+    if (is_own && own_.insert(shape).second) return {};
+    foreign_.insert(shape);
+    const bool is_begun = dump.base && !dump.is_whole() && offset != *dump.base + dump.image.code.size();
+    if (is_own || is_begun) return fail(not_told_apart(dump));
     return {};
   }
 
@@ -231,6 +252,10 @@ class LogReader {
   bool any_fed_ = false;
   std::vector<Dump> dumps_;
   std::vector<std::size_t> open_;  // those that are not whole
+  // Of a dump that is read alone:
+  std::optional<Error> problem_;  // the first
+  std::set<Shape> own_;
+  std::set<Shape> foreign_;
 };
 
 std::vector<Section> sections_of(std::string_view text) {
@@ -246,18 +271,37 @@ std::vector<Section> sections_of(std::string_view text) {
   return sections;
 }
 
+struct Outcome {
+  Result<JitImage> image;
+  Dump dump;
+};
+
+// Refuses those that may have each other's line, since there is one more of this shape than was taken.
+void refuse_mixed(std::deque<Outcome>& recent, const Shape& line) {
+  const auto lacks = [&](const Outcome& one) { return !one.image && one.dump.has(line, one.dump.image.code.size()); };
+  for (auto one = std::find_if(recent.begin(), recent.end(), lacks); one != recent.end(); ++one)
+    if (one->image && one->dump.has(line)) one->image = fail(not_told_apart(one->dump));
+}
+
 // Each dump alone, in their order: `take` gets the dump or what is wrong with it.
 template <typename Take>
 void read_alone(std::string_view text, const Take& take) {
   FirstLines unseen;
+  std::deque<Outcome> recent;
   for (const Section& section : sections_of(text)) {
     LogReader reader(text, section, unseen);
     Result<std::vector<JitImage>> one = reader.run();
+    const Dump dump = reader.dump() != nullptr ? *reader.dump() : Dump{};
     if (section.has_code) unseen.reset();
-    else unseen.set(reader.first_line());
-    if (one) take(Result<JitImage>(std::move(one->front())));
-    else take(Result<JitImage>(fail(std::move(one).error())));
+    else unseen.set(std::min(dump.length, kLineBytes));
+    for (const Shape& line : reader.foreign()) refuse_mixed(recent, line);
+    if (one) recent.push_back({std::move(one->front()), dump});
+    else recent.push_back({fail(std::move(one).error()), dump});
+    if (recent.size() <= kMostMixed) continue;
+    take(std::move(recent.front().image));
+    recent.pop_front();
   }
+  for (Outcome& one : recent) take(std::move(one.image));
 }
 
 }  // namespace

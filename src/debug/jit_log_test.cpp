@@ -183,6 +183,32 @@ TEST(JitLog, MixedDumpsInADamagedLogAreLeftOut) {
   EXPECT_EQ(images->front().code, std::vector<std::uint8_t>(20, 1));
 }
 
+// In all orders, behind a dump that is cut short.
+TEST(JitLog, NoProgramHasAnothersCode) {
+  const unsigned lengths[][3] = {{20, 20, 20}, {18, 20, 36}, {36, 20, 20}, {32, 16, 32}, {40, 40, 40}};
+  for (const auto& length : lengths) {
+    std::vector<std::string> lines[3];
+    std::vector<unsigned> order;
+    for (unsigned i = 0; i < 3; ++i) {
+      lines[i] = dump_lines(length[i], i + 1);
+      order.insert(order.end(), lines[i].size(), i);
+    }
+    do {
+      std::string text =
+          "flen=9 proglen=40 pass=1 image=a9\n"
+          "JIT code: 00000000: 09 09 09 09 09 09 09 09 09 09 09 09 09 09 09 09\n";
+      std::size_t next[3] = {};
+      for (const unsigned i : order) text += lines[i][next[i]++];
+      Warnings left_out;
+      const auto images = read_jit_log(text, &left_out);
+      if (!images) continue;
+      EXPECT_EQ(images->size() + left_out.size(), 4u);
+      for (const JitImage& image : *images)
+        for (const std::uint8_t byte : image.code) ASSERT_EQ(byte, image.address - 0xa0) << text;
+    } while (std::next_permutation(order.begin(), order.end()));
+  }
+}
+
 TEST(JitLog, ManyDamagedDumpsAreFewWarnings) {
   std::string many;
   for (int i = 0; i < 100000; ++i) many += "flen=9 proglen=40 pass=1 image=ffffffffa0060000\n";

@@ -95,24 +95,6 @@ Result<bool> make_clsact(std::uint32_t interface) {
   return made.has_value();
 }
 
-// The discipline "ingress" has the place of clsact and takes filters for packets that go out as well, but runs them on
-// those that come in.
-Status check_egress(std::uint32_t interface) {
-  std::string kind;
-  Message message(RTM_GETQDISC, NLM_F_REQUEST, clsact_message(interface));
-  WEIR_CHECK(ask(message, "ask for the queueing discipline", [&](ByteSpan body) {
-    if (body.size() < sizeof(tcmsg)) return;
-    each_attribute(body.subspan(sizeof(tcmsg)), [&](std::uint16_t attribute, ByteSpan bytes) {
-      if (attribute == TCA_KIND && !bytes.empty()) kind.assign(bytes.begin(), bytes.end() - 1);
-      return attribute == TCA_KIND;
-    });
-  }));
-  if (kind != "ingress") return {};
-  Error error = system_failure("the interface has the queueing discipline ingress, which has no egress", ENOENT);
-  error.hint = "clsact, which has both, can only be made without it: tc qdisc del dev ... ingress";
-  return fail(std::move(error));
-}
-
 }  // namespace
 
 Status attach_xdp(const Program& program, std::uint32_t interface, XdpMode mode, bool replace) {
@@ -152,7 +134,6 @@ Result<std::uint32_t> xdp_program(std::uint32_t interface, XdpMode mode) {
 
 Status attach_tc(const Program& program, std::uint32_t interface, Direction direction, const TcOptions& options) {
   WEIR_TRY(const bool made_clsact, make_clsact(interface));
-  if (!made_clsact && direction == Direction::kEgress) WEIR_CHECK(check_egress(interface));
   Message message(RTM_NEWTFILTER, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
                   filter_message(interface, direction, options));
   message.attribute(TCA_KIND, std::string("bpf"));
@@ -172,7 +153,6 @@ Status attach_tc(const Program& program, std::uint32_t interface, Direction dire
 }
 
 Status detach_tc(std::uint32_t interface, Direction direction, const TcOptions& options) {
-  if (direction == Direction::kEgress) WEIR_CHECK(check_egress(interface));
   Message message(RTM_DELTFILTER, NLM_F_REQUEST | NLM_F_ACK, filter_message(interface, direction, options));
   message.attribute(TCA_KIND, std::string("bpf"));
   if (options.chain != 0) message.attribute(TCA_CHAIN, options.chain);

@@ -25,7 +25,9 @@ enum class Likeness : std::uint8_t { kWhatMattered, kCovers, kIdentical };
 // Compares a state with an older one.
 namespace {
 
-constexpr std::uint64_t kMostKept = 256u << 20;  // bytes of states
+// Bytes of states with which others are compared. Those that wait for their other side are limited by their number
+// alone, as in kernels, and take up to 600 MB where eight functions wait with whole stacks.
+constexpr std::uint64_t kMostKept = 256u << 20;
 
 std::uint64_t bytes_of(const State& state) {
   std::uint64_t bytes = sizeof(Checkpoint);

@@ -76,6 +76,14 @@ __attribute__((section("xdp"), used)) int good(void *context) { int key = 0; ret
 __attribute__((section("xdp.bad"), used)) int bad(void *context) { return 2; }
 char terms[] __attribute__((section("license"), used)) = "GPL";
 """
+OPTIONAL_PROGRAM = """int target(void *context);
+struct { int (*type)[3]; int (*max_entries)[1]; int (*key_size)[4]; int (*values[])(void *); } jumps
+  __attribute__((section(".maps"), used)) = { .values = { target } };
+static long (*tail)(void *, void *, unsigned) = (void *)12;
+__attribute__((section("xdp"), used)) int target(void *context) { return 2; }
+__attribute__((section("?xdp"), used)) int optional(void *context) { tail(context, &jumps, 0); return 1; }
+char terms[] __attribute__((section("license"), used)) = "GPL";
+"""
 PINS = "/sys/fs/bpf"
 
 
@@ -204,6 +212,8 @@ def modes_of_xdp(test):
             test.run("prog", "attach", program, place, "v1")
             places = [one["kind"] for one in test.json("prog", "show", program)["attached"]]
             if places != [shown] and place == "xdp":
+                test.run("prog", "detach", program, "xdp", "v1")
+                test.forget(program, counts)
                 return "skipped: this veth runs no XDP"
             assert places == [shown], places
             other = next(mode for mode in ("xdp_driver", "xdp_generic") if mode != shown)
@@ -224,14 +234,6 @@ def filters_of_others(test):
         subprocess.run(f"tc filter add dev v0 ingress {more} bpf da object-pinned {program}", shell=True, check=True)
         test.run("prog", "detach", program, "tc_ingress", "v0")
         assert test.json("prog", "show", program)["attached"] == [], more
-    subprocess.run(["tc", "qdisc", "del", "dev", "v0", "clsact"], check=True)
-    test.forget(program, counts)
-
-
-def links_elsewhere(test):
-    """An interface's number means another one in another network namespace."""
-    program, counts = test.counter("xdp", 2)
-    other = subprocess.Popen(["unshare", "--net", "sh", "-c",
     for more in ("prio 1", "prio 5 chain 3", "prio 5", "prio 7"):
         subprocess.run(f"tc filter add dev v0 ingress {more} bpf da object-pinned {program}", shell=True, check=True)
     said = test.refused("prog", "detach", program, "tc_ingress", "v0", status=2)
@@ -241,6 +243,14 @@ def links_elsewhere(test):
     test.run("prog", "detach", program, "tc_ingress", "v0", "--priority", "1")
     test.run("prog", "detach", program, "tc_ingress", "v0")
     assert test.json("prog", "show", program)["attached"] == []
+    subprocess.run(["tc", "qdisc", "del", "dev", "v0", "clsact"], check=True)
+    test.forget(program, counts)
+
+
+def links_elsewhere(test):
+    """An interface's number means another one in another network namespace."""
+    program, counts = test.counter("xdp", 2)
+    other = subprocess.Popen(["unshare", "--net", "sh", "-c",
                               f"ip link add w0 index 3 type veth peer name w1 && "
                               f"{test.weir} prog attach {program} xdp w0 --pin {PINS}/link && "
                               f"{test.weir} prog show {program} && read end"],
@@ -250,7 +260,8 @@ def links_elsewhere(test):
         shown = other.stdout.readline()
         assert shown != "", other.wait()
     assert shown.endswith("xdp w0\n"), shown
-    link = test.json("prog", "links")["links"][0]
+    identity = test.json("prog", "show", program)["id"]
+    link, = [link for link in test.json("prog", "links")["links"] if link["program"] == identity]
     assert (link["interface_index"], link["in_this_network"]) == (3, False), link
     assert "xdp interface 3 of another network namespace\n" in test.run("prog", "show", program)
     other.communicate("end\n")
@@ -328,14 +339,13 @@ def stored_by_group(test, group):
     """A map with an entry for each control group, however many those are."""
     test.run("prog", "load", "-", f"{PINS}/storing", "--pin-maps", f"{PINS}/maps", text=STORING)
     below = [f"{group}/{i}" for i in range(3)]
-    for folder in below:
-        os.mkdir(folder)
-        test.run("prog", "attach", f"{PINS}/storing", "cgroup_inet_egress", folder)
     try:
+        for folder in below:
+            os.mkdir(folder)
+            test.run("prog", "attach", f"{PINS}/storing", "cgroup_inet_egress", folder)
         assert len(test.json("map", "dump", f"{PINS}/maps/stored")["entries"]) == len(below)
     finally:
-        for folder in below:
-            test.run("prog", "detach", f"{PINS}/storing", "cgroup_inet_egress", folder)
+        for folder in filter(os.path.isdir, below):
             os.rmdir(folder)
     test.forget(f"{PINS}/storing", f"{PINS}/maps/stored")
 
@@ -353,6 +363,13 @@ def objects_of_several_programs(test):
     assert "processed " in loaded["log"] and "\n0: (" not in loaded["log"], loaded
     assert "\n0: (" in test.json("prog", "load", "two.o", "--verbose")["log"]
     test.refused("prog", "load", "two.o", "-p", "bad")
+    subprocess.run(["clang", "-O2", "-g", "-target", "bpf", "-x", "c", "-c", "-", "-o", "optional.o"],
+                   input=OPTIONAL_PROGRAM, text=True, check=True)
+    for loader in ("auto", "libbpf", "weir"):
+        loaded = test.json("prog", "load", "optional.o", "-p", "optional", "--loader", loader)
+        assert [one["name"] for one in loaded["programs"]] == ["optional"], loaded
+    for program in ("optional", "target"):
+        assert test.run("run", "--engine", "kernel", "-p", program, "--mem-hex", "00" * 60, "optional.o") == "0x2 (pass)\n"
     test.run("prog", "run", "two.o", "--mem-hex", "00" * 60)
 
 
@@ -412,6 +429,7 @@ def idle_options(test):
     text = ".program xdp idle_options\nr0 = 2\nexit\n"
     test.run("prog", "load", "-", program, text=text)
     test.run("prog", "attach", program, "xdp", "v1")
+    assert "; --replace takes the place" in test.refused("prog", "attach", program, "xdp", "v1")
     assert "a link does not take" in test.refused("prog", "attach", program, "xdp", "v1", "--pin", f"{PINS}/link",
                                                   "--replace", status=2)
     for option in (("--multi",), ("--priority", "2")):
@@ -420,6 +438,9 @@ def idle_options(test):
     subprocess.run("ip link add w0 type veth peer name w1", shell=True, check=True)
     assert "takes sched_cls" in test.refused("prog", "attach", program, "tc_ingress", "w0")
     assert "clsact" not in subprocess.run("tc qdisc show dev w0; ip link del w0", shell=True, capture_output=True, text=True).stdout
+    for option in (("--program", "p"), ("--type", "xdp")):
+        for verb in (("attach", program, "xdp", "v1"), ("run", program, "--mem-hex", "00" * 60)):
+            assert f"{option[0]} means nothing with a loaded" in test.refused("prog", *verb, *option, status=2), verb
     pathlib.Path("idle_options").write_text(text)
     test.run("prog", "detach", "idle_options", "xdp", "v1")
     assert test.json("prog", "show", program)["attached"] == []
@@ -440,7 +461,6 @@ def entries(test):
     test.run("map", "push", f"{PINS}/bloom_filter", "5")
     assert test.json("map", "lookup", f"{PINS}/bloom_filter", "5") == {"version": 1, "value": "05 00 00 00", "maybe": True}
     test.run("map", "lookup", f"{PINS}/bloom_filter", "6", status=1)
-    assert "; --replace takes the place" in test.refused("prog", "attach", program, "xdp", "v1")
     test.run("map", "create", "-t", "array", "-k", "8", f"{PINS}/array", status=3)
     for kind in ("xskmap", "prog_array", "queue"):
         test.run("map", "create", "-t", kind, "-e", "4", f"{PINS}/{kind}", *(["-v", "4"] if kind == "queue" else []))
@@ -509,6 +529,9 @@ def features(test):
     assert done.returncode == 0 and re.search(r"\n  tracing +\?\n", done.stdout), done
     assert re.search(r"\n  array +yes\n", done.stdout), done
     assert "marked with '?' could not be asked" in done.stderr and "CAP_PERFMON" in done.stderr, done.stderr
+    done = subprocess.run([*setpriv, test.weir, "prog", "features", "--json"], capture_output=True, text=True)
+    assert json.loads(done.stdout)["program_types"]["tracing"] is None, done.stdout
+    assert "marked with null could not be asked" in done.stderr and "CAP_PERFMON" in done.stderr, done.stderr
 
 
 def main():
@@ -532,17 +555,14 @@ def main():
         os.chdir(folder)
         made.write_pcap("ethernet.pcap", test.packets, 1)
         for case in (test_runs, expressions_as_xdp, expressions_as_sockets, expressions_as_tc_classes, modes_of_xdp,
-                     filters_of_others, links_elsewhere, drops_on_the_way_out, pinned_links, places, idle_options,
-                     entries, control_groups, objects_of_several_programs, tracepoints, features):
+                     filters_of_others, links_elsewhere, drops_on_the_way_out, pinned_links, places,
+                     idle_options, entries, control_groups, objects_of_several_programs, tracepoints, features):
             try:
                 print(f"{case.__name__}: {case(test) or 'ok'}", flush=True)
             except Exception as error:  # every case is run, whatever one does
                 failed = 1
                 print(f"{case.__name__}: FAIL {error!r}", flush=True)
                 for path in [*pathlib.Path(PINS).glob("*"), *pathlib.Path(PINS).glob("maps/*")]:
-    done = subprocess.run([*setpriv, test.weir, "prog", "features", "--json"], capture_output=True, text=True)
-    assert json.loads(done.stdout)["program_types"]["tracing"] is None, done.stdout
-    assert "marked with null could not be asked" in done.stderr and "CAP_PERFMON" in done.stderr, done.stderr
                     if path.is_file() and not path.name.endswith(".debug"):
                         path.unlink()
     return failed

@@ -61,6 +61,7 @@ using FirstLines = std::bitset<kLineBytes + 1>;
 struct Section {
   std::size_t begin = 0;
   std::size_t end = 0;
+  std::string_view program{};  // what the header says, behind the time
   bool has_code = false;
 };
 
@@ -263,7 +264,7 @@ std::vector<Section> sections_of(std::string_view text) {
   for (std::size_t begin = 0; begin < text.size();) {
     const std::size_t end = std::min(text.find('\n', begin), text.size());
     const std::string_view line = text.substr(begin, end - begin);
-    if (is_header(line)) sections.push_back({begin, end});
+    if (is_header(line)) sections.push_back({begin, end, line.substr(line.find("flen="))});
     else if (!sections.empty() && line.find(kCode) != std::string_view::npos) sections.back().has_code = true;
     if (!sections.empty()) sections.back().end = end;
     begin = end + 1;
@@ -286,14 +287,21 @@ void refuse_mixed(std::deque<Outcome>& recent, const Shape& line) {
 // Each dump alone, in their order: `take` gets the dump or what is wrong with it.
 template <typename Take>
 void read_alone(std::string_view text, const Take& take) {
-  FirstLines unseen;
+  std::vector<std::pair<std::string_view, std::size_t>>
+      begun;  // directly before, without a line: and their first one's
   std::deque<Outcome> recent;
   for (const Section& section : sections_of(text)) {
+    FirstLines unseen;
+    for (const auto& [program, line] : begun)
+      if (section.has_code && program != section.program) unseen.set(line);  // a header twice is one program
     LogReader reader(text, section, unseen);
     Result<std::vector<JitImage>> one = reader.run();
     const Dump dump = reader.dump() != nullptr ? *reader.dump() : Dump{};
-    if (section.has_code) unseen.reset();
-    else unseen.set(std::min(dump.length, kLineBytes));
+    if (section.has_code) {
+      begun.clear();
+    } else {
+      begun.emplace_back(section.program, std::min(dump.length, kLineBytes));
+    }
     for (const Shape& line : reader.foreign()) refuse_mixed(recent, line);
     if (one) recent.push_back({std::move(one->front()), dump});
     else recent.push_back({fail(std::move(one).error()), dump});

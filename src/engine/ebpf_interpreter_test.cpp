@@ -359,11 +359,11 @@ Result<std::unique_ptr<ExtendedStepper>> stepper_of(const std::string& text, std
 
 // A helper is one step, whatever the function that it calls back calls.
 TEST(Stepper, FunctionsCalledBackAreWithinTheStep) {
+  runtime::Invocation run;
   const auto stepper = stepper_of(
                            "r1 = 3\nr2 = subprog[f]\nr3 = 0\nr4 = 0\ncall loop\nr6 = 1\nr6 += 1\nexit\n"
                            "func f:\ncall ktime_get_ns\nr0 = 0\nexit")
                            .value();
-  runtime::Invocation run;
   stepper->start(run);
   std::vector<std::uint32_t> slots;
   while (!stepper->has_ended()) {
@@ -377,11 +377,11 @@ TEST(Stepper, FunctionsCalledBackAreWithinTheStep) {
 
 // All rounds share one budget: no program runs for hours within a step.
 TEST(Stepper, FunctionsCalledBackEnd) {
+  runtime::Invocation run;
   const auto stepper = stepper_of(
                            "r1 = 8388608\nr2 = subprog[f]\nr3 = 0\nr4 = 0\ncall loop\nexit\n"
                            "func f:\nr1 = 0\nagain: r1 += 1\nif r1 != 100 goto again\nr0 = 0\nexit")
                            .value();
-  runtime::Invocation run;
   stepper->start(run);
   while (!stepper->has_ended()) stepper->step();
   EXPECT_EQ(stepper->outcome().fault, Fault::kBudget);
@@ -390,11 +390,11 @@ TEST(Stepper, FunctionsCalledBackEnd) {
 
 // Where a function that is called back stops, its caller is at the call.
 TEST(Stepper, FunctionsCalledBackHaveCallers) {
+  runtime::Invocation run;
   const auto stepper = stepper_of(
                            "call local f\nexit\nf: r1 = 3\nr2 = subprog[g]\nr3 = 0\nr4 = 0\ncall loop\nexit\n"
                            "g: r0 = *(u8 *)(r1 + 0)\nexit")
                            .value();
-  runtime::Invocation run;
   stepper->start(run);
   while (!stepper->has_ended()) stepper->step();
   EXPECT_EQ(stepper->outcome().fault, Fault::kOutside);
@@ -405,6 +405,7 @@ TEST(Stepper, FunctionsCalledBackHaveCallers) {
 
 // What a tail call in a function leads into has a stack of its own; those of the functions that wait can be looked at.
 TEST(Stepper, StacksOfFunctionsThatWaitForAnotherProgram) {
+  runtime::Invocation run;
   const auto stepper = stepper_of(
                            ".map next, prog_array, key 4, value 4, entries 1\n"
                            "*(u64 *)(r10 - 8) = 5\ncall local f\nr1 = *(u64 *)(r10 - 8)\nr0 += r1\nexit\n"
@@ -412,7 +413,6 @@ TEST(Stepper, StacksOfFunctionsThatWaitForAnotherProgram) {
                            .value();
   const auto other = loaded("*(u64 *)(r10 - 8) = 6\nr0 = 7\nexit");
   ASSERT_TRUE(set_tail_call(*stepper->maps()[0], 0, other));
-  runtime::Invocation run;
   stepper->start(run);
   const std::uint64_t first = stepper->registers()[10];
   while (stepper->outcome().program != &other->program() || stepper->outcome().instruction < 1)

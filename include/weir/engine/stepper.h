@@ -2,7 +2,7 @@
 //
 // start() begins a run before its first instruction; each step() executes one (a helper is one, with the functions that
 // it calls back; a call of a function leads into it). Between steps all that the run has can be looked at. The
-// Invocation must live as long as the run, and no other run may use it. Not synchronised.
+// Invocation must live as long as the stepper, or until the next start, and no other run may use it. Not synchronised.
 #pragma once
 
 #include <cstdint>

@@ -95,6 +95,28 @@ Result<bool> make_clsact(std::uint32_t interface) {
   return made.has_value();
 }
 
+// The discipline "ingress" has the place of clsact and takes filters for packets that go out as well, but runs them on
+// those that come in.
+Status check_egress(std::uint32_t interface) {
+  bool is_ingress = false;
+  Message message(RTM_GETQDISC, NLM_F_REQUEST | NLM_F_DUMP, clsact_message(interface));
+  WEIR_CHECK(netlink::dump(message, "list queueing disciplines", [&](ByteSpan body) {
+    tcmsg fixed{};
+    if (body.size() < sizeof fixed) return;
+    std::memcpy(&fixed, body.data(), sizeof fixed);
+    if (fixed.tcm_ifindex != static_cast<int>(interface)) return;
+    each_attribute(body.subspan(sizeof fixed), [&](std::uint16_t attribute, ByteSpan bytes) {
+      const std::string_view kind(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+      is_ingress |= attribute == TCA_KIND && kind.substr(0, kind.find('\0')) == "ingress";
+      return false;
+    });
+  }));
+  if (!is_ingress) return {};
+  return fail(Error{.code = ErrorCode::kUnsupported,
+                    .message = "the interface has the queueing discipline ingress, which has no egress",
+                    .hint = "clsact, which has both, can only be made without it: tc qdisc del dev ... ingress"});
+}
+
 }  // namespace
 
 Status attach_xdp(const Program& program, std::uint32_t interface, XdpMode mode, bool replace) {
@@ -134,6 +156,7 @@ Result<std::uint32_t> xdp_program(std::uint32_t interface, XdpMode mode) {
 
 Status attach_tc(const Program& program, std::uint32_t interface, Direction direction, const TcOptions& options) {
   WEIR_TRY(const bool made_clsact, make_clsact(interface));
+  if (!made_clsact && direction == Direction::kEgress) WEIR_CHECK(check_egress(interface));
   Message message(RTM_NEWTFILTER, NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
                   filter_message(interface, direction, options));
   message.attribute(TCA_KIND, std::string("bpf"));
@@ -153,6 +176,7 @@ Status attach_tc(const Program& program, std::uint32_t interface, Direction dire
 }
 
 Status detach_tc(std::uint32_t interface, Direction direction, const TcOptions& options) {
+  if (direction == Direction::kEgress) WEIR_CHECK(check_egress(interface));
   Message message(RTM_DELTFILTER, NLM_F_REQUEST | NLM_F_ACK, filter_message(interface, direction, options));
   message.attribute(TCA_KIND, std::string("bpf"));
   if (options.chain != 0) message.attribute(TCA_CHAIN, options.chain);

@@ -438,6 +438,9 @@ def idle_options(test):
     subprocess.run("ip link add w0 type veth peer name w1", shell=True, check=True)
     assert "takes sched_cls" in test.refused("prog", "attach", program, "tc_ingress", "w0")
     assert "clsact" not in subprocess.run("tc qdisc show dev w0; ip link del w0", shell=True, capture_output=True, text=True).stdout
+    subprocess.run("ip link add w0 type veth peer name w1; tc qdisc add dev w0 ingress", shell=True, check=True)
+    assert "which has no egress" in test.refused("prog", "attach", program, "tc_egress", "w0")
+    subprocess.run("ip link del w0", shell=True, check=True)
     for option in (("--program", "p"), ("--type", "xdp")):
         for verb in (("attach", program, "xdp", "v1"), ("run", program, "--mem-hex", "00" * 60)):
             assert f"{option[0]} means nothing with a loaded" in test.refused("prog", *verb, *option, status=2), verb

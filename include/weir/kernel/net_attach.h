@@ -40,8 +40,8 @@ struct TcOptions {
   std::uint32_t chain = 0;
 };
 // A filter of kind bpf whose result is the packet's fate (direct-action) behind the queueing discipline clsact, which
-// is made where there is none. is_exist() where a filter has the same priority and handle. The discipline ingress, which
-// may be in its place, has no egress: ENOENT.
+// is made where there is none. is_exist() where a filter has the same priority and handle. The discipline ingress,
+// which may be in its place, has no egress: kUnsupported.
 Status attach_tc(const Program& program, std::uint32_t interface, Direction direction, const TcOptions& options = {});
 Status detach_tc(std::uint32_t interface, Direction direction, const TcOptions& options = {});
 

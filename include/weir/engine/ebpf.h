@@ -109,12 +109,12 @@ Result<ExtendedEnginePointer> load_extended(const ebpf::Checked& program, const 
 // The same for a verified program: machine code checks nothing that the proof covers and counts no instructions; on
 // x86-64, one that needs no state of the run (no tail calls, ldabs or ldind, functions called back, or helpers that
 // look at memory beyond their arguments) is called like a C function, with its stack on the thread's. The interpreter
-// checks and counts as above. The premise must hold where a run begins: r1 is the context of the invocation's packet
-// (XDP, sockets and tc) and points to it, or memory in the first region (kUnspec); else machine code ends with
-// Fault::kArgument. Contexts of XDP must not be writable. Programs of other types, other helpers than the standard
-// ones, an unwind helper and given maps that are not as the program defines them (of maps of maps: nor made with the
-// inner map) void the proof: then everything is checked. Constants of the program (contents of arrays with
-// BPF_F_RDONLY_PROG) must stay what they are.
+// checks and counts as above. The premise must hold where a run begins, and still where a program that a function led
+// into by a tail call has ended: r1 is the context of the invocation's packet (XDP, sockets and tc) and points to it,
+// or memory in the first region (kUnspec); else machine code ends with Fault::kArgument. Contexts of XDP must not be
+// writable. Programs of other types, other helpers than the standard ones, an unwind helper and given maps that are not
+// as the program defines them (of maps of maps: nor made with the inner map) void the proof: then everything is
+// checked. Constants of the program (contents of arrays with BPF_F_RDONLY_PROG) must stay what they are.
 //
 // On AArch64 machine code does all that it does on x86-64, but calls every helper through the same checks, and knows no
 // bare calls: verified programs leave out the checks of their accesses only.

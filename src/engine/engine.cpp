@@ -13,8 +13,8 @@
 
 #include "engine/batch_x86.h"
 #include "engine/interpreter.h"
+#include "engine/machine_code.h"
 #include "engine/plan_builder.h"
-#include "engine/plan_passes.h"
 #include "engine/scalar_a64.h"
 #include "engine/scalar_x86.h"
 
@@ -101,12 +101,7 @@ std::size_t Engine::match(const packet::Columns& columns, std::span<std::uint64_
   std::uint32_t verdicts[kChunk];
   std::size_t matched = 0;
   for (std::size_t begin = 0; begin < columns.count; begin += kChunk) {
-    packet::Columns chunk = columns;
-    chunk.offsets += begin;
-    chunk.lengths += begin;
-    if (chunk.wire_lengths != nullptr) chunk.wire_lengths += begin;
-    if (chunk.metadata != nullptr) chunk.metadata += begin;
-    chunk.count = std::min(kChunk, columns.count - begin);
+    const packet::Columns chunk = part_of(columns, begin, std::min(kChunk, columns.count - begin));
     run(chunk, std::span(verdicts, chunk.count));
     for (std::size_t i = 0; i < chunk.count; i += 64) {
       std::uint64_t word = 0;

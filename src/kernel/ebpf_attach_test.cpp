@@ -1,11 +1,12 @@
 // Every place where a program can be attached on this machine, with real traffic, in namespaces and control groups that
 // the test makes.
 #include <fcntl.h>
-#include <linux/pkt_sched.h>
-#include <linux/rtnetlink.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+
+#include <algorithm>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -14,7 +15,7 @@
 #include <weir/kernel/net_attach.h>
 #include <weir/kernel/placement.h>
 
-#include "kernel/netlink.h"
+#include "kernel/disciplines.h"
 #include "kernel/private_namespace.h"
 
 namespace weir::kernel {
@@ -186,12 +187,9 @@ TEST(Attach, TcFilters) {
 }
 
 bool has_clsact() {
-  tcmsg fixed{};
-  fixed.tcm_ifindex = kLoopback;
-  fixed.tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0);
-  fixed.tcm_parent = TC_H_CLSACT;
-  netlink::Message message(RTM_GETQDISC, NLM_F_REQUEST | NLM_F_ACK, fixed);
-  return netlink::ask(message, "ask for clsact").has_value();
+  std::vector<Discipline> found;
+  EXPECT_TRUE(queueing_disciplines(kLoopback, found));
+  return std::any_of(found.begin(), found.end(), [](const Discipline& one) { return one.kind == "clsact"; });
 }
 
 TEST(Attach, ARefusedTcFilterLeavesNoDisciplineBehind) {

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <optional>
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include "kernel/attach_refusal.h"
+#include "kernel/disciplines.h"
 #include "kernel/netlink.h"
 
 namespace weir::kernel {
@@ -98,20 +100,9 @@ Result<bool> make_clsact(std::uint32_t interface) {
 // The discipline "ingress" has the place of clsact and takes filters for packets that go out as well, but runs them on
 // those that come in.
 Status check_egress(std::uint32_t interface) {
-  bool is_ingress = false;
-  Message message(RTM_GETQDISC, NLM_F_REQUEST | NLM_F_DUMP, clsact_message(interface));
-  WEIR_CHECK(netlink::dump(message, "list queueing disciplines", [&](ByteSpan body) {
-    tcmsg fixed{};
-    if (body.size() < sizeof fixed) return;
-    std::memcpy(&fixed, body.data(), sizeof fixed);
-    if (fixed.tcm_ifindex != static_cast<int>(interface)) return;
-    each_attribute(body.subspan(sizeof fixed), [&](std::uint16_t attribute, ByteSpan bytes) {
-      const std::string_view kind(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-      is_ingress |= attribute == TCA_KIND && kind.substr(0, kind.find('\0')) == "ingress";
-      return false;
-    });
-  }));
-  if (!is_ingress) return {};
+  std::vector<Discipline> found;
+  WEIR_CHECK(queueing_disciplines(interface, found));
+  if (std::none_of(found.begin(), found.end(), [](const Discipline& one) { return one.kind == "ingress"; })) return {};
   return fail(Error{.code = ErrorCode::kUnsupported,
                     .message = "the interface has the queueing discipline ingress, which has no egress",
                     .hint = "clsact, which has both, can only be made without it: tc qdisc del dev ... ingress"});

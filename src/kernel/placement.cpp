@@ -22,6 +22,7 @@
 
 #include <weir/kernel/ebpf.h>
 
+#include "kernel/disciplines.h"
 #include "kernel/mounts.h"
 #include "kernel/netlink.h"
 
@@ -93,25 +94,8 @@ void ask_filters(std::uint32_t interface, std::uint32_t parent, const char* kind
 }
 
 void ask_tc(std::uint32_t wanted, std::vector<Placement>& out) {
-  struct Discipline {
-    std::string kind{};
-    std::uint32_t handle = 0;
-  };
   std::vector<Discipline> found;
-  tcmsg fixed{};
-  fixed.tcm_ifindex = static_cast<int>(wanted);
-  Message message(RTM_GETQDISC, NLM_F_REQUEST | NLM_F_DUMP, fixed);
-  (void)netlink::dump(message, "list queueing disciplines", [&](ByteSpan body) {
-    if (body.size() < sizeof(tcmsg)) return;
-    std::memcpy(&fixed, body.data(), sizeof fixed);
-    if (fixed.tcm_ifindex != static_cast<int>(wanted)) return;  // old kernels list all
-    Discipline one{.handle = fixed.tcm_handle};
-    each_attribute(body.subspan(sizeof fixed), [&](std::uint16_t kind, ByteSpan bytes) {
-      if (kind == TCA_KIND && !bytes.empty()) one.kind.assign(bytes.begin(), bytes.end() - 1);
-      return false;
-    });
-    found.push_back(std::move(one));
-  });
+  (void)queueing_disciplines(wanted, found);
   constexpr std::uint32_t kIngress = TC_H_MAKE(TC_H_CLSACT, std::uint32_t{TC_H_MIN_INGRESS});
   constexpr std::uint32_t kEgress = TC_H_MAKE(TC_H_CLSACT, std::uint32_t{TC_H_MIN_EGRESS});
   for (const Discipline& one : found) {

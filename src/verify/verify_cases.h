@@ -46,4 +46,7 @@ inline Refusal refuses(const std::string& text, Rule rule, const Options& option
   return *report.refusal;
 }
 
+// r0: a value of the map, or null.
+inline const std::string kLookup = "*(u32 *)(r10 - 4) = 1\nr2 = r10\nr2 += -4\nr1 = map[array]\ncall map_lookup_elem\n";
+
 }  // namespace weir::verify
